@@ -1,0 +1,1 @@
+"""The server side of segtriton: what the Triton models import."""

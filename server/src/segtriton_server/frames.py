@@ -1,0 +1,92 @@
+"""Decoded pictures as they travel between the stages: data only.
+
+This module must not decode, convert or draw anything, and must not import more than NumPy.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[np.uint8]
+
+
+class InvalidPictureError(ValueError):
+    """The planes given do not form a picture."""
+
+
+class ColorMatrix(Enum):
+    """Which luma weights a Y'CbCr picture was made with."""
+
+    BT601 = "bt601"
+    BT709 = "bt709"
+    BT2020 = "bt2020"
+
+
+class ColorRange(Enum):
+    """LIMITED: Y 16..235 and chroma 16..240; FULL: 0..255."""
+
+    LIMITED = "limited"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One 8-bit picture, planar YUV 4:2:0 or interleaved RGB.
+
+    Attributes:
+        planes: (Y[H, W], U[h, w], V[h, w]) with h = ceil(H / 2), w = ceil(W / 2), or (RGB[H, W, 3],).
+            Rows may be strided (a decoder's line size is often wider than the picture), the
+            pixels inside a row may not: OpenCV would then silently work on a copy.
+        matrix: luma weights of a YUV picture; without meaning for RGB.
+        color_range: range of a YUV picture; RGB is always full range.
+    """
+
+    planes: tuple[Plane, ...]
+    matrix: ColorMatrix = ColorMatrix.BT709
+    color_range: ColorRange = ColorRange.LIMITED
+
+    def __post_init__(self) -> None:
+        """Refuse planes that do not fit together, where they are made."""
+        if len(self.planes) == 1:
+            _check_plane("RGB", self.planes[0], (*self.planes[0].shape[:2], 3))
+        elif len(self.planes) == 3:
+            luma_shape = self.planes[0].shape
+            _check_plane("Y", self.planes[0], luma_shape[:2])
+            chroma_shape = tuple((length + 1) // 2 for length in luma_shape)
+            _check_plane("U", self.planes[1], chroma_shape)
+            _check_plane("V", self.planes[2], chroma_shape)
+        else:
+            raise InvalidPictureError(f"a picture has 3 planes (Y, U, V) or 1 (RGB), got {len(self.planes)}")
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        height, width = self.planes[0].shape[:2]
+        return height, width
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether the picture is interleaved RGB rather than planar YUV."""
+        return len(self.planes) == 1
+
+    def __repr__(self) -> str:
+        """Short form: a whole picture in a log line helps nobody."""
+        height, width = self.size_hw
+        kind = "rgb" if self.is_rgb else f"yuv420 {self.matrix.value} {self.color_range.value}"
+        return f"Picture({width}x{height} {kind})"
+
+
+def _check_plane(name: str, plane: Plane, expected_shape: tuple[int, ...]) -> None:
+    if plane.dtype != np.uint8:
+        raise InvalidPictureError(f"plane {name} must be uint8, got {plane.dtype}")
+    if plane.shape != expected_shape or len(expected_shape) < 2:
+        wanted = "x".join(map(str, expected_shape))
+        raise InvalidPictureError(f"plane {name} must be {wanted}, got {plane.shape}")
+    if 0 in plane.shape:
+        raise InvalidPictureError(f"plane {name} is empty: {plane.shape}")
+    row_bytes = int(np.prod(plane.shape[1:]))
+    pixels_are_packed = plane.shape[1] == 1 or plane[0].flags.c_contiguous
+    if not pixels_are_packed or (plane.shape[0] > 1 and plane.strides[0] < row_bytes):
+        raise InvalidPictureError(f"plane {name} must hold packed pixels in forward rows, got strides {plane.strides}")
