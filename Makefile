@@ -1,0 +1,108 @@
+# The only door: every command that a person or CI runs is a target here. `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+CLIP ?= .assets/clips/carphone_pristine.mp4
+OUT ?= out
+UV_COMPILE_FLAGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+SETUP := .setup/environment.py
+ENVIRONMENT := $(STAMPS)/distributions
+ASSETS := .assets/.complete
+PACKAGES := protocol/src server/src client/src
+CHECKED := $(wildcard protocol server client triton_models tests .setup)
+
+export SEGTRITON_NETWORKS ?= $(CURDIR)/.assets/networks
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONNOUSERSITE := 1
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Use it
+.PHONY: setup run serve
+setup: $(ENVIRONMENT) $(ASSETS) ## make the environment in .venv, fetch networks and sample clips into .assets
+
+run: setup ## stream CLIP through a real Triton and show the result in out/ (CLIP=my.mp4 for your own)
+	@mkdir -p $(OUT)
+	@segtriton-serve --grpc-port 0 --http-port 0 --metrics-port 0 --log-file $(OUT)/triton.log -- \
+	    $(MAKE) --no-print-directory segment-clip
+
+serve: setup ## keep the server up on ports 8000 to 8002 until Ctrl-C (SERVE_ARGS=... for options)
+	@exec segtriton-serve $(SERVE_ARGS)
+
+# Runs under a server that `run` has started and named in SEGCLIENT_ENDPOINT.
+.PHONY: segment-clip
+segment-clip: NAME = $(OUT)/$(basename $(notdir $(CLIP)))
+segment-clip:
+	@segclient -sv "$(CLIP)" --effect blur -o "$(NAME)_blur.mp4" --report $(OUT)/report.json
+	@segclient -sv "$(CLIP)" --effect mask -o "$(NAME)_mask.mp4"
+	@segclient sheet "$(CLIP)" "$(NAME)_mask.mp4" "$(NAME)_blur.mp4" -o $(OUT)/contact_sheet.png
+	@printf '\n  %-14s %s\n' video "$(NAME)_blur.mp4" mask "$(NAME)_mask.mp4" \
+	    'contact sheet' $(OUT)/contact_sheet.png report $(OUT)/report.json 'server log' $(OUT)/triton.log
+
+##@ Check it
+.PHONY: test test-unit test-integration bench lint type
+test: test-unit test-integration ## all tests that need no GPU and no cluster
+
+test-unit: setup ## tests without a server
+	@pytest -q tests/unit
+
+test-integration: setup ## tests against a real Triton
+	@pytest -q tests/integration
+
+bench: setup ## speed against a plain script and against the limits, one table (BENCH_ARGS=... for options)
+	@python tests/bench/run.py $(BENCH_ARGS)
+
+lint: $(ENVIRONMENT) ## style, formatting and the borders between the layers
+	@ruff check $(CHECKED)
+	@ruff format --check $(CHECKED)
+	@lint-imports
+
+type: $(ENVIRONMENT) ## static types: the packages together, then each model by itself
+	@mypy $(PACKAGES)
+	@for model in triton_models/*/1/model.py; do \
+	    echo "$$model"; MYPYPATH=tests/fakes mypy "$$model"; \
+	done
+
+##@ Work on it
+.PHONY: format docs lock clean
+format: $(ENVIRONMENT) ## rewrite the code in the project's format
+	@ruff check --fix $(CHECKED)
+	@ruff format $(CHECKED)
+
+docs: $(ENVIRONMENT) ## check that every link between the documents leads somewhere
+	@python .setup/links.py
+
+lock: $(STAMPS)/packages ## compile requirements.lock and server/triton.lock (UV_COMPILE_FLAGS=--upgrade for new versions)
+	@uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate --no-header \
+	    --no-emit-index-url --no-emit-find-links --no-emit-package segtriton-protocol $(UV_COMPILE_FLAGS) \
+	    --group pyproject.toml:dev protocol/pyproject.toml server/pyproject.toml client/pyproject.toml \
+	    --output-file requirements.lock
+	@sed -n 's/^triton = \["\(.*\)"\]$$/\1/p' server/pyproject.toml | \
+	    uv pip compile --quiet --no-deps --generate-hashes --no-annotate --no-header \
+	    --no-emit-index-url --no-emit-find-links - --output-file server/triton.lock
+
+clean: ## remove everything that was made here; downloads stay in the user's cache
+	@rm -rf $(VENV) .assets $(OUT) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Set-up in steps, each done again only when what it reads has changed.
+$(STAMPS)/interpreter: $(SETUP)
+	@$(PYTHON) $(SETUP) interpreter
+
+$(STAMPS)/packages: requirements.lock server/triton.lock $(STAMPS)/interpreter
+	@$(PYTHON) $(SETUP) packages
+
+$(STAMPS)/distributions: protocol/pyproject.toml server/pyproject.toml client/pyproject.toml $(STAMPS)/packages
+	@$(PYTHON) $(SETUP) distributions
+
+$(ASSETS): server/src/segtriton_server/launch/assets.py $(ENVIRONMENT)
+	@python -m segtriton_server.launch.assets --into .assets
+	@touch $@
