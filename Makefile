@@ -28,6 +28,7 @@ help: ## list the targets
 ##@ Use it
 .PHONY: setup run serve
 setup: $(ENVIRONMENT) $(ASSETS) ## make the environment in .venv, fetch networks and sample clips into .assets
+	@:
 
 run: setup ## stream CLIP through a real Triton and show the result in out/ (CLIP=my.mp4 for your own)
 	@mkdir -p $(OUT)
