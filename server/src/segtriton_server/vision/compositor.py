@@ -20,9 +20,9 @@ from segtriton_server.frames import InvalidPictureError, Picture
 from segtriton_server.vision.color import NEUTRAL_CHROMA, luma_levels
 from segtriton_server.vision.effects import EffectSpec, blur_sigma_pixels
 from segtriton_server.vision.errors import InvalidMaskError
-from segtriton_server.vision.grid import Grid, grid_scale
+from segtriton_server.vision.grid import Grid
 from segtriton_server.vision.layers import BlurLayers, FlatLayers, Layers
-from segtriton_server.vision.plane_blend import Box, PlaneBlend, nonzero_box
+from segtriton_server.vision.plane_blend import PlaneBlend, subject_boxes
 
 Plane = NDArray[np.uint8]
 
@@ -96,34 +96,38 @@ class LayerCompositor:
         """For one effect on pictures of `size_hw`."""
         self._size_hw = size_hw
         self._is_rgb: bool | None = None
-        sigma = blur_sigma_pixels(spec, size_hw) if spec.effect == "blur" else None
-        self._grid = Grid(size_hw, grid_scale(size_hw, sigma))
-        self._layers: Layers = FlatLayers(spec, self._grid.size_hw) if sigma is None else BlurLayers(sigma, self._grid)
-        self._blends: tuple[PlaneBlend, ...] = ()
+        self._grid = Grid(size_hw)
+        self._layers: Layers
+        if spec.effect == "blur":
+            self._layers = BlurLayers(blur_sigma_pixels(spec, size_hw), self._grid)
+        else:
+            self._layers = FlatLayers(spec, self._grid)
+        # Planes of one shape are drawn together: U and V share the enlarged mask.
+        self._groups: list[tuple[PlaneBlend, slice]] = []
 
     def compose(self, picture: Picture, mask: Plane, out: Picture) -> None:
         """Draw the effect; see `Compositor`."""
         _check(self._size_hw, picture, mask, out)
         if picture.is_rgb is not self._is_rgb:
             self._prepare(picture)
-        kept, added = self._layers.update(picture, mask)
-        everywhere = Box(0, 0, *self._grid.size_wh)
-        box = nonzero_box(self._layers.subject)
-        for position, blend in enumerate(self._blends):
-            source, target = picture.planes[position], out.planes[position]
-            outside = self._layers.outside(picture, position)
-            if outside is None:
-                blend.enlarge(added[position], target, everywhere)
+        layers = self._layers.update(picture, mask)
+        boxes = subject_boxes(self._layers.subject)
+        for blend, group in self._groups:
+            sources, targets, added = picture.planes[group], out.planes[group], layers.added[group]
+            backgrounds = self._layers.backgrounds(picture)
+            if backgrounds is None:
+                for layer, target in zip(added, targets, strict=True):
+                    blend.fill(layer, target)
             else:
-                np.copyto(target, outside)
-            if box is not None:
-                if outside is not None:
-                    blend.enlarge(added[position], target, box)
-                blend.add_kept(source, kept[position], target, box)
+                for background, target in zip(backgrounds[group], targets, strict=True):
+                    np.copyto(target, background)
+            for box in blend.fit(boxes):
+                blend.blend(sources, layers.kept, None if backgrounds is None else added, targets, box)
 
     def _prepare(self, picture: Picture) -> None:
         self._is_rgb = picture.is_rgb
-        self._blends = tuple(PlaneBlend(plane.shape, self._grid.size_hw) for plane in picture.planes)
+        groups = [slice(0, 1)] if picture.is_rgb else [slice(0, 1), slice(1, 3)]
+        self._groups = [(PlaneBlend(picture.planes[group][0].shape, self._grid.size_hw), group) for group in groups]
 
 
 def _check(size_hw: tuple[int, int], picture: Picture, mask: Plane, out: Picture) -> None:

@@ -11,29 +11,7 @@ Plane = NDArray[np.uint8]
 
 # Networks answer with about 144 rows: a much coarser grid would lose the mask's edge, a finer one gains nothing.
 _FEWEST_GRID_ROWS = 128
-# A blur must spread over this many cells or the grid shows through it.
-_FEWEST_SIGMA_CELLS = 1.5
 _COARSEST_SCALE = 16
-
-
-def grid_scale(size_hw: tuple[int, int], sigma_pixels: float | None) -> int:
-    """The largest power of two that keeps the mask's edge and, if blurring, the blur's smoothness."""
-    scale = 1
-    while (
-        2 * scale <= _COARSEST_SCALE
-        and min(size_hw) / (2 * scale) >= _FEWEST_GRID_ROWS
-        and (sigma_pixels is None or sigma_pixels / (2 * scale) >= _FEWEST_SIGMA_CELLS)
-    ):
-        scale *= 2
-    return scale
-
-
-def blur_scale(sigma_pixels: float, finest_scale: int) -> int:
-    """The largest power of two, at least `finest_scale`, at which a blur is still smooth."""
-    scale = finest_scale
-    while 2 * scale <= _COARSEST_SCALE and sigma_pixels / (2 * scale) >= _FEWEST_SIGMA_CELLS:
-        scale *= 2
-    return scale
 
 
 class Grid:
@@ -42,30 +20,52 @@ class Grid:
     Attributes:
         scale: pixels of luma to one cell.
         size_hw: rows and columns of cells.
+        size_wh: the same as OpenCV wants it.
     """
 
-    def __init__(self, picture_hw: tuple[int, int], scale: int) -> None:
+    def __init__(self, picture_hw: tuple[int, int]) -> None:
         """Lay out the grid; memory is taken when the first picture shows its kind."""
-        self.scale = scale
-        self.size_hw = -(-picture_hw[0] // scale), -(-picture_hw[1] // scale)
+        self.scale = 1
+        while 2 * self.scale <= _COARSEST_SCALE and min(picture_hw) >= 2 * self.scale * _FEWEST_GRID_ROWS:
+            self.scale *= 2
+        self.size_hw = -(-picture_hw[0] // self.scale), -(-picture_hw[1] // self.scale)
         self.size_wh = self.size_hw[1], self.size_hw[0]
+
+
+class Shrinker:
+    """Brings the three channels of a picture to one small size by halving; owns the memory of every step."""
+
+    def __init__(self, size_hw: tuple[int, int]) -> None:
+        """For channels of `size_hw`, which must be the picture's size halved a few times."""
+        self._size_hw = size_hw
+        self._channels = np.empty((3, *size_hw), np.uint8)
         self._steps: dict[tuple[int, ...], Plane] = {}
 
-    def planes(self, picture: Picture) -> list[Plane]:
-        """The three channels on the grid, [h, w] each: Y, U, V or R, G, B. Valid until the next call."""
+    def shrink(self, picture: Picture) -> Plane:
+        """The channels [3, h, w]: Y, U, V or R, G, B. Valid until the next call."""
         if picture.is_rgb:
-            small = self._shrink(picture.planes[0], 0)
-            return list(cv2.split(small))  # type: ignore[arg-type]
-        return [self._shrink(plane, position) for position, plane in enumerate(picture.planes)]
+            small = picture.planes[0]
+            while small.shape[:2] != self._size_hw:
+                small = self._halve(small, 0, None)
+            cv2.split(small, list(self._channels))
+            return self._channels
+        for position, plane in enumerate(picture.planes):
+            self._shrink_plane(plane, position, self._channels[position])
+        return self._channels
 
-    def _shrink(self, plane: Plane, position: int) -> Plane:
+    def _shrink_plane(self, plane: Plane, position: int, out: Plane) -> None:
+        rows, columns = self._size_hw
         small = plane
-        while small.shape[0] > self.size_hw[0] or small.shape[1] > self.size_hw[1]:
-            key = (position, *small.shape)
-            small = self._steps[key] = halve(small, self._steps.get(key))
-        if small.shape[:2] != self.size_hw:  # chroma on a grid as fine as luma
-            key = (position, 0)
-            out = self._steps.get(key)
-            small = cv2.resize(small, self.size_wh, dst=out, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-            self._steps[key] = small
-        return small
+        while small.shape[0] > rows or small.shape[1] > columns:
+            is_last = ((small.shape[0] + 1) // 2, (small.shape[1] + 1) // 2) == self._size_hw
+            small = self._halve(small, position, out if is_last else None)
+        if small is not out:  # luma that needs no halving, or chroma of a grid as fine as luma
+            cv2.resize(small, (columns, rows), dst=out, interpolation=cv2.INTER_LINEAR)
+
+    def _halve(self, plane: Plane, position: int, out: Plane | None) -> Plane:
+        if out is not None:
+            halve(plane, out)
+            return out
+        key = (position, *plane.shape)
+        self._steps[key] = halve(plane, self._steps.get(key))
+        return self._steps[key]

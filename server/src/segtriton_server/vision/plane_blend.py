@@ -1,5 +1,6 @@
 """The part of a composite that sees every pixel of a plane."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -7,6 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Plane = NDArray[np.uint8]
+
+# Strips follow the subject's outline; more of them save pixels, but each costs some ten calls. Measured at 720p: 4
+# beat 1 by 0 to 0.25 ms and 6 or more lose again. Cutting out what is wholly subject as well costs more than it saves.
+_NUM_STRIPS = 4
 
 
 class Box(NamedTuple):
@@ -18,50 +23,93 @@ class Box(NamedTuple):
     bottom: int
 
 
-def nonzero_box(cells: Plane) -> Box | None:
-    """The cells that are not 0, with one cell more on every side; None if all are 0.
+def subject_boxes(subject: Plane) -> list[Box]:
+    """Boxes, in strips from top to bottom, outside of which there is no subject.
 
-    The margin makes it safe to enlarge the box alone: what lies beyond equals the box's own edge.
+    They leave one cell between themselves and the nearest subject, because enlarging mixes neighbours.
+
+    Args:
+        subject: [h, w], 0 where there is no subject.
     """
-    left, top, width, height = cv2.boundingRect(cells)
-    if width == 0:
-        return None
-    rows, columns = cells.shape
-    return Box(max(left - 1, 0), max(top - 1, 0), min(left + width + 1, columns), min(top + height + 1, rows))
+    rows, columns = subject.shape
+    strip_rows = -(-rows // _NUM_STRIPS)
+    boxes: list[Box] = []
+    for top in range(0, rows, strip_rows):
+        bottom = min(top + strip_rows, rows)
+        left, _, width, _ = cv2.boundingRect(subject[max(top - 1, 0) : bottom + 1])
+        if width:
+            boxes.append(Box(max(left - 1, 0), top, min(left + width + 1, columns), bottom))
+    return boxes
 
 
 class PlaneBlend:
-    """Enlarges grid layers to one plane and blends them, for planes of one shape."""
+    """Enlarges grid layers to planes of one shape and blends them there."""
 
     def __init__(self, plane_shape: tuple[int, ...], grid_hw: tuple[int, int]) -> None:
         """For planes [H, W] or [H, W, C] over a grid of `grid_hw` cells."""
-        self._shape = plane_shape
-        self._scratch = np.empty(int(np.prod(plane_shape)), np.uint8)
         height, width = plane_shape[:2]
         factor = height // grid_hw[0]
-        # Only where a cell covers a whole number of pixels can a part of the grid be enlarged by itself.
-        self._factor = factor if (grid_hw[0] * factor, grid_hw[1] * factor) == (height, width) else 0
+        self._is_aligned = factor > 0 and (grid_hw[0] * factor, grid_hw[1] * factor) == (height, width)
+        self._factor = factor
+        self._size_wh = width, height
+        self._everywhere = Box(0, 0, grid_hw[1], grid_hw[0])
+        # Room for every row and one cell more on two sides.
+        num_bytes = int(np.prod(plane_shape)) // height * (height + 2 * factor)
+        self._kept_scratch = np.empty(num_bytes, np.uint8)
+        self._scratch = np.empty(num_bytes, np.uint8)
 
-    def enlarge(self, cells: Plane, out: Plane, box: Box) -> None:
-        """Write the grid's cells inside the box into the pixels of `out` that they cover."""
-        cells, rows, columns = self._part(cells, box)
-        target = out[rows, columns]
-        cv2.resize(cells, (target.shape[1], target.shape[0]), dst=target, interpolation=cv2.INTER_LINEAR)
+    def fit(self, boxes: list[Box]) -> list[Box]:
+        """The boxes, or one for all where cells do not cover whole numbers of pixels."""
+        return boxes if self._is_aligned or not boxes else [self._everywhere]
 
-    def add_kept(self, source: Plane, kept: Plane, out: Plane, box: Box) -> None:
-        """Add source * kept / 255 to `out` inside the box."""
-        kept, rows, columns = self._part(kept, box)
-        target = out[rows, columns]
-        weighted = self._scratch[: target.size].reshape(target.shape)
-        size_wh = target.shape[1], target.shape[0]
-        cv2.resize(kept, size_wh, dst=weighted, interpolation=cv2.INTER_LINEAR)
-        cv2.multiply(source[rows, columns], weighted, dst=weighted, scale=1 / 255)
-        cv2.add(target, weighted, dst=target)
+    def fill(self, cells: Plane, target: Plane) -> None:
+        """Enlarge a whole layer into a whole plane."""
+        cv2.resize(cells, self._size_wh, dst=target, interpolation=cv2.INTER_LINEAR)
 
-    def _part(self, cells: Plane, box: Box) -> tuple[Plane, slice, slice]:
+    def blend(
+        self, sources: Sequence[Plane], kept: Plane, layers: Sequence[Plane] | None, targets: Sequence[Plane], box: Box
+    ) -> None:
+        """Write source * kept / 255 + layer into the box of each target.
+
+        Args:
+            sources: planes of this shape; they share `kept`.
+            kept: what stays of the sources, on the grid.
+            layers: what to add to each, on the grid; None if the targets hold it already.
+            targets: planes to write.
+            box: where.
+        """
+        rows, columns = self._pixels(box)
+        weights = self._enlarge(kept, box, self._kept_scratch)
+        for position, target in enumerate(targets):
+            inside = target[rows, columns]
+            if layers is None:
+                weighted = self._scratch[: weights.size].reshape(weights.shape)
+                cv2.multiply(sources[position][rows, columns], weights, dst=weighted, scale=1 / 255)
+                cv2.add(inside, weighted, dst=inside)
+            else:
+                added = self._enlarge(layers[position], box, self._scratch)
+                cv2.multiply(sources[position][rows, columns], weights, dst=inside, scale=1 / 255)
+                cv2.add(inside, added, dst=inside)
+
+    def _pixels(self, box: Box) -> tuple[slice, slice]:
+        if not self._is_aligned:
+            return slice(None), slice(None)
         factor = self._factor
-        if not factor:
-            return cells, slice(None), slice(None)
-        rows = slice(box.top * factor, box.bottom * factor)
-        columns = slice(box.left * factor, box.right * factor)
-        return cells[box.top : box.bottom, box.left : box.right], rows, columns
+        return slice(box.top * factor, box.bottom * factor), slice(box.left * factor, box.right * factor)
+
+    def _enlarge(self, cells: Plane, box: Box, scratch: Plane) -> Plane:
+        """The box of a layer at the plane's size, in scratch memory."""
+        if not self._is_aligned:
+            width, height = self._size_wh
+            whole = scratch[: width * height * cells[0, 0].size].reshape(height, width, *cells.shape[2:])
+            self.fill(cells, whole)
+            return whole
+        # One row of cells more above and below, or the seam between two strips would show.
+        factor = self._factor
+        above = 1 if box.top > 0 else 0
+        below = 1 if box.bottom < cells.shape[0] else 0
+        part = cells[box.top - above : box.bottom + below, box.left : box.right]
+        height, width = part.shape[0] * factor, part.shape[1] * factor
+        enlarged = scratch[: height * width * cells[0, 0].size].reshape(height, width, *cells.shape[2:])
+        cv2.resize(part, (width, height), dst=enlarged, interpolation=cv2.INTER_LINEAR)
+        return enlarged[above * factor : height - below * factor]

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from segtriton_server.frames import Picture
@@ -17,11 +18,11 @@ def small_rgb(picture: Picture, size_hw: tuple[int, int]) -> NDArray[np.float32]
     """
     small_planes = [shrink(plane, size_hw) for plane in picture.planes]
     if picture.is_rgb:
-        return np.multiply(small_planes[0], np.float32(1 / 255), dtype=np.float32)
-    yuv = np.empty((*size_hw, 3), np.float32)
-    cv2.merge(small_planes, dst=(small_yuv := np.empty((*size_hw, 3), np.uint8)))
-    np.copyto(yuv, small_yuv)
-    affine = yuv_to_rgb_affine(picture.matrix, picture.color_range) / 255.0
-    rgb = cv2.transform(yuv, affine, dst=yuv)
-    # Code values outside the legal range would otherwise reach the network as colours below 0 or above 1.
-    return np.clip(rgb, 0.0, 1.0, out=yuv)
+        return _to_unit_range(small_planes[0])
+    # In 8 bits OpenCV saturates, so code values outside the legal range do not become colours below 0 or above 1.
+    affine = yuv_to_rgb_affine(picture.matrix, picture.color_range)
+    return _to_unit_range(cv2.transform(cv2.merge(small_planes), affine))
+
+
+def _to_unit_range(rgb: MatLike) -> NDArray[np.float32]:
+    return np.multiply(rgb, np.float32(1 / 255), dtype=np.float32)
