@@ -1,0 +1,101 @@
+"""The error contract: a stable code, whether a retry can help, and one sentence of advice.
+
+Every failure that reaches a client is a `SegtritonError`; clients choose by `code` and
+`retryable`, never by the message.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+
+class ErrorCode(Enum):
+    """Why a request or a session failed. The names are the contract and never change."""
+
+    def __init__(self, retryable: bool, advice: str) -> None:
+        self.retryable = retryable
+        self.advice = advice
+
+    PROTOCOL_MISMATCH = (False, "Install the client release that matches the server.")
+    INVALID_MESSAGE = (False, "Correct the named field; the protocol page lists what it may hold.")
+    INVALID_PACKET = (False, "Send each compressed packet whole, numbered in order, as the demuxer gave it.")
+    UNKNOWN_SESSION = (False, "Open a session first and use the id of its reply on the same server.")
+    DUPLICATE_OPEN = (False, "Send one OPEN for each session, each with an open_key of its own.")
+    UNSUPPORTED_FORMAT = (False, "Convert the video to H.264, HEVC, VP9 or AV1 first.")
+    LIMIT_EXCEEDED = (False, "Reduce the picture's size below the limits of the OPEN reply.")
+    UNKNOWN_NETWORK = (False, "Choose one of the networks named in the message.")
+    UNKNOWN_CLASS = (False, "Choose one of the class names in the message.")
+    UNKNOWN_ENCODER = (False, "Choose one of the encoders named in the message, or auto.")
+    NEED_KEYFRAME = (False, "Begin the session with a keyframe.")
+    DECODE_FAILED = (False, "Check the file with a player; its packets do not decode.")
+    WINDOW_EXCEEDED = (False, "Wait for credit before sending more packets.")
+    SLOW_CONSUMER = (False, "Read the responses while you send.")
+    IDLE_TIMEOUT = (True, "Open a new session and keep packets coming.")
+    CANCELLED = (False, "Open a new session if the cancel was not meant.")
+    RESOURCE_EXHAUSTED = (True, "Retry after the time in retry_after_seconds, or add replicas.")
+    DRAINING = (True, "Open the session on another server.")
+    WORKER_LOST = (True, "Open a new session and send the video again from a keyframe.")
+    STAGE_TIMEOUT = (True, "Open a new session; report the clip if it happens again.")
+    INTERNAL = (False, "Report it with the session id and the server's log of that time.")
+
+
+class SegtritonError(Exception):
+    """A typed failure of one request or session.
+
+    Attributes:
+        code: the stable code.
+        message: one sentence on what is wrong, free of paths and traces.
+        session_id: the session concerned, or "" where there is none.
+        seq: the packet concerned, or None.
+        retry_after_seconds: when a retry is worth while, or None.
+    """
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str,
+        *,
+        session_id: str = "",
+        seq: int | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(f"{code.name}: {message} {code.advice}")
+        self.code = code
+        self.message = message
+        self.session_id = session_id
+        self.seq = seq
+        self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request can succeed later or elsewhere."""
+        return self.code.retryable
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {
+            "code": self.code.name,
+            "message": self.message,
+            "session_id": self.session_id,
+            "seq": self.seq,
+            "retryable": self.retryable,
+            "retry_after_seconds": self.retry_after_seconds,
+            "advice": self.code.advice,
+        }
+
+    @classmethod
+    def from_json(cls, wire: dict[str, Any]) -> SegtritonError:
+        """Read the wire form; a code of a newer server becomes INTERNAL with its name kept."""
+        name = str(wire.get("code", ""))
+        message = str(wire.get("message", ""))
+        known = name in ErrorCode.__members__
+        seq = wire.get("seq")
+        retry_after = wire.get("retry_after_seconds")
+        return cls(
+            ErrorCode[name] if known else ErrorCode.INTERNAL,
+            message if known else f"{name}: {message}",
+            session_id=str(wire.get("session_id", "")),
+            seq=seq if isinstance(seq, int) else None,
+            retry_after_seconds=float(retry_after) if isinstance(retry_after, int | float) else None,
+        )

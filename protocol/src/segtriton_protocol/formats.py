@@ -1,0 +1,111 @@
+"""How a video is coded: what a decoder must know before the first packet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from fractions import Fraction
+from typing import Any
+
+from segtriton_protocol.json_fields import JsonFields, encode_bytes, encode_fraction
+
+MAX_EXTRADATA_BYTES = 1 << 16
+MAX_DIMENSION = 16384
+_UNSPECIFIED = 2  # ITU-T H.273 code point
+
+
+class Framing(Enum):
+    """How the units of a packet are delimited."""
+
+    ANNEX_B = "annexb"
+    """H.264 and HEVC with start codes."""
+    LENGTH_PREFIXED = "length_prefixed"
+    """H.264 and HEVC with lengths (AVCC, HVCC); needs extradata."""
+    OBU = "obu"
+    """AV1 low-overhead bitstream."""
+    RAW = "raw"
+    """Whatever the codec's packets are in a container."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColorTags:
+    """Colour description as ITU-T H.273 code points; 2 means unspecified."""
+
+    primaries: int = _UNSPECIFIED
+    transfer: int = _UNSPECIFIED
+    matrix: int = _UNSPECIFIED
+    full_range: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {
+            "primaries": self.primaries,
+            "transfer": self.transfer,
+            "matrix": self.matrix,
+            "full_range": self.full_range,
+        }
+
+    @classmethod
+    def from_json(cls, fields: JsonFields) -> ColorTags:
+        """Read the wire form; raises INVALID_MESSAGE."""
+        return cls(
+            primaries=fields.integer("primaries", 0, 255, _UNSPECIFIED),
+            transfer=fields.integer("transfer", 0, 255, _UNSPECIFIED),
+            matrix=fields.integer("matrix", 0, 255, _UNSPECIFIED),
+            full_range=fields.wire.get("full_range") is True,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFormat:
+    """The input's coding.
+
+    `codec` is FFmpeg's decoder name (`h264`, `hevc`, `vp9`, `av1`...), `width` and `height` are
+    in pixels as the container says, `time_base` is the unit of pts, dts and duration in seconds,
+    `rotation` is in degrees clockwise and `frame_rate` a hint that no timestamp depends on.
+    """
+
+    codec: str
+    width: int
+    height: int
+    time_base: Fraction
+    framing: Framing = Framing.RAW
+    extradata: bytes = b""
+    frame_rate: Fraction | None = None
+    sample_aspect: Fraction | None = None
+    rotation: int = 0
+    color: ColorTags = field(default_factory=ColorTags)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {
+            "codec": self.codec,
+            "width": self.width,
+            "height": self.height,
+            "time_base": encode_fraction(self.time_base),
+            "framing": self.framing.value,
+            "extradata": encode_bytes(self.extradata),
+            "frame_rate": encode_fraction(self.frame_rate),
+            "sample_aspect": encode_fraction(self.sample_aspect),
+            "rotation": self.rotation,
+            "color": self.color.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, fields: JsonFields) -> VideoFormat:
+        """Read the wire form; raises INVALID_MESSAGE."""
+        time_base = fields.fraction("time_base")
+        if time_base is None:
+            raise fields.refuse("time_base", "a pair of positive integers")
+        return cls(
+            codec=fields.text("codec", max_length=32),
+            width=fields.integer("width", 1, MAX_DIMENSION),
+            height=fields.integer("height", 1, MAX_DIMENSION),
+            time_base=time_base,
+            framing=Framing(fields.choice("framing", (framing.value for framing in Framing))),
+            extradata=fields.binary("extradata", MAX_EXTRADATA_BYTES),
+            frame_rate=fields.fraction("frame_rate"),
+            sample_aspect=fields.fraction("sample_aspect"),
+            rotation=fields.integer("rotation", -360, 360, 0),
+            color=ColorTags.from_json(fields.inner("color")),
+        )

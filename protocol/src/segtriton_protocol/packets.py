@@ -1,0 +1,121 @@
+"""Compressed packets and drop records, and how many of them ride in one message.
+
+A message carries an index tensor, INT64 [n, 6] with the columns
+(seq, size, pts, dts, duration, flags), beside one payload tensor, UINT8 [sum of sizes].
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segtriton_protocol.errors import ErrorCode, SegtritonError
+
+NO_TIMESTAMP = -(2**63)
+"""The index column's value for an absent pts or dts (FFmpeg's AV_NOPTS_VALUE)."""
+
+_KEYFRAME = 1
+_DISCARD = 2
+_INDEX_COLUMNS = 6
+
+
+class DropReason(Enum):
+    """Why an input packet ended as a drop record and not as an output frame."""
+
+    DAMAGED = "damaged"
+    """The decoder refused the packet."""
+    NO_FRAME = "no_frame"
+    """The decoder took the packet and gave no picture for it."""
+    MISSING = "missing"
+    """The packet's number was skipped by the sender."""
+    NEED_KEYFRAME = "need_keyframe"
+    """The packet came before the first keyframe."""
+    HIDDEN = "hidden"
+    """The container marks the packet as not to be shown."""
+    STALE = "stale"
+    """A live session dropped the frame to keep its latency."""
+    ABANDONED = "abandoned"
+    """The session ended before the frame was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One compressed packet.
+
+    `pts`, `dts` and `duration` are integers in the session's time base; `duration` is 0 where
+    the container has none. `seq` counts a session's input packets from the number in OPEN; an
+    output packet carries the `seq` of the input packet whose frame it shows.
+    """
+
+    seq: int
+    pts: int | None
+    dts: int | None
+    duration: int
+    is_keyframe: bool
+    payload: bytes
+    is_hidden: bool = False
+
+    def __repr__(self) -> str:
+        key = " key" if self.is_keyframe else ""
+        return f"<Packet {self.seq} pts={self.pts} dts={self.dts} {len(self.payload)} bytes{key}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The end of an input packet that gave no output frame."""
+
+    seq: int
+    reason: DropReason
+
+
+def pack_packets(packets: Sequence[Packet]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return the index tensor [n, 6] and the payload tensor [bytes] of `packets`."""
+    index = np.empty((len(packets), _INDEX_COLUMNS), np.int64)
+    for row, packet in zip(index, packets, strict=True):
+        row[:] = (
+            packet.seq,
+            len(packet.payload),
+            NO_TIMESTAMP if packet.pts is None else packet.pts,
+            NO_TIMESTAMP if packet.dts is None else packet.dts,
+            packet.duration,
+            _KEYFRAME * packet.is_keyframe | _DISCARD * packet.is_hidden,
+        )
+    return index, np.frombuffer(b"".join(packet.payload for packet in packets), np.uint8)
+
+
+def unpack_packets(index: NDArray[np.int64], payload: bytes) -> list[Packet]:
+    """Return the packets of one message.
+
+    Raises:
+        SegtritonError: INVALID_PACKET when the sizes do not add up to the payload, a number or
+            a duration is negative, or a packet is empty (an empty packet would end the decoder).
+    """
+    packets = []
+    offset = 0
+    for seq, size, pts, dts, duration, flags in index.tolist():
+        if size <= 0 or seq < 0 or duration < 0:
+            raise SegtritonError(
+                ErrorCode.INVALID_PACKET,
+                f"Packet {seq} has size {size} and duration {duration}; the size must be positive.",
+                seq=seq,
+            )
+        packets.append(
+            Packet(
+                seq=seq,
+                pts=None if pts == NO_TIMESTAMP else pts,
+                dts=None if dts == NO_TIMESTAMP else dts,
+                duration=duration,
+                is_keyframe=bool(flags & _KEYFRAME),
+                is_hidden=bool(flags & _DISCARD),
+                payload=payload[offset : offset + size],
+            )
+        )
+        offset += size
+    if offset != len(payload):
+        raise SegtritonError(
+            ErrorCode.INVALID_PACKET,
+            f"The index counts {offset} bytes but the payload has {len(payload)}.",
+        )
+    return packets

@@ -1,0 +1,102 @@
+"""The tensors of every model, as `config.pbtxt` declares them; a contract test compares both."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from segtriton_protocol.errors import ErrorCode, SegtritonError
+
+Tensors = dict[str, NDArray[np.generic]]
+DataType = Literal["UINT8", "INT32", "INT64", "UINT64", "BOOL", "BYTES", "FP32"]
+
+_NUMPY_TYPES: dict[str, DTypeLike] = {
+    "UINT8": np.uint8,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "UINT64": np.uint64,
+    "BOOL": np.bool_,
+    "BYTES": np.object_,
+    "FP32": np.float32,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Name, type and shape (-1 = any) of one model input or output."""
+
+    name: str
+    data_type: DataType
+    dims: tuple[int, ...]
+    optional: bool = False
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The numpy type of the tensor's elements."""
+        return np.dtype(_NUMPY_TYPES[self.data_type])
+
+    def check(self, array: NDArray[np.generic]) -> None:
+        """Raise INVALID_MESSAGE unless `array` has this spec's type and shape."""
+        fits = len(array.shape) == len(self.dims) and all(
+            want in (-1, have) for want, have in zip(self.dims, array.shape, strict=True)
+        )
+        if array.dtype != self.dtype or not fits:
+            raise SegtritonError(
+                ErrorCode.INVALID_MESSAGE,
+                f"Tensor {self.name} must be {self.data_type} {list(self.dims)}, "
+                f"not {array.dtype} {list(array.shape)}.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What one model of the repository takes and gives."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    decoupled: bool
+    max_batch_size: int
+
+
+# Protocol v1 on the streaming models.
+MESSAGE = TensorSpec("MESSAGE", "UINT8", (-1,), optional=True)
+PACKET_INDEX = TensorSpec("PACKET_INDEX", "INT64", (-1, 6), optional=True)
+PACKET_IN = TensorSpec("PACKET_IN", "UINT8", (-1,), optional=True)
+PACKET_OUT = TensorSpec("PACKET_OUT", "UINT8", (-1,))
+
+# The contract of the CV-CUDA Triton sample, kept beside it.
+META0 = TensorSpec("META0", "INT32", (9,), optional=True)
+META1 = TensorSpec("META1", "INT64", (3,), optional=True)
+META2 = TensorSpec("META2", "UINT64", (3,), optional=True)
+FIRST_PACKET = TensorSpec("FIRST_PACKET", "BOOL", (1,), optional=True)
+LAST_PACKET = TensorSpec("LAST_PACKET", "BOOL", (1,), optional=True)
+FRAME_SIZE = TensorSpec("FRAME_SIZE", "UINT64", (2,))
+LAST_PACKET_OUT = TensorSpec("LAST_PACKET", "BOOL", (1,))
+MESSAGE_OUT = TensorSpec("MESSAGE", "UINT8", (-1,))
+PACKET_INDEX_OUT = TensorSpec("PACKET_INDEX", "INT64", (-1, 6))
+
+STREAMING = ModelSpec(
+    inputs=(PACKET_IN, META0, META1, META2, FIRST_PACKET, LAST_PACKET, MESSAGE, PACKET_INDEX),
+    outputs=(PACKET_OUT, FRAME_SIZE, LAST_PACKET_OUT, MESSAGE_OUT, PACKET_INDEX_OUT),
+    decoupled=True,
+    max_batch_size=0,
+)
+
+# Raw frames; the leading batch dimension is Triton's.
+INPUT_RGB = TensorSpec("inputrgb", "UINT8", (-1, -1, 3))
+OUTPUT_RGB = TensorSpec("outputrgb", "UINT8", (-1, -1, 3))
+
+FRAMES = ModelSpec(inputs=(INPUT_RGB,), outputs=(OUTPUT_RGB,), decoupled=False, max_batch_size=32)
+
+MODELS: dict[str, ModelSpec] = {
+    "selfie": FRAMES,
+    "selfie_streaming": STREAMING,
+    "fcn_resnet101": FRAMES,
+    "fcn_resnet101_streaming": STREAMING,
+}
+
+# Request parameters (gRPC metadata of the same name arrives the same way).
+PARAMETER_PROTOCOL = "segtriton_protocol"
+PARAMETER_MESSAGE = "segtriton_message"
+PARAMETER_SESSION = "segtriton_session"

@@ -1,0 +1,1 @@
+"""Composites to compressed packets, and the ladder that chooses which encoder a session gets."""

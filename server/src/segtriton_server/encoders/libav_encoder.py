@@ -1,0 +1,146 @@
+"""x264 and MJPEG on the CPU, through PyAV."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import cast
+
+import av
+import numpy as np
+from av.codec.context import Flags, ThreadType
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+from av.video.reformatter import ColorRange as AvColorRange
+from av.video.reformatter import Colorspace
+
+from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup, FrameTag
+from segtriton_server.frames import ColorMatrix, ColorRange, Picture, Plane
+
+_KEYFRAME_SECONDS = 2
+_COLORSPACES = {
+    ColorMatrix.BT601: Colorspace.ITU601,
+    ColorMatrix.BT709: Colorspace.ITU709,
+    ColorMatrix.BT2020: Colorspace.ITU709,
+}
+
+
+class _LibavEncoder:
+    """What both encoders share: the canvas and the pairing of packets with frames."""
+
+    name: str
+    codec: str
+    takes_mask = False
+
+    def __init__(self, context: VideoCodecContext, setup: EncoderSetup) -> None:
+        self.size_hw = setup.size_hw
+        self._context = context
+        # FFmpeg wants rising timestamps, the session's may be absent or repeat: frames are numbered
+        # here, and the session's own timestamps wait in line (no encoder here reorders).
+        self._tags: deque[FrameTag] = deque()
+        self._count = 0
+        context.height, context.width = setup.size_hw
+        context.time_base = setup.time_base
+        context.thread_count = setup.num_threads
+        context.color_primaries = setup.color.primaries
+        context.color_trc = setup.color.transfer
+        context.colorspace = setup.color.matrix
+        context.color_range = AvColorRange.JPEG if setup.color.full_range else AvColorRange.MPEG
+
+    @property
+    def extradata(self) -> bytes:
+        return bytes(self._context.extradata or b"")
+
+    def canvas(self, like: Picture) -> Canvas:
+        height, width = self.size_hw
+        frame = VideoFrame(width, height, "yuv420p")
+        planes = tuple(_writable_plane(plane) for plane in frame.planes)
+        return Canvas(Picture(planes, like.matrix, like.color_range), frame)
+
+    def encode(self, canvas: Canvas, tag: FrameTag) -> list[EncodedFrame]:
+        frame = self._prepare(canvas)
+        frame.pts, frame.time_base = self._timestamp(tag), self._context.time_base
+        self._tags.append(tag)
+        self._count += 1
+        return self._take(self._context.encode(frame))
+
+    def encode_mask(self, mask: Plane, tag: FrameTag) -> list[EncodedFrame]:
+        raise TypeError("a picture encoder takes no bare mask")
+
+    def flush(self) -> list[EncodedFrame]:
+        return self._take(self._context.encode(None))
+
+    def close(self) -> None:
+        self._tags.clear()
+
+    def _prepare(self, canvas: Canvas) -> VideoFrame:
+        return cast(VideoFrame, canvas.owner)
+
+    def _timestamp(self, tag: FrameTag) -> int:
+        return self._count
+
+    def _take(self, packets: Iterable[av.Packet]) -> list[EncodedFrame]:
+        return [EncodedFrame(self._tags.popleft(), bytes(packet), packet.is_keyframe) for packet in packets]
+
+
+class X264Encoder(_LibavEncoder):
+    """H.264 in Annex B, parameter sets in `extradata`, no B-frames: pts = dts = the frame's own."""
+
+    name = "libx264"
+    codec = "h264"
+
+    def __init__(self, setup: EncoderSetup) -> None:
+        """Open the encoder; raises av.FFmpegError where libx264 cannot be had."""
+        context = cast(VideoCodecContext, av.CodecContext.create("libx264", "w"))
+        super().__init__(context, setup)
+        frame_rate = setup.frame_rate or Fraction(25)
+        context.pix_fmt = "yuv420p"
+        context.time_base = 1 / frame_rate
+        context.framerate = frame_rate
+        context.gop_size = max(1, round(_KEYFRAME_SECONDS * frame_rate))
+        context.max_b_frames = 0
+        context.flags |= Flags.global_header
+        context.options = {"preset": setup.output.preset, "crf": str(setup.output.crf)}
+        if setup.low_delay:
+            context.options |= {"tune": "zerolatency"}
+        else:
+            # Without macroblock-tree and B-frames the look-ahead only holds frames back.
+            context.options |= {"rc-lookahead": "0", "mbtree": "0"}
+        context.open(strict=False)
+
+
+class MjpegEncoder(_LibavEncoder):
+    """One JPEG a frame: full range and BT.601, as JFIF demands; any size, also an odd one."""
+
+    name = "mjpeg"
+    codec = "mjpeg"
+
+    def __init__(self, setup: EncoderSetup) -> None:
+        """Open the encoder."""
+        context = cast(VideoCodecContext, av.CodecContext.create("mjpeg", "w"))
+        super().__init__(context, setup)
+        context.pix_fmt = "yuvj420p"
+        context.color_range = AvColorRange.JPEG
+        context.thread_type = ThreadType.SLICE  # frame threads would hold frames back
+        context.time_base = Fraction(1, 25)
+        context.flags |= Flags.qscale
+        self._quality = round(2 + (100 - setup.output.quality) * 29 / 99)  # FFmpeg's 2 (best) to 31
+        context.global_quality = self._quality * 118  # FF_QP2LAMBDA
+        context.open(strict=False)
+
+    def _prepare(self, canvas: Canvas) -> VideoFrame:
+        full = canvas.picture.color_range is ColorRange.FULL
+        return cast(VideoFrame, canvas.owner).reformat(
+            format="yuvj420p",
+            src_colorspace=_COLORSPACES[canvas.picture.matrix],
+            dst_colorspace=Colorspace.ITU601,
+            src_color_range=AvColorRange.JPEG if full else AvColorRange.MPEG,
+            dst_color_range=AvColorRange.JPEG,
+        )
+
+
+def _writable_plane(plane: VideoPlane) -> Plane:
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    return rows[: plane.height, : plane.width]

@@ -1,0 +1,114 @@
+"""The CPU decoder: libavcodec through PyAV."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import cast
+
+import av
+import numpy as np
+from av.codec.context import Flags, ThreadType
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+
+from segtriton_protocol import ErrorCode, Framing, Packet, SegtritonError, VideoFormat
+from segtriton_server.frames import ColorMatrix, ColorRange, Picture, Plane
+from segtriton_server.media.decoder import DamagedPacketError, DecodedFrame
+
+CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "mpeg4", "mjpeg")
+
+_MATRICES = {1: ColorMatrix.BT709, 5: ColorMatrix.BT601, 6: ColorMatrix.BT601, 9: ColorMatrix.BT2020}
+_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+_HD_HEIGHT = 720
+
+
+class LibavDecoder:
+    """Decodes on the CPU; anything but 8-bit 4:2:0 is converted to it."""
+
+    def __init__(self, video: VideoFormat, num_threads: int, max_pixels: int, *, low_delay: bool) -> None:
+        """Open the decoder.
+
+        Raises:
+            SegtritonError: UNSUPPORTED_FORMAT or LIMIT_EXCEEDED, before anything is decoded.
+        """
+        if video.codec not in CODECS:
+            raise SegtritonError(
+                ErrorCode.UNSUPPORTED_FORMAT,
+                f"The codec {video.codec!r:.40} is not one of {', '.join(CODECS)}.",
+            )
+        if video.width * video.height > max_pixels:
+            raise SegtritonError(
+                ErrorCode.LIMIT_EXCEEDED,
+                f"{video.width}x{video.height} is more than {max_pixels} pixels.",
+            )
+        if video.framing is Framing.LENGTH_PREFIXED and not video.extradata:
+            raise SegtritonError(ErrorCode.UNSUPPORTED_FORMAT, "Length-prefixed packets need extradata.")
+        self._video = video
+        self._context = cast(VideoCodecContext, av.CodecContext.create(video.codec, "r"))
+        self._context.extradata = video.extradata or None
+        self._context.time_base = video.time_base
+        self._context.thread_count = num_threads
+        # Frame threads hold back one picture each, which a live session must not wait for.
+        self._context.thread_type = ThreadType.SLICE if low_delay else ThreadType.FRAME
+        self._context.flags |= Flags.copy_opaque
+        self._context.options = {"max_pixels": str(max_pixels)}
+        self.name = f"libavcodec {self._context.codec.name}"
+        try:
+            self._context.open(strict=False)
+        except (av.FFmpegError, ValueError):
+            raise SegtritonError(
+                ErrorCode.UNSUPPORTED_FORMAT, f"The {video.codec} decoder refused the stream's header."
+            ) from None
+
+    def decode(self, packet: Packet) -> list[DecodedFrame]:
+        """Return the pictures that are ready, in presentation order; raises DamagedPacketError."""
+        av_packet = av.Packet(packet.payload)
+        av_packet.pts, av_packet.dts = packet.pts, packet.dts
+        av_packet.is_keyframe = packet.is_keyframe
+        av_packet.opaque = packet.seq
+        return self._run(av_packet)
+
+    def flush(self) -> list[DecodedFrame]:
+        """Return the pictures that are left at the end; raises DamagedPacketError."""
+        return self._run(None)
+
+    def close(self) -> None:
+        """Release the decoder: PyAV frees it with the last reference."""
+        with contextlib.suppress(AttributeError):
+            del self._context
+
+    def _run(self, av_packet: av.Packet | None) -> list[DecodedFrame]:
+        try:
+            frames = self._context.decode(av_packet)
+        except av.FFmpegError as error:
+            raise DamagedPacketError(str(error.strerror)) from None
+        return [DecodedFrame(cast(int, frame.opaque), self._picture(frame), frame) for frame in map(_yuv420, frames)]
+
+    def _picture(self, frame: VideoFrame) -> Picture:
+        full_range = frame.color_range == _FULL_RANGE or self._video.color.full_range
+        code_point = frame.colorspace if frame.colorspace in _MATRICES else self._video.color.matrix
+        default = ColorMatrix.BT709 if frame.height >= _HD_HEIGHT else ColorMatrix.BT601
+        return Picture(
+            planes=plane_views(frame),
+            matrix=_MATRICES.get(code_point, default),
+            color_range=ColorRange.FULL if full_range else ColorRange.LIMITED,
+        )
+
+
+def _yuv420(frame: VideoFrame) -> VideoFrame:
+    if frame.format.name in ("yuv420p", "yuvj420p"):
+        return frame
+    converted = frame.reformat(format="yuv420p")
+    converted.opaque = frame.opaque
+    return converted
+
+
+def plane_views(frame: VideoFrame) -> tuple[Plane, ...]:
+    """The planes of a planar 8-bit frame as arrays [h, w] of uint8, sharing its memory."""
+    return tuple(_plane_view(plane) for plane in frame.planes)
+
+
+def _plane_view(plane: VideoPlane) -> Plane:
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    return rows[: plane.height, : plane.width]

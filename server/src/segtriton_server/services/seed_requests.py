@@ -1,0 +1,90 @@
+"""Reads the requests of the CV-CUDA Triton sample's streamed contract.
+
+The request id is `videoid_packetnumber`. The first packet brings META0 (batch, width, height,
+fps, total frames, pixel format, codec, colour space, colour range); each packet brings META1
+(key, pts, dts) and META2 (position, stream length, duration). Packets are Annex B.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from segtriton_protocol import ColorTags, ErrorCode, Framing, Open, OutputSpec, Packet, SegtritonError, VideoFormat
+from segtriton_protocol import tensors as specs
+from segtriton_protocol.tensors import Tensors
+
+_CODECS = {0: "mpeg1video", 1: "mpeg2video", 2: "mpeg4", 4: "h264", 5: "mjpeg", 8: "hevc", 9: "vp8", 10: "vp9", 11: "av1"}
+_MATRICES = {0: 6, 1: 1}  # BT.601, BT.709 as H.273 code points
+_UNSPECIFIED = 2
+_FULL_RANGE = 1
+# The contract has no time base; its pts come back unchanged whatever is taken.
+_TIME_BASE = Fraction(1, 90_000)
+
+
+@dataclass(frozen=True, slots=True)
+class SeedRequest:
+    """One request: the session's key, OPEN with the first packet, a packet, the mark of the end."""
+
+    key: str
+    open: Open | None
+    packet: Packet | None
+    is_last: bool
+
+
+def read_seed_request(request_id: str, tensors: Tensors) -> SeedRequest:
+    """Return what a request of the sample's contract says; raises INVALID_MESSAGE."""
+    key, _, number = request_id.rpartition("_")
+    if not key or not number.isdecimal():
+        raise SegtritonError(
+            ErrorCode.INVALID_MESSAGE,
+            f"The request id must be videoid_packetnumber, not {request_id!r:.80}, "
+            f"or the request must carry the parameter {specs.PARAMETER_PROTOCOL}.",
+        )
+    for spec in specs.STREAMING.inputs:
+        if spec.name in tensors:
+            spec.check(tensors[spec.name])
+    payload = tensors[specs.PACKET_IN.name].tobytes() if specs.PACKET_IN.name in tensors else b""
+    return SeedRequest(
+        key=f"seed {key}",
+        open=_open(tensors) if _flag(tensors, specs.FIRST_PACKET) else None,
+        packet=_packet(int(number), payload, tensors) if payload else None,
+        is_last=_flag(tensors, specs.LAST_PACKET),
+    )
+
+
+def _open(tensors: Tensors) -> Open:
+    meta = tensors.get(specs.META0.name)
+    if meta is None:
+        raise SegtritonError(ErrorCode.INVALID_MESSAGE, "The first packet must bring META0.")
+    _, width, height, fps, _, _, codec, matrix, color_range = map(int, meta)
+    if codec not in _CODECS or min(width, height) <= 0:
+        raise SegtritonError(
+            ErrorCode.UNSUPPORTED_FORMAT, f"META0 names codec {codec} and the size {width}x{height}."
+        )
+    return Open(
+        video=VideoFormat(
+            codec=_CODECS[codec],
+            width=width,
+            height=height,
+            time_base=_TIME_BASE,
+            framing=Framing.ANNEX_B,
+            frame_rate=Fraction(fps) if fps > 0 else None,
+            color=ColorTags(matrix=_MATRICES.get(matrix, _UNSPECIFIED), full_range=color_range == _FULL_RANGE),
+        ),
+        output=OutputSpec(encoder="h264"),
+    )
+
+
+def _packet(number: int, payload: bytes, tensors: Tensors) -> Packet:
+    is_key, pts, dts = map(int, tensors.get(specs.META1.name, np.array([number == 0, number, number])))
+    meta2 = tensors.get(specs.META2.name)
+    duration = 0 if meta2 is None else int(meta2[2]) & (2**63 - 1)
+    return Packet(number, pts, dts, duration, bool(is_key) or number == 0, payload)
+
+
+def _flag(tensors: Tensors, spec: specs.TensorSpec) -> bool:
+    tensor = tensors.get(spec.name)
+    return tensor is not None and bool(tensor.any())

@@ -1,0 +1,283 @@
+"""The streamed service: requests in, sessions, workers, responses out. It never decodes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from segtriton_protocol import (
+    Cancel,
+    ClientMessage,
+    Drop,
+    DropReason,
+    End,
+    ErrorCode,
+    Open,
+    Opened,
+    Packets,
+    SegtritonError,
+    new_session_id,
+    parse_request,
+)
+from segtriton_protocol.tensors import PARAMETER_PROTOCOL, Tensors
+from segtriton_server.observability.logs import configure_logging, session_log
+from segtriton_server.observability.metrics import Metrics
+from segtriton_server.services.seed_requests import read_seed_request
+from segtriton_server.sessions.credit_window import CreditWindow
+from segtriton_server.sessions.dialects import (
+    Dialect,
+    ProtocolDialect,
+    Responder,
+    SeedDialect,
+    internal_error,
+    send_failure,
+)
+from segtriton_server.sessions.ledger import Ledger
+from segtriton_server.sessions.session import Session
+from segtriton_server.sessions.session_table import SessionTable
+from segtriton_server.settings import Settings
+from segtriton_server.version import SERVER
+from segtriton_server.workers.channel import ChannelMessage
+from segtriton_server.workers.worker_pool import WorkerPool
+
+_LOG = logging.getLogger(__name__)
+_REAP_SECONDS = 0.25
+_SEED_WINDOW_PACKETS = 1_000_000
+
+
+class StreamingService:
+    """What the streaming models do with a request. Calls of `handle` come from one thread."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        """Start the workers and wait until they are ready; raises RuntimeError if they are not."""
+        configure_logging(settings)
+        self._settings = settings
+        self._metrics = metrics
+        self._sessions = SessionTable(settings.stream_slots)
+        self._stage_totals: dict[str, Counter[str]] = {}
+        self._stage_counts: dict[str, Counter[str]] = {}
+        self._pool = WorkerPool(
+            settings,
+            on_message=self._on_worker_message,
+            on_lost=self._on_worker_lost,
+            on_restart=lambda: metrics.add("segtriton_worker_restarts_total"),
+        )
+        metrics.set("segtriton_stream_slots", settings.stream_slots)
+        metrics.add("segtriton_worker_restarts_total", 0)
+        self._pool.start()
+        self._closed = threading.Event()
+        threading.Thread(target=self._reap, name="reap-sessions", daemon=True).start()
+        _LOG.info("%s ready: network %s, workers %s", SERVER, settings.network, self._pool.worker_pids())
+
+    def handle(
+        self, request_id: str, parameters: Mapping[str, Any], tensors: Tensors, responder: Responder
+    ) -> None:
+        """Act on one request; every error becomes an answer."""
+        is_seed = PARAMETER_PROTOCOL not in parameters
+        dialect: Dialect = SeedDialect() if is_seed else ProtocolDialect()
+        try:
+            if is_seed:
+                self._handle_seed(request_id, tensors, responder, dialect)
+            else:
+                self._handle_message(parse_request(parameters, tensors), responder, dialect)
+        except SegtritonError as error:
+            send_failure(responder, dialect, error)
+        except Exception:
+            _LOG.exception("a request failed")
+            send_failure(responder, dialect, internal_error())
+
+    def close(self) -> None:
+        """End all sessions and workers; Triton would wait for open responders."""
+        self._closed.set()
+        for session in self._sessions.all():
+            session.fail(ErrorCode.DRAINING, "The server stops.")
+        self._pool.close()
+
+    # ---------------------------------------------------------------- requests
+
+    def _handle_message(self, message: ClientMessage, responder: Responder, dialect: Dialect) -> None:
+        if isinstance(message, Open):
+            window = CreditWindow(self._settings.window_packets, self._settings.window_bytes)
+            self._open(message, message.open_key, window, responder, dialect)
+            return
+        session = self._sessions.get(message.session_id)
+        match message:
+            case Packets():
+                self._put(session, list(message.packets))
+            case End():
+                self._end(session, message.next_seq)
+            case Cancel():
+                session.fail(ErrorCode.CANCELLED, "The client cancelled the session.")
+        responder.close()
+
+    def _handle_seed(self, request_id: str, tensors: Tensors, responder: Responder, dialect: Dialect) -> None:
+        request = read_seed_request(request_id, tensors)
+        if request.open is not None:
+            window = CreditWindow(_SEED_WINDOW_PACKETS, self._settings.seed_window_bytes)
+            session = self._open(request.open, request.key, window, responder, dialect)
+        else:
+            session = self._sessions.get_by_key(request.key)
+        if request.packet is not None:
+            self._put(session, [request.packet])
+        if request.is_last:
+            self._end(session, None)
+        if request.open is None:
+            responder.close()
+
+    def _open(
+        self, request: Open, key: str, window: CreditWindow, responder: Responder, dialect: Dialect
+    ) -> Session:
+        session = Session(
+            new_session_id(),
+            responder,
+            dialect,
+            Ledger(request.first_seq, request.wanted_seq),
+            window,
+            self._metrics,
+            self._on_session_closed,
+        )
+        try:
+            if request.network not in ("", self._settings.network):
+                raise SegtritonError(
+                    ErrorCode.UNKNOWN_NETWORK, f"This model runs {self._settings.network}, not {request.network!r:.40}."
+                )
+            self._sessions.admit(session, key)
+        except SegtritonError as error:
+            self._metrics.add("segtriton_streams_rejected_total", reason=error.code.name)
+            raise
+        self._stage_totals[session.session_id] = Counter()
+        self._stage_counts[session.session_id] = Counter()
+        self._note_load()
+        try:
+            self._pool.open(session.session_id, request)
+        except SegtritonError as error:
+            session.fail_with(error)
+        return session
+
+    def _put(self, session: Session, packets: list[Any]) -> None:
+        try:
+            taken = session.accept(packets)
+        except SegtritonError as error:
+            session.fail_with(error)
+            return
+        if taken:
+            self._pool.put(session.session_id, taken)
+
+    def _end(self, session: Session, next_seq: int | None) -> None:
+        if session.end(next_seq):
+            self._pool.end(session.session_id)
+
+    # ---------------------------------------------------------------- workers
+
+    def _on_worker_message(self, message: ChannelMessage) -> None:
+        if message.kind == "batch":
+            self._metrics.observe("segtriton_batch_frames", message.body["frames"])
+            return
+        try:
+            session = self._sessions.get(message.session_id)
+        except SegtritonError:
+            return  # it closed while this was on its way
+        match message.kind:
+            case "opened":
+                session.opened(self._opened(session, message.body))
+                self._metrics.add("segtriton_streams_opened_total")
+                session_log(__name__, session.session_id).info(
+                    "opened: decoder %s, encoder %s", message.body["decoder"], message.body["encoder"]
+                )
+            case "results":
+                self._on_results(session, message)
+            case "ended":
+                session.finish(self._stage_means(session.session_id))
+            case "failed":
+                error = SegtritonError.from_json(message.body)
+                if not session.is_open:
+                    self._metrics.add("segtriton_streams_rejected_total", reason=error.code.name)
+                session.fail_with(error)
+
+    def _on_results(self, session: Session, message: ChannelMessage) -> None:
+        totals, counts = self._stage_totals.get(session.session_id), self._stage_counts.get(session.session_id)
+        for stage, durations in message.body["stages"].items():
+            for seconds in durations:
+                self._metrics.observe("segtriton_stage_duration_seconds", seconds, stage=stage)
+            if totals is not None and counts is not None:
+                totals[stage] += sum(durations)
+                counts[stage] += len(durations)
+        session.deliver(
+            message.packets,
+            message.body["skipped"],
+            [Drop(seq, DropReason(reason)) for seq, reason in message.body["drops"]],
+            message.body["damaged"],
+        )
+
+    def _on_worker_lost(self, session_id: str, hung: bool) -> None:
+        code, reason = (
+            (ErrorCode.STAGE_TIMEOUT, "A stage took too long and was cut.")
+            if hung
+            else (ErrorCode.WORKER_LOST, "The worker of this session died.")
+        )
+        try:
+            self._sessions.get(session_id).fail(code, reason)
+        except SegtritonError:
+            return
+
+    # ---------------------------------------------------------------- sessions
+
+    def _on_session_closed(self, session: Session) -> None:
+        self._pool.release(session.session_id)
+        self._sessions.remove(session)
+        self._stage_totals.pop(session.session_id, None)
+        self._stage_counts.pop(session.session_id, None)
+        self._note_load()
+        ledger = session.ledger
+        session_log(__name__, session.session_id).info(
+            "closed: %d in, %d out, dropped %s, %s",
+            ledger.frames_in,
+            ledger.frames_out,
+            ledger.dropped_by_reason(),
+            session.error.code.name if session.error else "complete",
+        )
+
+    def _reap(self) -> None:
+        while not self._closed.wait(_REAP_SECONDS):
+            now = time.monotonic()
+            for session in self._sessions.all():
+                try:
+                    if session.is_cancelled():
+                        session.fail(ErrorCode.CANCELLED, "The client is gone.")
+                    elif session.is_idle(now, self._settings.idle_timeout):
+                        session.fail(ErrorCode.IDLE_TIMEOUT, "Nothing came or went for too long.")
+                except Exception:
+                    _LOG.exception("a session could not be reaped")
+
+    def _note_load(self) -> None:
+        active = len(self._sessions)
+        self._metrics.set("segtriton_active_streams", active)
+        self._metrics.set("segtriton_stream_load", active / self._settings.stream_slots)
+
+    def _stage_means(self, session_id: str) -> dict[str, float]:
+        totals, counts = self._stage_totals.get(session_id, {}), self._stage_counts.get(session_id, {})
+        return {stage: round(1000 * totals[stage] / counts[stage], 3) for stage in totals}
+
+    def _opened(self, session: Session, body: Mapping[str, Any]) -> Opened:
+        return Opened(
+            session_id=session.session_id,
+            network=body["network"],
+            class_name=body["class_name"],
+            classes=tuple(body["classes"]),
+            decoder=body["decoder"],
+            encoder=body["encoder"],
+            encoder_reason=body["encoder_reason"],
+            output_codec=body["output_codec"],
+            output_extradata=bytes.fromhex(body["output_extradata"]),
+            output_width=body["output_width"],
+            output_height=body["output_height"],
+            credit=session.window.credit(session.ledger),
+            server=SERVER,
+            pod=self._settings.pod or os.uname().nodename,
+            limits={"max_pixels": self._settings.max_pixels, "stream_slots": self._settings.stream_slots},
+        )

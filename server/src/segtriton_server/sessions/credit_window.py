@@ -1,0 +1,33 @@
+"""How much a session may have in the house: packets and bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from segtriton_protocol import Credit, ErrorCode, Packet, SegtritonError
+from segtriton_server.sessions.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class CreditWindow:
+    """The bound on packets and bytes that are received and not yet settled."""
+
+    packets: int
+    payload_bytes: int
+
+    def credit(self, ledger: Ledger) -> Credit:
+        """The cumulative credit that the ledger's state gives."""
+        return Credit(ledger.settled_packets + self.packets, ledger.settled_bytes + self.payload_bytes)
+
+    def check(self, ledger: Ledger, packet: Packet) -> None:
+        """Raise WINDOW_EXCEEDED if the packet was sent without credit."""
+        credit = self.credit(ledger)
+        packets = ledger.received_packets + 1
+        payload_bytes = ledger.received_bytes + len(packet.payload)
+        if packets > credit.packets or payload_bytes > credit.payload_bytes:
+            raise SegtritonError(
+                ErrorCode.WINDOW_EXCEEDED,
+                f"{packets} packets with {payload_bytes} bytes were sent against a credit of "
+                f"{credit.packets} packets and {credit.payload_bytes} bytes.",
+                seq=packet.seq,
+            )

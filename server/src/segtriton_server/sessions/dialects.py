@@ -1,0 +1,87 @@
+"""The two ways to speak to a client: protocol v1, and the contract of the CV-CUDA Triton sample."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from segtriton_protocol import ErrorCode, Failed, Opened, Output, Packet, SegtritonError, ServerMessage
+from segtriton_protocol import tensors as specs
+from segtriton_protocol.messages import Ended
+from segtriton_protocol.tensors import Tensors
+
+
+class Responder(Protocol):
+    """The way back to the client, through the sender of one Triton request."""
+
+    def send(self, tensors: Tensors) -> None:
+        """Send one response."""
+
+    def fail(self, text: str) -> None:
+        """Send one response that is a Triton error."""
+
+    def close(self) -> None:
+        """Send the final flag; nothing may follow."""
+
+    def is_cancelled(self) -> bool:
+        """Whether the client has cancelled the request or is gone."""
+
+
+class Dialect(Protocol):
+    """Turns a session's messages into responses."""
+
+    def send(self, responder: Responder, message: ServerMessage) -> None:
+        """Send one message in the client's language."""
+
+
+class ProtocolDialect:
+    """Protocol v1: each message is one response."""
+
+    def send(self, responder: Responder, message: ServerMessage) -> None:
+        """Send one message."""
+        responder.send(message.to_tensors())
+
+
+class SeedDialect:
+    """The sample's contract: one response a packet, Annex B with parameter sets at each keyframe."""
+
+    def __init__(self) -> None:
+        self._parameter_sets = b""
+        self._size_hw = (0, 0)
+
+    def send(self, responder: Responder, message: ServerMessage) -> None:
+        """Send the packets of an Output, the mark of the end, or an error."""
+        match message:
+            case Opened():
+                self._parameter_sets = message.output_extradata
+                self._size_hw = (message.output_height, message.output_width)
+            case Output():
+                for packet in message.packets:
+                    responder.send(self._packet(packet))
+            case Ended():
+                responder.send(self._response(b"", (0, 0), is_last=True))
+            case Failed():
+                responder.fail(str(message.error))
+
+    def _packet(self, packet: Packet) -> Tensors:
+        parameter_sets = self._parameter_sets if packet.is_keyframe else b""
+        return self._response(parameter_sets + packet.payload, self._size_hw, is_last=False)
+
+    def _response(self, payload: bytes, size_hw: tuple[int, int], *, is_last: bool) -> Tensors:
+        return {
+            specs.PACKET_OUT.name: np.frombuffer(payload, np.uint8),
+            specs.FRAME_SIZE.name: np.array(size_hw, np.uint64),
+            specs.LAST_PACKET_OUT.name: np.array([is_last]),
+        }
+
+
+def send_failure(responder: Responder, dialect: Dialect, error: SegtritonError) -> None:
+    """Answer a request with an error, and end it."""
+    dialect.send(responder, Failed(error))
+    responder.close()
+
+
+def internal_error(session_id: str = "") -> SegtritonError:
+    """Return the error for what should not have happened; details stay in the log."""
+    return SegtritonError(ErrorCode.INTERNAL, "The server met an unexpected error.", session_id=session_id)

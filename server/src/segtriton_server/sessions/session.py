@@ -1,0 +1,185 @@
+"""One client's run: its ledger, its credit and its way back, behind one lock."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from segtriton_protocol import (
+    Drop,
+    DropReason,
+    Ended,
+    ErrorCode,
+    Failed,
+    Opened,
+    Output,
+    Packet,
+    SegtritonError,
+    ServerMessage,
+)
+from segtriton_server.observability.metrics import Metrics
+from segtriton_server.sessions.credit_window import CreditWindow
+from segtriton_server.sessions.dialects import Dialect, Responder
+from segtriton_server.sessions.ledger import Ledger
+
+
+class Session:
+    """An admitted session. Any thread may call; a lock keeps books and responses in step.
+
+    `on_closed` is called once, whatever ends the session.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        responder: Responder,
+        dialect: Dialect,
+        ledger: Ledger,
+        window: CreditWindow,
+        metrics: Metrics,
+        on_closed: Callable[[Session], None],
+    ) -> None:
+        self.session_id = session_id
+        self.ledger = ledger
+        self.window = window
+        self.error: SegtritonError | None = None
+        self.is_open = False
+        self.last_activity = time.monotonic()
+        self._responder = responder
+        self._dialect = dialect
+        self._metrics = metrics
+        self._on_closed = on_closed
+        self._digest = hashlib.sha256()
+        self._lock = threading.RLock()
+        self._end_seq: int | None = None
+        self._closed = False
+
+    def opened(self, message: Opened) -> None:
+        """Tell the client that its session exists."""
+        with self._lock:
+            if not self._closed:
+                self.is_open = True
+                self._send(message)
+
+    def accept(self, packets: Sequence[Packet]) -> list[Packet]:
+        """Book packets in and return those to be worked on.
+
+        Raises:
+            SegtritonError: WINDOW_EXCEEDED, NEED_KEYFRAME or INVALID_MESSAGE (packets after END).
+        """
+        now = time.monotonic()
+        taken: list[Packet] = []
+        drops: list[Drop] = []
+        with self._lock:
+            self.last_activity = now
+            if self._end_seq is not None:
+                raise self._refusal(ErrorCode.INVALID_MESSAGE, "Packets came after END.")
+            for packet in packets:
+                self.window.check(self.ledger, packet)
+                if not self.ledger.received_packets and not packet.is_keyframe:
+                    raise self._refusal(ErrorCode.NEED_KEYFRAME, "The first packet is not a keyframe.", packet.seq)
+                is_new, missing = self.ledger.accept(packet, now)
+                drops += missing
+                if is_new:
+                    taken.append(packet)
+            if drops:
+                self._deliver([], drops)
+        return taken
+
+    def end(self, next_seq: int | None) -> bool:
+        """Note that nothing follows; returns whether this is the first END."""
+        with self._lock:
+            if self._end_seq is not None:
+                return False
+            self._end_seq = self.ledger.next_seq if next_seq is None else next_seq
+            return True
+
+    def deliver(self, packets: Sequence[Packet], skipped: Sequence[int], dropped: Sequence[Drop], damaged: int) -> None:
+        """Send what a worker has finished, as far as the ledger lets it."""
+        with self._lock:
+            if self._closed:
+                return
+            now = self.last_activity = time.monotonic()
+            for _ in range(damaged):
+                self.ledger.note_damage()
+            for seq in skipped:
+                self.ledger.settle_output(seq)
+            done = []
+            for packet in packets:
+                arrived = self.ledger.settle_output(packet.seq)
+                if arrived is not None:
+                    done.append(packet)
+                    self._metrics.observe("segtriton_frame_latency_seconds", now - arrived)
+            drops = [record for drop in dropped for record in self.ledger.settle_drop(drop.seq, drop.reason)]
+            self._deliver(done, drops + self.ledger.drop_overdue())
+
+    def finish(self, stages: dict[str, float]) -> None:
+        """Answer END: the last drop records, then the counts and the digest."""
+        with self._lock:
+            if self._closed:
+                return
+            drops = self.ledger.finish(self._end_seq or 0)
+            if drops:
+                self._deliver([], drops)
+            if self.ledger.frames_in and not self.ledger.frames_out and self.ledger.dropped[DropReason.DAMAGED]:
+                self.fail(ErrorCode.DECODE_FAILED, "None of the packets could be decoded.")
+                return
+            self._send(
+                Ended(
+                    frames_in=self.ledger.frames_in,
+                    frames_out=self.ledger.frames_out,
+                    frames_dropped=self.ledger.dropped_by_reason(),
+                    digest=self._digest.hexdigest(),
+                    stages=stages,
+                )
+            )
+            self._close()
+
+    def fail(self, code: ErrorCode, message: str, seq: int | None = None) -> None:
+        """End the session with an error."""
+        self.fail_with(self._refusal(code, message, seq))
+
+    def fail_with(self, error: SegtritonError) -> None:
+        """End the session with an error; frames not yet answered are booked as abandoned."""
+        with self._lock:
+            if self._closed:
+                return
+            self.error = error
+            error.session_id = self.session_id
+            drops = self.ledger.finish(self.ledger.next_seq, DropReason.ABANDONED)
+            if self.is_open:
+                self._deliver([], drops)
+                self._metrics.add("segtriton_sessions_failed_total", code=error.code.name)
+            self._send(Failed(error))
+            self._close()
+
+    def is_cancelled(self) -> bool:
+        """Whether the client has gone; False once the session has closed."""
+        with self._lock:
+            return not self._closed and self._responder.is_cancelled()
+
+    def is_idle(self, now: float, timeout: float) -> bool:
+        """Whether nothing has come or gone for `timeout` seconds."""
+        return now - self.last_activity > timeout
+
+    def _deliver(self, packets: list[Packet], drops: list[Drop]) -> None:
+        for packet in packets:
+            self._digest.update(packet.payload)
+        if packets:
+            self._metrics.add("segtriton_frames_total", len(packets), outcome="out")
+        for drop in drops:
+            self._metrics.add("segtriton_frames_total", outcome=drop.reason.value)
+        self._send(Output(tuple(packets), tuple(drops), self.window.credit(self.ledger)))
+
+    def _send(self, message: ServerMessage) -> None:
+        self._dialect.send(self._responder, message)
+
+    def _close(self) -> None:
+        self._closed = True
+        self._responder.close()
+        self._on_closed(self)
+
+    def _refusal(self, code: ErrorCode, message: str, seq: int | None = None) -> SegtritonError:
+        return SegtritonError(code, message, session_id=self.session_id, seq=seq)

@@ -1,0 +1,129 @@
+"""Every setting of the server, in one typed place.
+
+A model reads them from the `parameters` of its config.pbtxt; the environment variable
+`SEGTRITON_<NAME>` of the same name in capitals wins over the file.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+_Number = TypeVar("_Number", int, float)
+
+
+class InvalidSettingError(ValueError):
+    """A parameter of the model or an environment variable does not hold what it must."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The server's settings; sizes in bytes, times in seconds.
+
+    Attributes:
+        network: the network of this model, one of `vision.networks`.
+        networks: folder with the network files.
+        workers: worker processes; 0 means one for each two cores, at least two.
+        decoder_threads: threads of one decoder; 0 means the cores that each worker has.
+        network_threads: threads of one network call.
+        batch_size: the most frames of one network call.
+        batch_deadline: how long a frame waits for others to fill its batch.
+        frames_in_flight: frames of a session between decoder and encoder.
+        stream_slots: sessions served at once; further ones are refused.
+        window_packets: packets that a session may have sent and not yet got back.
+        window_bytes: the same in bytes.
+        seed_window_bytes: bytes that a session of the sample's contract, which knows no credit, may queue.
+        idle_timeout: a session that sends and gets nothing for so long is ended.
+        stage_deadline: a stage busy for so long with one frame counts as hung; its worker is replaced.
+        start_timeout: how long workers may take to load.
+        max_pixels: the largest picture, width times height.
+        python: interpreter for the workers; empty means the first python3 on PATH.
+        log_level: DEBUG, INFO, WARNING or ERROR.
+        log_json: one JSON object a line instead of text.
+        pod: name of the pod, for replies and logs.
+    """
+
+    network: str = "selfie"
+    networks: Path = Path("networks")
+    workers: int = 0
+    decoder_threads: int = 0
+    network_threads: int = 1
+    batch_size: int = 4
+    batch_deadline: float = 0.0
+    frames_in_flight: int = 6
+    stream_slots: int = 16
+    window_packets: int = 96
+    window_bytes: int = 16 << 20
+    seed_window_bytes: int = 256 << 20
+    idle_timeout: float = 60.0
+    stage_deadline: float = 10.0
+    start_timeout: float = 60.0
+    max_pixels: int = 8192 * 4320
+    python: str = ""
+    log_level: str = "INFO"
+    log_json: bool = False
+    pod: str = ""
+
+    @classmethod
+    def load(cls, parameters: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
+        """Return the settings of a model.
+
+        Raises:
+            InvalidSettingError: a value does not have its setting's type or is negative.
+        """
+        values: dict[str, Any] = {}
+        for setting in fields(cls):
+            text = environment.get(f"SEGTRITON_{setting.name.upper()}", parameters.get(setting.name))
+            if text is not None:
+                values[setting.name] = _parse(setting.name, str(setting.type), text)
+        return cls(**values)
+
+    @property
+    def num_workers(self) -> int:
+        """Worker processes to start."""
+        return self.workers or max(2, num_cores() // 2)
+
+    @property
+    def num_decoder_threads(self) -> int:
+        """Threads of one decoder."""
+        return self.decoder_threads or max(2, min(4, num_cores() // self.num_workers))
+
+    @property
+    def worker_python(self) -> str:
+        """The interpreter that workers run on."""
+        return self.python or shutil.which("python3") or "python3"
+
+
+def num_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _parse(name: str, kind: str, text: str) -> object:
+    try:
+        match kind:
+            case "int":
+                return _not_negative(int(text))
+            case "float":
+                return _not_negative(float(text))
+            case "bool":
+                return {"true": True, "1": True, "false": False, "0": False, "": False}[text.lower()]
+            case "Path":
+                return Path(text)
+            case _:
+                return text
+    except (KeyError, ValueError):
+        raise InvalidSettingError(
+            f"The setting {name} must be a {kind} that is not negative, not {text!r}; "
+            f"correct it in config.pbtxt or in SEGTRITON_{name.upper()}."
+        ) from None
+
+
+def _not_negative(value: _Number) -> _Number:
+    if not value >= 0:
+        raise ValueError(value)
+    return value

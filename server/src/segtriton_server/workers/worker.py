@@ -1,0 +1,123 @@
+"""The router's handle on one worker process."""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+from segtriton_server.settings import Settings
+from segtriton_server.workers.channel import Channel, ChannelMessage
+from segtriton_server.workers.worker_process import settings_argument
+
+_GRACE_SECONDS = 2.0
+
+
+class Worker:
+    """A started worker process with its reader and writer threads.
+
+    `send` never blocks, whatever the process does. `on_message` and, once, `on_death` are
+    called from the reader thread.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        on_message: Callable[[Worker, ChannelMessage], None],
+        on_death: Callable[[Worker], None],
+    ) -> None:
+        self.started = time.monotonic()
+        self.last_beat = self.started
+        self.busy_seconds = 0.0
+        self.ready = threading.Event()
+        self.dead = threading.Event()
+        self._on_message = on_message
+        self._on_death = on_death
+        self._outbox: queue.SimpleQueue[ChannelMessage | None] = queue.SimpleQueue()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                [
+                    settings.worker_python,
+                    "-m",
+                    "segtriton_server.workers.worker_process",
+                    str(theirs.fileno()),
+                    settings_argument(settings),
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._channel = Channel(Connection(ours.detach()))
+        for loop in (self._read, self._write):
+            threading.Thread(target=loop, name=f"worker-{self.pid}-{loop.__name__}", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def send(self, message: ChannelMessage) -> None:
+        """Queue a message."""
+        self._outbox.put(message)
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status, negative for a signal, None while it runs."""
+        return self._process.poll()
+
+    def kill(self) -> None:
+        """End the process at once; `on_death` follows."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """Let the process end, and make sure of it."""
+        self._outbox.put(None)
+        try:
+            self._process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _read(self) -> None:
+        try:
+            while True:
+                message = self._channel.receive()
+                if message.kind == "beat":
+                    self.last_beat = time.monotonic()
+                    self.busy_seconds = float(message.body["busy_seconds"])
+                elif message.kind == "ready":
+                    self.last_beat = time.monotonic()
+                    self.ready.set()
+                else:
+                    self._on_message(self, message)
+        except (EOFError, OSError):
+            pass
+        finally:
+            # Whether the process died or wrote what cannot be read, it is of no use any more.
+            self.dead.set()
+            self._outbox.put(None)
+            self._process.kill()
+            self._process.wait()
+            self._on_death(self)
+
+    def _write(self) -> None:
+        while (message := self._outbox.get()) is not None:
+            try:
+                self._channel.send(message)
+            except OSError:
+                return
+        self._shut_down()
+
+    def _shut_down(self) -> None:
+        # The reader sleeps in a read of the same descriptor: shutting the socket down wakes it.
+        with socket.socket(fileno=os.dup(self._channel.fileno())) as connection:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                return

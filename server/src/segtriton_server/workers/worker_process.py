@@ -1,0 +1,193 @@
+"""What runs inside a worker process: one network, one batcher, and the pipelines of its sessions."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from collections import defaultdict
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import cv2
+
+from segtriton_protocol import ErrorCode, Open, SegtritonError
+from segtriton_protocol.tensors import MESSAGE
+from segtriton_server.settings import Settings
+from segtriton_server.vision.networks import create_segmenter
+from segtriton_server.workers.channel import Channel, ChannelMessage
+from segtriton_server.workers.frame_batcher import FrameBatcher
+from segtriton_server.workers.session_pipeline import NetworkJob, Results, ResultSink, SessionPipeline
+
+_HEARTBEAT_SECONDS = 0.5
+
+
+class WorkerProcess(ResultSink):
+    """Serves the router until the channel closes."""
+
+    def __init__(self, channel: Channel, settings: Settings) -> None:
+        self._channel = channel
+        self._settings = settings
+        self._segmenter = create_segmenter(
+            settings.network, settings.networks, settings.network_threads, settings.batch_size
+        )
+        self._batcher: FrameBatcher[NetworkJob] = FrameBatcher(settings.batch_size, settings.batch_deadline)
+        self._pipelines: dict[str, SessionPipeline] = {}
+        self._outbox: queue.SimpleQueue[ChannelMessage] = queue.SimpleQueue()
+        self._stages: dict[str, dict[str, list[float]]] = {}
+        self._stages_lock = threading.Lock()
+        self._network_since: float | None = None
+
+    def run(self) -> None:
+        """Handle messages; returns when the router has closed its end."""
+        for loop in (self._write, self._run_network, self._beat):
+            threading.Thread(target=loop, name=loop.__name__, daemon=True).start()
+        self._outbox.put(ChannelMessage("ready", body={"pid": os.getpid()}))
+        while True:
+            try:
+                message = self._channel.receive()
+            except (EOFError, OSError):
+                return
+            self._handle(message)
+
+    # ---------------------------------------------------------------- results of the pipelines
+
+    def results(self, session_id: str, results: Results) -> None:
+        """Send finished frames; bare stage times wait for the next ones."""
+        with self._stages_lock:
+            waiting = self._stages.setdefault(session_id, defaultdict(list))
+            for stage, seconds in results.stages.items():
+                waiting[stage] += seconds
+            if not (results.packets or results.skipped or results.drops or results.damaged):
+                return
+            self._stages[session_id] = defaultdict(list)
+        body = {
+            "skipped": results.skipped,
+            "drops": [[drop.seq, drop.reason.value] for drop in results.drops],
+            "damaged": results.damaged,
+            "stages": waiting,
+        }
+        self._outbox.put(ChannelMessage("results", session_id, body, results.packets))
+
+    def ended(self, session_id: str) -> None:
+        """Say that all results of the session are out."""
+        self._outbox.put(ChannelMessage("ended", session_id))
+
+    def failed(self, session_id: str, error: SegtritonError) -> None:
+        """Say that the session cannot go on."""
+        self._outbox.put(ChannelMessage("failed", session_id, error.to_json()))
+
+    # ---------------------------------------------------------------- messages of the router
+
+    def _handle(self, message: ChannelMessage) -> None:
+        if message.kind == "open":
+            self._open(message)
+            return
+        pipeline = self._pipelines.get(message.session_id)
+        if pipeline is None:
+            return
+        if message.kind == "packets":
+            for packet in message.packets:
+                pipeline.put(packet)
+        elif message.kind == "end":
+            pipeline.end()
+        elif message.kind == "close":
+            del self._pipelines[message.session_id]
+            with self._stages_lock:
+                self._stages.pop(message.session_id, None)
+            pipeline.close()
+
+    def _open(self, message: ChannelMessage) -> None:
+        try:
+            pipeline = SessionPipeline(
+                message.session_id,
+                read_open(message),
+                self._settings,
+                self._segmenter,
+                self._batcher,
+                self,
+            )
+        except SegtritonError as error:
+            self.failed(message.session_id, error)
+        except Exception as error:  # noqa: BLE001 - a codec library may raise anything at a hostile header
+            reason = f"The session's codecs failed to open with {type(error).__name__}."
+            self.failed(message.session_id, SegtritonError(ErrorCode.INTERNAL, reason))
+        else:
+            self._pipelines[message.session_id] = pipeline
+            self._outbox.put(ChannelMessage("opened", message.session_id, pipeline.describe()))
+            pipeline.start()
+
+    # ---------------------------------------------------------------- threads
+
+    def _write(self) -> None:
+        while True:
+            try:
+                self._channel.send(self._outbox.get())
+            except OSError:
+                return
+
+    def _run_network(self) -> None:
+        while batch := self._batcher.next_batch():
+            started = self._network_since = time.monotonic()
+            try:
+                masks = self._segmenter.segment(
+                    [job.network_input for job in batch], [job.pipeline.class_id for job in batch]
+                )
+            except Exception as error:  # noqa: BLE001 - the batch's sessions are told, the others go on
+                reason = SegtritonError(ErrorCode.INTERNAL, f"The network failed with {type(error).__name__}.")
+                for session_id in {job.pipeline.session_id for job in batch}:
+                    self.failed(session_id, reason)
+                continue
+            finally:
+                self._network_since = None
+            seconds = (time.monotonic() - started) / len(batch)
+            for job, mask in zip(batch, masks, strict=True):
+                job.mask = mask
+                self.results(job.pipeline.session_id, Results(stages={"network": [seconds]}))
+                job.pipeline.masked(job)
+            self._outbox.put(ChannelMessage("batch", body={"frames": len(batch)}))
+
+    def _beat(self) -> None:
+        while True:
+            now = time.monotonic()
+            busy = [pipeline.busy_seconds(now) for pipeline in list(self._pipelines.values())]
+            since = self._network_since
+            busy.append(now - since if since is not None else 0.0)
+            self._outbox.put(ChannelMessage("beat", body={"busy_seconds": max(busy)}))
+            time.sleep(_HEARTBEAT_SECONDS)
+
+
+def open_message(session_id: str, request: Open) -> ChannelMessage:
+    """Return the message that opens a session in a worker."""
+    return ChannelMessage("open", session_id, json.loads(request.to_tensors()[MESSAGE.name].tobytes()))
+
+
+def read_open(message: ChannelMessage) -> Open:
+    """Return the request of `open_message`."""
+    from segtriton_protocol.json_fields import encode_json
+
+    return Open.from_tensors("", {MESSAGE.name: encode_json(message.body)})
+
+
+def main() -> None:
+    """Start a worker on the socket and with the settings that the arguments name."""
+    descriptor, settings_json = int(sys.argv[1]), sys.argv[2]
+    values = json.loads(settings_json)
+    values["networks"] = Path(values["networks"])
+    cv2.setNumThreads(1)  # the pipeline's threads are the parallelism
+    WorkerProcess(Channel(Connection(descriptor)), Settings(**values)).run()
+    # Stages may sit in a codec's call: nothing here is worth waiting for.
+    os._exit(0)
+
+
+def settings_argument(settings: Settings) -> str:
+    """Return the settings as the argument that `main` reads."""
+    return json.dumps(dataclasses.asdict(settings), default=str)
+
+
+if __name__ == "__main__":
+    main()
