@@ -23,6 +23,7 @@ _SURELY_BACKGROUND, _SURELY_SUBJECT = 0.2, 0.8
 # strength) the result differs from a true Gaussian of the full picture by 49 dB, at 1.8 by 54 dB: nobody sees either.
 _FEWEST_SIGMA_CELLS = 0.8
 _FEWEST_BLUR_ROWS = 32
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 class LayerPlanes(NamedTuple):
@@ -99,6 +100,8 @@ class BlurLayers:
     def _blur_background(self, channels: Plane) -> None:
         rows, columns = self._weight.shape
         cv2.resize(self._opacity, (columns, rows), dst=self._coarse_opacity, interpolation=cv2.INTER_AREA)
+        # A cell on the outline already holds the subject's colours: leave those cells and their neighbours out.
+        cv2.erode(self._coarse_opacity, _NEIGHBOURS, dst=self._coarse_opacity)
         # Deep inside the subject there is no background; plus 1, it shows its own colour instead of dividing by 0.
         np.add(self._coarse_opacity, np.float32(1.0), out=self._weight)
         np.multiply(channels, self._weight, out=self._weighted)

@@ -104,22 +104,22 @@ class _FixedBatchRun:
 
     def __init__(self, model: bytes, batch_size: int, input_hw: tuple[int, int], num_threads: int) -> None:
         self.batch_size = batch_size
+        shape = (batch_size, *input_hw, 3)
         try:
             self._interpreter = Interpreter(model_content=model, num_threads=num_threads)
             (input_detail,) = self._interpreter.get_input_details()
             (output_detail,) = self._interpreter.get_output_details()
+            if tuple(input_detail["shape"][1:]) != shape[1:] or tuple(output_detail["shape"][1:]) != (*input_hw, 1):
+                raise ValueError(f"it takes {input_detail['shape'][1:]}, not {shape[1:]}")
             self._input_index = input_detail["index"]
             self._output_index = output_detail["index"]
-            self._interpreter.resize_tensor_input(self._input_index, [batch_size, *input_hw, 3], strict=False)
+            self._interpreter.resize_tensor_input(self._input_index, list(shape))
             self._interpreter.allocate_tensors()
-            self._input = np.zeros((batch_size, *input_hw, 3), np.float32)
-            output_shape = self._probabilities().shape
+            self._input = np.zeros(shape, np.float32)
+            self._scaled = np.empty((batch_size, *input_hw, 1), np.float32)
+            self._probabilities()  # the first run prepares the network's weights: better now than in a session
         except (RuntimeError, ValueError) as error:
-            raise NetworkFileError(f"the network file is not a selfie network: {error}") from error
-        if output_shape != (batch_size, *input_hw, 1):
-            raise NetworkFileError(f"the network file has an unexpected output {output_shape}")
-        # Integer rounding would hide in a new array; this one is reused for every call.
-        self._scaled = np.empty(output_shape, np.float32)
+            raise NetworkFileError(f"the network file is not the {input_hw} selfie network: {error}") from error
 
     def person_masks(self, inputs: Sequence[NDArray[np.float32]]) -> list[NDArray[np.uint8]]:
         """Masks [h, w] of class person; each owns its memory."""

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from segtriton_server.frames import ColorMatrix, ColorRange, InvalidPictureError, Picture
+
+
+def planes(luma: tuple[int, int], chroma: tuple[int, int]) -> tuple[np.ndarray, ...]:
+    return np.zeros(luma, np.uint8), np.zeros(chroma, np.uint8), np.zeros(chroma, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("luma", "chroma"), [((4, 6), (2, 3)), ((5, 7), (3, 4)), ((1, 1), (1, 1)), ((720, 1), (360, 1))]
+)
+def test_chroma_is_half_rounded_up(luma: tuple[int, int], chroma: tuple[int, int]) -> None:
+    picture = Picture(planes(luma, chroma), ColorMatrix.BT601, ColorRange.FULL)
+    assert picture.size_hw == luma
+    assert not picture.is_rgb
+
+
+def test_rgb_has_one_plane() -> None:
+    picture = Picture((np.zeros((3, 5, 3), np.uint8),))
+    assert picture.size_hw == (3, 5)
+    assert picture.is_rgb
+    assert repr(picture) == "Picture(5x3 rgb)"
+
+
+def test_rows_may_be_wider_than_the_picture() -> None:
+    wide = np.zeros((8, 64), np.uint8)
+    Picture((wide[:, :10], wide[:4, :5], wide[4:, :5]))
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ((), "3 planes"),
+        (planes((4, 4), (2, 2))[:2], "3 planes"),
+        (planes((5, 5), (2, 2)), "plane U must be 3x3"),
+        ((*planes((4, 4), (2, 2))[:2], np.zeros((2, 3), np.uint8)), "plane V must be 2x2"),
+        ((np.zeros((4, 4, 4), np.uint8),), "plane RGB must be 4x4x3"),
+        ((np.zeros((4, 4), np.uint8),), "plane RGB must be 4x4x3"),
+        ((np.zeros(4, np.uint8),), "plane RGB"),
+        ((np.zeros(4, np.uint8), *planes((4, 4), (2, 2))[1:]), "plane Y"),
+        ((np.zeros((4, 4, 3), np.float32),), "uint8"),
+        ((np.zeros((0, 4, 3), np.uint8),), "empty"),
+        ((np.zeros((4, 8, 3), np.uint8)[:, ::2],), "packed"),
+        ((np.zeros((4, 4, 3), np.uint8)[::-1],), "forward rows"),
+        ((np.zeros((4, 4, 3), np.uint8)[:, :, ::-1],), "packed"),
+        ((np.broadcast_to(np.zeros((1, 4, 3), np.uint8), (4, 4, 3)),), "forward rows"),
+    ],
+)
+def test_planes_that_are_no_picture_are_refused(bad: tuple[np.ndarray, ...], message: str) -> None:
+    with pytest.raises(InvalidPictureError, match=message):
+        Picture(bad)
