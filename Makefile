@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
+# One shell for each recipe, not for each line.
+.ONESHELL:
 
 PYTHON ?= python3
 CLIP ?= .assets/clips/carphone_pristine.mp4
@@ -40,12 +42,12 @@ serve: setup ## keep the server up on ports 8000 to 8002 until Ctrl-C (SERVE_ARG
 
 # Runs under a server that `run` has started and named in SEGCLIENT_ENDPOINT.
 .PHONY: segment-clip
-segment-clip: NAME = $(OUT)/$(basename $(notdir $(CLIP)))
 segment-clip:
-	@segclient -sv "$(CLIP)" --effect blur -o "$(NAME)_blur.mp4" --report $(OUT)/report.json
-	@segclient -sv "$(CLIP)" --effect mask -o "$(NAME)_mask.mp4"
-	@segclient sheet "$(CLIP)" "$(NAME)_mask.mp4" "$(NAME)_blur.mp4" -o $(OUT)/contact_sheet.png
-	@printf '\n  %-14s %s\n' video "$(NAME)_blur.mp4" mask "$(NAME)_mask.mp4" \
+	@clip="$(CLIP)"; name=$$(basename "$${clip%.*}"); result="$(OUT)/$${name%_pristine}"
+	segclient -sv "$$clip" --effect blur -o "$${result}_blur.mp4" --report $(OUT)/report.json
+	segclient -sv "$$clip" --effect mask -o "$${result}_mask.mp4"
+	segclient sheet "$$clip" "$${result}_mask.mp4" "$${result}_blur.mp4" -o $(OUT)/contact_sheet.png
+	printf '  %-14s %s\n' video "$${result}_blur.mp4" mask "$${result}_mask.mp4" \
 	    'contact sheet' $(OUT)/contact_sheet.png report $(OUT)/report.json 'server log' $(OUT)/triton.log
 
 ##@ Check it

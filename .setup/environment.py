@@ -185,7 +185,8 @@ def choose_interpreter() -> Interpreter:
     if brought is None or not brought.is_complete:
         fail(
             f"Triton needs a Python {' or '.join(SUPPORTED)} with its shared library, and none is here or could be "
-            f"fetched; install one (built with --enable-shared), then: make setup PYTHON=/path/to/python{BROUGHT_BY_UV}"
+            "fetched; set UV_PYTHON_INSTALL_MIRROR to where uv can fetch one, or install one (built with "
+            f"--enable-shared) and run: make setup PYTHON=/path/to/python{BROUGHT_BY_UV}"
         )
     return brought
 

@@ -42,7 +42,12 @@ def build_parser() -> argparse.ArgumentParser:
     defaults = LaunchSettings(model_repository=Path(os.environ.get("SEGTRITON_MODEL_REPOSITORY", "triton_models")))
     add = parser.add_argument
     add("--model-repository", type=Path, default=defaults.model_repository, help="default: %(default)s")
-    add("--model", dest="models", action="append", help=f"a model to load, repeatable; default: {' and '.join(DEFAULT_MODELS)}")
+    add(
+        "--model",
+        dest="models",
+        action="append",
+        help=f"a model to load, repeatable; default: {' and '.join(DEFAULT_MODELS)}",
+    )
     add("--networks", type=Path, default=default_networks(), help="folder of network files; default: %(default)s")
     add("--address", default=defaults.address, help="address to listen on; default: %(default)s")
     add("--grpc-port", type=int, default=defaults.grpc_port, help="0 picks a free one; default: %(default)s")

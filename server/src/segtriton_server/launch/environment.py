@@ -11,6 +11,9 @@ from segtriton_server.launch.settings import LaunchSettings
 # Each library would start a thread for every core in every worker; the workers themselves fill the cores.
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
+# The models' log follows Triton's.
+MODEL_LOG_LEVELS = {"error": "ERROR", "warning": "WARNING", "info": "INFO", "verbose": "DEBUG"}
+
 # These point a Python elsewhere; the stub would follow them away from the environment that this runs in.
 MISLEADING = ("PYTHONHOME", "PYTHONSAFEPATH", "__PYVENV_LAUNCHER__")
 
@@ -22,7 +25,8 @@ def triton_environment(settings: LaunchSettings, environment: Mapping[str, str] 
     `sys.executable` is not to be trusted in the stub; what it starts by itself it starts with `SEGTRITON_PYTHON`.
     """
     result = {name: value for name, value in environment.items() if name not in MISLEADING}
-    result = {**ONE_THREAD, "PYTHONUNBUFFERED": "1", **result}
+    log_level = {"SEGTRITON_LOG_LEVEL": MODEL_LOG_LEVELS[settings.log_level]}
+    result = {**ONE_THREAD, **log_level, "PYTHONUNBUFFERED": "1", **result}
     result["PYTHONNOUSERSITE"] = "1"
     result["SEGTRITON_PYTHON"] = sys.executable
     result["PATH"] = prepend(Path(sys.executable).parent, result.get("PATH"))
