@@ -96,7 +96,7 @@ def test_blur_of_strength_0_is_the_picture(make_picture: MakePicture, draw: Draw
 
 
 @pytest.mark.parametrize("strength", [0.2, 0.5, 1.0])
-@pytest.mark.parametrize("size_hw", [(720, 1280), (1080, 1920), (360, 640), (713, 1277), (144, 176)])
+@pytest.mark.parametrize("size_hw", [(720, 1280), (540, 960), (713, 1277), (144, 176)])
 @pytest.mark.parametrize("is_rgb", [False, True])
 def test_blur_without_subject_is_a_gaussian(
     make_picture: MakePicture, draw: Draw, strength: float, size_hw: tuple[int, int], is_rgb: bool

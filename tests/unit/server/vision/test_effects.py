@@ -23,7 +23,7 @@ def test_color_is_three_bytes(color: tuple[int, ...]) -> None:
 
 
 def test_unknown_effect_names_the_known_ones() -> None:
-    with pytest.raises(InvalidEffectError, match="sparkle.*blur, mask, overlay, color"):
+    with pytest.raises(InvalidEffectError, match=r"sparkle.*blur, mask, overlay, color"):
         EffectSpec("sparkle")  # type: ignore[arg-type]
 
 

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from segtriton_server.frames import ColorMatrix, ColorRange, InvalidPictureError, Picture
 
 
-def planes(luma: tuple[int, int], chroma: tuple[int, int]) -> tuple[np.ndarray, ...]:
+def planes(luma: tuple[int, int], chroma: tuple[int, int]) -> tuple[NDArray[np.generic], ...]:
     return np.zeros(luma, np.uint8), np.zeros(chroma, np.uint8), np.zeros(chroma, np.uint8)
 
 
@@ -48,6 +49,6 @@ def test_rows_may_be_wider_than_the_picture() -> None:
         ((np.broadcast_to(np.zeros((1, 4, 3), np.uint8), (4, 4, 3)),), "forward rows"),
     ],
 )
-def test_planes_that_are_no_picture_are_refused(bad: tuple[np.ndarray, ...], message: str) -> None:
+def test_planes_that_are_no_picture_are_refused(bad: tuple[NDArray[np.generic], ...], message: str) -> None:
     with pytest.raises(InvalidPictureError, match=message):
         Picture(bad)

@@ -125,7 +125,7 @@ def test_unknown_network_names_the_known_ones(networks_folder: Path) -> None:
 
 
 def test_missing_file_is_named_without_its_folder(tmp_path: Path) -> None:
-    with pytest.raises(NetworkFileError, match="selfie_segmentation_landscape.tflite") as caught:
+    with pytest.raises(NetworkFileError, match=r"selfie_segmentation_landscape\.tflite") as caught:
         create_segmenter("selfie", tmp_path, 1, 1)
     assert str(tmp_path) not in str(caught.value)
 
