@@ -1,9 +1,12 @@
 """Triton's adapter to the non-streamed service: frames in, composites out."""
 
+from __future__ import annotations
+
 import json
 import os
 
 import triton_python_backend_utils as pb_utils
+
 from segtriton_protocol import SegtritonError
 from segtriton_protocol.tensors import INPUT_RGB, OUTPUT_RGB
 from segtriton_server.services.frame_segmentation import FrameSegmentation

@@ -1,9 +1,12 @@
 """Triton's adapter to the streamed service: a request in, responses through its sender."""
 
+from __future__ import annotations
+
 import json
 import os
 
 import triton_python_backend_utils as pb_utils
+
 from segtriton_protocol.tensors import STREAMING, Tensors
 from segtriton_server.observability.metrics import Metrics
 from segtriton_server.services.streaming import StreamingService

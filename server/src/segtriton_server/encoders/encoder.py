@@ -56,11 +56,25 @@ class Encoder(Protocol):
     An encoder that takes the bare mask has `takes_mask` and is given no canvas.
     """
 
-    name: str
-    codec: str
-    extradata: bytes
-    size_hw: tuple[int, int]
-    takes_mask: bool
+    @property
+    def name(self) -> str:
+        """FFmpeg's name of the encoder."""
+
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name of what it makes."""
+
+    @property
+    def extradata(self) -> bytes:
+        """What a muxer must know before the first packet."""
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of what comes out, in pixels."""
+
+    @property
+    def takes_mask(self) -> bool:
+        """Whether it takes bare masks and no pictures."""
 
     def canvas(self, like: Picture) -> Canvas:
         """Return a picture to draw on, of the size and colour of `like`."""

@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange as AvColorRange
 from av.video.reformatter import Colorspace
+from av.video.stream import VideoStream
 
 from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup, FrameTag
 from segtriton_server.frames import ColorMatrix, ColorRange, Picture, Plane
@@ -81,7 +82,7 @@ class _LibavEncoder:
     def _timestamp(self, tag: FrameTag) -> int:
         return self._count
 
-    def _take(self, packets: Iterable[av.Packet]) -> list[EncodedFrame]:
+    def _take(self, packets: Iterable[av.Packet[VideoStream]]) -> list[EncodedFrame]:
         return [EncodedFrame(self._tags.popleft(), bytes(packet), packet.is_keyframe) for packet in packets]
 
 
@@ -93,7 +94,7 @@ class X264Encoder(_LibavEncoder):
 
     def __init__(self, setup: EncoderSetup) -> None:
         """Open the encoder; raises av.FFmpegError where libx264 cannot be had."""
-        context = cast(VideoCodecContext, av.CodecContext.create("libx264", "w"))
+        context = av.CodecContext.create("libx264", "w")
         super().__init__(context, setup)
         frame_rate = setup.frame_rate or Fraction(25)
         context.pix_fmt = "yuv420p"
@@ -119,7 +120,7 @@ class MjpegEncoder(_LibavEncoder):
 
     def __init__(self, setup: EncoderSetup) -> None:
         """Open the encoder."""
-        context = cast(VideoCodecContext, av.CodecContext.create("mjpeg", "w"))
+        context = av.CodecContext.create("mjpeg", "w")
         super().__init__(context, setup)
         context.pix_fmt = "yuvj420p"
         context.color_range = AvColorRange.JPEG
@@ -142,5 +143,5 @@ class MjpegEncoder(_LibavEncoder):
 
 
 def _writable_plane(plane: VideoPlane) -> Plane:
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    rows: Plane = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
     return rows[: plane.height, : plane.width]

@@ -11,6 +11,7 @@ from av.codec.context import Flags, ThreadType
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
+from av.video.stream import VideoStream
 
 from segtriton_protocol import ErrorCode, Framing, Packet, SegtritonError, VideoFormat
 from segtriton_server.frames import ColorMatrix, ColorRange, Picture, Plane
@@ -47,7 +48,6 @@ class LibavDecoder:
         self._video = video
         self._context = cast(VideoCodecContext, av.CodecContext.create(video.codec, "r"))
         self._context.extradata = video.extradata or None
-        self._context.time_base = video.time_base
         self._context.thread_count = num_threads
         # Frame threads hold back one picture each, which a live session must not wait for.
         self._context.thread_type = ThreadType.SLICE if low_delay else ThreadType.FRAME
@@ -78,9 +78,9 @@ class LibavDecoder:
         with contextlib.suppress(AttributeError):
             del self._context
 
-    def _run(self, av_packet: av.Packet | None) -> list[DecodedFrame]:
+    def _run(self, av_packet: av.Packet[VideoStream] | None) -> list[DecodedFrame]:
         try:
-            frames = self._context.decode(av_packet)
+            frames: list[VideoFrame] = self._context.decode(av_packet)
         except av.FFmpegError as error:
             raise DamagedPacketError(str(error.strerror)) from None
         return [DecodedFrame(cast(int, frame.opaque), self._picture(frame), frame) for frame in map(_yuv420, frames)]
@@ -110,5 +110,5 @@ def plane_views(frame: VideoFrame) -> tuple[Plane, ...]:
 
 
 def _plane_view(plane: VideoPlane) -> Plane:
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    rows: Plane = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
     return rows[: plane.height, : plane.width]

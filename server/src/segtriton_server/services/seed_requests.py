@@ -16,7 +16,8 @@ from segtriton_protocol import ColorTags, ErrorCode, Framing, Open, OutputSpec, 
 from segtriton_protocol import tensors as specs
 from segtriton_protocol.tensors import Tensors
 
-_CODECS = {0: "mpeg1video", 1: "mpeg2video", 2: "mpeg4", 4: "h264", 5: "mjpeg", 8: "hevc", 9: "vp8", 10: "vp9", 11: "av1"}
+# cudaVideoCodec
+_CODECS = {1: "mpeg2video", 2: "mpeg4", 4: "h264", 5: "mjpeg", 8: "hevc", 9: "vp8", 10: "vp9", 11: "av1"}
 _MATRICES = {0: 6, 1: 1}  # BT.601, BT.709 as H.273 code points
 _UNSPECIFIED = 2
 _FULL_RANGE = 1
@@ -61,9 +62,7 @@ def _open(tensors: Tensors) -> Open:
         raise SegtritonError(ErrorCode.INVALID_MESSAGE, "The first packet must bring META0.")
     _, width, height, fps, _, _, codec, matrix, color_range = map(int, meta)
     if codec not in _CODECS or min(width, height) <= 0:
-        raise SegtritonError(
-            ErrorCode.UNSUPPORTED_FORMAT, f"META0 names codec {codec} and the size {width}x{height}."
-        )
+        raise SegtritonError(ErrorCode.UNSUPPORTED_FORMAT, f"META0 names codec {codec} and the size {width}x{height}.")
     return Open(
         video=VideoFormat(
             codec=_CODECS[codec],

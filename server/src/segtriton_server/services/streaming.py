@@ -74,9 +74,7 @@ class StreamingService:
         threading.Thread(target=self._reap, name="reap-sessions", daemon=True).start()
         _LOG.info("%s ready: network %s, workers %s", SERVER, settings.network, self._pool.worker_pids())
 
-    def handle(
-        self, request_id: str, parameters: Mapping[str, Any], tensors: Tensors, responder: Responder
-    ) -> None:
+    def handle(self, request_id: str, parameters: Mapping[str, Any], tensors: Tensors, responder: Responder) -> None:
         """Act on one request; every error becomes an answer."""
         is_seed = PARAMETER_PROTOCOL not in parameters
         dialect: Dialect = SeedDialect() if is_seed else ProtocolDialect()
@@ -87,7 +85,7 @@ class StreamingService:
                 self._handle_message(parse_request(parameters, tensors), responder, dialect)
         except SegtritonError as error:
             send_failure(responder, dialect, error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
             _LOG.exception("a request failed")
             send_failure(responder, dialect, internal_error())
 
@@ -129,9 +127,7 @@ class StreamingService:
         if request.open is None:
             responder.close()
 
-    def _open(
-        self, request: Open, key: str, window: CreditWindow, responder: Responder, dialect: Dialect
-    ) -> Session:
+    def _open(self, request: Open, key: str, window: CreditWindow, responder: Responder, dialect: Dialect) -> Session:
         session = Session(
             new_session_id(),
             responder,
@@ -251,7 +247,7 @@ class StreamingService:
                         session.fail(ErrorCode.CANCELLED, "The client is gone.")
                     elif session.is_idle(now, self._settings.idle_timeout):
                         session.fail(ErrorCode.IDLE_TIMEOUT, "Nothing came or went for too long.")
-                except Exception:
+                except Exception:  # noqa: BLE001 - the other sessions still need the reaper
                     _LOG.exception("a session could not be reaped")
 
     def _note_load(self) -> None:
@@ -260,7 +256,8 @@ class StreamingService:
         self._metrics.set("segtriton_stream_load", active / self._settings.stream_slots)
 
     def _stage_means(self, session_id: str) -> dict[str, float]:
-        totals, counts = self._stage_totals.get(session_id, {}), self._stage_counts.get(session_id, {})
+        totals = self._stage_totals.get(session_id, Counter())
+        counts = self._stage_counts.get(session_id, Counter())
         return {stage: round(1000 * totals[stage] / counts[stage], 3) for stage in totals}
 
     def _opened(self, session: Session, body: Mapping[str, Any]) -> Opened:

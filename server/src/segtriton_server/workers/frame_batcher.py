@@ -25,9 +25,7 @@ class FrameBatcher(Generic[_Item]):
     The lines are not bounded here: a session's frames in flight are.
     """
 
-    def __init__(
-        self, batch_size: int, deadline_seconds: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, batch_size: int, deadline_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._batch_size = batch_size
         self._deadline_seconds = deadline_seconds
         self._clock = clock

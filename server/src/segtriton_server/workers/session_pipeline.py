@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from segtriton_protocol import Drop, DropReason, ErrorCode, Open, Opened, Packet, SegtritonError
+from segtriton_protocol import Drop, ErrorCode, Open, Packet, SegtritonError
 from segtriton_server.encoders.encoder import EncodedFrame, EncoderSetup, FrameTag
 from segtriton_server.encoders.ladder import choose_encoder
 from segtriton_server.frames import Picture, Plane
@@ -267,7 +267,7 @@ class SessionPipeline:
     def _render(self, job: NetworkJob) -> None:
         results = Results()
         mask = job.mask
-        assert mask is not None  # noqa: S101 - set by the network thread
+        assert mask is not None
         if self._encoder.takes_mask:
             with self.timed("encode", results):
                 encoded = self._encoder.encode_mask(mask, job.tag)

@@ -41,7 +41,7 @@ class Worker:
         self._outbox: queue.SimpleQueue[ChannelMessage | None] = queue.SimpleQueue()
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module
+            self._process = subprocess.Popen(
                 [
                     settings.worker_python,
                     "-m",

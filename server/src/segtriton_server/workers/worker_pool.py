@@ -134,6 +134,8 @@ class WorkerPool:
             for worker in list(self._workers):
                 silent_seconds = now - worker.last_beat
                 if worker.ready.is_set() and max(silent_seconds, worker.busy_seconds) > deadline:
-                    _LOG.error("worker %d hangs (silent %.1f s, busy %.1f s)", worker.pid, silent_seconds, worker.busy_seconds)
+                    _LOG.error(
+                        "worker %d hangs: silent %.1f s, busy %.1f s", worker.pid, silent_seconds, worker.busy_seconds
+                    )
                     self._hung.add(worker)
                     worker.kill()
