@@ -63,7 +63,7 @@ class LibavDecoder:
 
     def decode(self, packet: Packet) -> list[DecodedFrame]:
         """Return the pictures that are ready, in presentation order; raises DamagedPacketError."""
-        av_packet: av.Packet[VideoStream] = av.Packet(packet.payload)
+        av_packet = cast("av.Packet[VideoStream]", av.Packet(packet.payload))
         av_packet.pts, av_packet.dts = packet.pts, packet.dts
         av_packet.is_keyframe = packet.is_keyframe
         av_packet.opaque = packet.seq

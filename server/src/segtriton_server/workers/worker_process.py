@@ -13,8 +13,6 @@ from collections import defaultdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import cv2
-
 from segtriton_protocol import ErrorCode, Open, SegtritonError
 from segtriton_protocol.tensors import MESSAGE
 from segtriton_server.settings import Settings
@@ -178,7 +176,6 @@ def main() -> None:
     descriptor, settings_json = int(sys.argv[1]), sys.argv[2]
     values = json.loads(settings_json)
     values["networks"] = Path(values["networks"])
-    cv2.setNumThreads(1)  # the pipeline's threads are the parallelism
     WorkerProcess(Channel(Connection(descriptor)), Settings(**values)).run()
     # Stages may sit in a codec's call: nothing here is worth waiting for.
     os._exit(0)
