@@ -44,8 +44,8 @@ serve: setup ## keep the server up on ports 8000 to 8002 until Ctrl-C (SERVE_ARG
 .PHONY: segment-clip
 segment-clip:
 	@clip="$(CLIP)"; name=$$(basename "$${clip%.*}"); result="$(OUT)/$${name%_pristine}"
-	segclient -sv "$$clip" --effect blur -o "$${result}_blur.mp4" --report $(OUT)/report.json
-	segclient -sv "$$clip" --effect mask -o "$${result}_mask.mp4"
+	segclient --endpoint "$$SEGCLIENT_ENDPOINT" -sv "$$clip" --effect blur -o "$${result}_blur.mp4" --report $(OUT)/report.json
+	segclient --endpoint "$$SEGCLIENT_ENDPOINT" -sv "$$clip" --effect mask -o "$${result}_mask.mp4"
 	segclient sheet "$$clip" "$${result}_mask.mp4" "$${result}_blur.mp4" -o $(OUT)/contact_sheet.png
 	printf '  %-14s %s\n' video "$${result}_blur.mp4" mask "$${result}_mask.mp4" \
 	    'contact sheet' $(OUT)/contact_sheet.png report $(OUT)/report.json 'server log' $(OUT)/triton.log
