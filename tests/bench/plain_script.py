@@ -64,7 +64,7 @@ def run(source: Path, target: Path, network: Path, preset: str = "ultrafast", cr
         video_in.thread_type = "AUTO"
         video_out = output_container.add_stream("libx264", rate=video_in.average_rate)
         video_out.width, video_out.height, video_out.pix_fmt = video_in.width, video_in.height, "yuv420p"
-        video_out.codec_context.time_base = video_in.time_base  # type: ignore[assignment]
+        video_out.codec_context.time_base = video_in.time_base
         video_out.options = {"preset": preset, "crf": str(crf)}
         for frame in input_container.decode(video_in):
             rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
