@@ -50,13 +50,13 @@ def read_seed_request(request_id: str, tensors: Tensors) -> SeedRequest:
     payload = tensors[specs.PACKET_IN.name].tobytes() if specs.PACKET_IN.name in tensors else b""
     return SeedRequest(
         key=f"seed {key}",
-        open=_open(tensors) if _flag(tensors, specs.FIRST_PACKET) else None,
+        open=_open(int(number), tensors) if _flag(tensors, specs.FIRST_PACKET) else None,
         packet=_packet(int(number), payload, tensors) if payload else None,
         is_last=_flag(tensors, specs.LAST_PACKET),
     )
 
 
-def _open(tensors: Tensors) -> Open:
+def _open(number: int, tensors: Tensors) -> Open:
     meta = tensors.get(specs.META0.name)
     if meta is None:
         raise SegtritonError(ErrorCode.INVALID_MESSAGE, "The first packet must bring META0.")
@@ -74,6 +74,7 @@ def _open(tensors: Tensors) -> Open:
             color=ColorTags(matrix=_MATRICES.get(matrix, _UNSPECIFIED), full_range=color_range == _FULL_RANGE),
         ),
         output=OutputSpec(encoder="h264"),
+        first_seq=number,
     )
 
 

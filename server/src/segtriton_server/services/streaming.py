@@ -19,6 +19,7 @@ from segtriton_protocol import (
     ErrorCode,
     Open,
     Opened,
+    Packet,
     Packets,
     SegtritonError,
     new_session_id,
@@ -106,7 +107,7 @@ class StreamingService:
         session = self._sessions.get(message.session_id)
         match message:
             case Packets():
-                self._put(session, list(message.packets))
+                self._put(session, list(message.packets), message.received)
             case End():
                 self._end(session, message.next_seq)
             case Cancel():
@@ -155,8 +156,10 @@ class StreamingService:
             session.fail_with(error)
         return session
 
-    def _put(self, session: Session, packets: list[Any]) -> None:
+    def _put(self, session: Session, packets: list[Packet], received: int | None = None) -> None:
         try:
+            if received is not None:
+                session.check_reader(received)
             taken = session.accept(packets)
         except SegtritonError as error:
             session.fail_with(error)

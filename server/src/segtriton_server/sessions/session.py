@@ -24,6 +24,8 @@ from segtriton_server.sessions.credit_window import CreditWindow
 from segtriton_server.sessions.dialects import Dialect, Responder
 from segtriton_server.sessions.ledger import Ledger
 
+_UNREAD_WINDOWS = 2
+
 
 class Session:
     """An admitted session. Any thread may call; a lock keeps books and responses in step.
@@ -62,6 +64,15 @@ class Session:
             if not self._closed:
                 self.is_open = True
                 self._send(message)
+
+    def check_reader(self, received: int) -> None:
+        """Raise SLOW_CONSUMER if the client sends on but leaves too many answers unread.
+
+        A client that heeds its credit never has more than one window of them.
+        """
+        answers = self.ledger.frames_out + self.ledger.dropped.total()
+        if answers - received > _UNREAD_WINDOWS * self.window.packets:
+            raise self._refusal(ErrorCode.SLOW_CONSUMER, f"{answers - received} answers are unread.")
 
     def accept(self, packets: Sequence[Packet]) -> list[Packet]:
         """Book packets in and return those to be worked on.
