@@ -1,0 +1,101 @@
+"""How options of `segclient` are read: colours, endpoints, and where outputs go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from segtriton_client.image_files import ImageFiles
+from segtriton_client.transport import Endpoint
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_KEPT_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv")
+_MILLISECOND_ENDINGS = (".webm", ".mka")
+
+
+class ColorType(click.ParamType[tuple[int, int, int]]):
+    """A colour as R,G,B or #rrggbb."""
+
+    name = "R,G,B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int, int]:
+        """Return the three levels."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            levels = _parse_color(str(value).strip())
+        except ValueError:
+            levels = ()
+        if len(levels) != 3 or not all(0 <= level <= 255 for level in levels):
+            self.fail(f"{value!r} is neither R,G,B with levels from 0 to 255 nor #rrggbb.", param, ctx)
+        return levels[0], levels[1], levels[2]
+
+
+def _parse_color(text: str) -> tuple[int, ...]:
+    if text.startswith("#") and len(text) == 7:
+        return tuple(bytes.fromhex(text[1:]))
+    return tuple(int(level) for level in text.split(","))
+
+
+def endpoint_options(command: _Command) -> _Command:
+    """Add the options that say where the server is and how to reach it."""
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
+    for option in (
+        click.option("--token-file", type=file, help="File that holds the bearer token."),
+        click.option("--token", default="", help="Bearer token."),
+        click.option("--key-file", type=file, help="The client's private key, PEM."),
+        click.option("--cert-file", type=file, help="The client's certificate, PEM."),
+        click.option("--ca-file", type=file, help="Certificates to trust, PEM; turns TLS on."),
+        click.option(
+            "--endpoint",
+            default="127.0.0.1:8001",
+            show_default=True,
+            metavar="HOST:PORT",
+            help="Server.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def make_endpoint(options: dict[str, Any]) -> Endpoint:
+    """Take the options of `endpoint_options` out of `options`."""
+    token, token_file = options.pop("token"), options.pop("token_file")
+    if token and token_file:
+        raise click.UsageError("Give --token or --token-file, not both.")
+    if token_file:
+        token = token_file.read_text(encoding="utf-8", errors="replace").strip()
+    return Endpoint(
+        target=options.pop("endpoint"),
+        ca_file=options.pop("ca_file"),
+        cert_file=options.pop("cert_file"),
+        key_file=options.pop("key_file"),
+        token=token,
+    )
+
+
+def choose_outputs(inputs: list[Path], output: Path | None, word: str) -> list[Path]:
+    """Return where each input's result goes: `output`, inside it, or beside the input."""
+    if output is None:
+        return [path.with_name(_default_name(path, word)) for path in inputs]
+    if len(inputs) == 1 and not output.is_dir():
+        return [output]
+    if output.exists() and not output.is_dir():
+        raise click.UsageError(f"With several inputs -o must be a folder, and {output} is a file.")
+    outputs = [output / _default_name(path, word) for path in inputs]
+    if len(set(outputs)) < len(outputs):
+        raise click.UsageError("Two inputs have the same name; give them different folders.")
+    return outputs
+
+
+def _default_name(path: Path, word: str) -> str:
+    """Return NAME_WORD with an ending that can hold the result exactly."""
+    if path.is_dir():
+        return f"{path.name or 'images'}_{word}"
+    ending = path.suffix.lower()
+    if ImageFiles.accepts(path) or ending in _KEPT_ENDINGS:
+        return f"{path.stem}_{word}{path.suffix}"
+    return f"{path.stem}_{word}{'.mkv' if ending in _MILLISECOND_ENDINGS else '.mp4'}"

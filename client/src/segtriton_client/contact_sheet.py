@@ -1,0 +1,95 @@
+"""A picture that shows a few frames of the input, of the mask and of the output, one below the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+from numpy.typing import NDArray
+
+from segtriton_client.demuxer import open_input, pick_video
+from segtriton_client.errors import InputError
+from segtriton_client.image_files import write_image
+
+_COLUMNS = 5
+_TILE_WIDTH = 320
+_GAP = 12
+_PAPER = 255
+
+Image = NDArray[np.uint8]
+
+
+def write_contact_sheet(rows: Sequence[Path], output: Path, columns: int = _COLUMNS) -> None:
+    """Write a PNG whose rows are the videos and whose columns are the same moments of each.
+
+    Raises:
+        InputError: a video cannot be read.
+        OutputError: the picture cannot be written.
+    """
+    moments = _spread(rows[0], columns)
+    videos = [_pictures_at(path, moments) for path in rows]
+    height, width = videos[0][0].shape[:2]
+    tile_width = max(_TILE_WIDTH, min(width, 2 * _TILE_WIDTH))
+    tile_height = round(height * tile_width / width)
+    write_image(_lay_out([[_scale(image, tile_width, tile_height) for image in row] for row in videos]), output)
+
+
+def _spread(path: Path, columns: int) -> list[Fraction]:
+    """Return moments in the middle of equal parts of the video, each the time of a frame."""
+    with open_input(path) as container:
+        stream = pick_video(container, path)
+        times = sorted(
+            packet.pts * packet.time_base
+            for packet in container.demux(stream)
+            if packet.size and packet.pts is not None and not packet.is_discard
+        )
+    if not times:
+        raise InputError(f"{path} holds no frames.")
+    return [times[(2 * column + 1) * len(times) // (2 * columns)] for column in range(columns)]
+
+
+def _pictures_at(path: Path, moments: Sequence[Fraction]) -> list[Image]:
+    """Return the frame shown at each moment."""
+    images: list[Image] = []
+    with open_input(path) as container:
+        stream = pick_video(container, path)
+        frame = None
+        try:
+            for frame in container.decode(stream):
+                # Half a millisecond forgives containers with a coarser time base.
+                while len(images) < len(moments) and _time_of(frame) >= moments[len(images)] - Fraction(1, 2000):
+                    images.append(_to_rgb(frame))
+                if len(images) == len(moments):
+                    break
+        except av.error.FFmpegError as error:
+            raise InputError(f"{path} is damaged: {error.strerror}.") from None
+    if frame is None:
+        raise InputError(f"{path} holds no frames.")
+    return images + [_to_rgb(frame)] * (len(moments) - len(images))
+
+
+def _time_of(frame: av.VideoFrame) -> Fraction:
+    return (frame.pts or 0) * (frame.time_base or Fraction(0))
+
+
+def _to_rgb(frame: av.VideoFrame) -> Image:
+    return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+
+
+def _scale(image: Image, width: int, height: int) -> Image:
+    return _to_rgb(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24").reformat(width, height))
+
+
+def _lay_out(rows: list[list[Image]]) -> Image:
+    height, width = rows[0][0].shape[:2]
+    count = len(rows[0])
+    sheet = np.full((len(rows) * (height + _GAP) + _GAP, count * (width + _GAP) + _GAP, 3), _PAPER, np.uint8)
+    for i, row in enumerate(rows):
+        for j, image in enumerate(row):
+            top, left = _GAP + i * (height + _GAP), _GAP + j * (width + _GAP)
+            sheet[top : top + height, left : left + width] = image
+    return sheet

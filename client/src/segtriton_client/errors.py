@@ -1,0 +1,62 @@
+"""What can go wrong on the client's side of the wire, each with one sentence of advice.
+
+Failures that the server reports arrive as `segtriton_protocol.SegtritonError`.
+"""
+
+
+class ClientError(Exception):
+    """A failure that the client found itself.
+
+    Attributes:
+        message: one sentence on what is wrong.
+        advice: one sentence on what to do.
+    """
+
+    default_advice = ""
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        self.message = message
+        self.advice = advice or self.default_advice
+        super().__init__(f"{message} {self.advice}".strip())
+
+
+class ServiceUnavailableError(ClientError, ConnectionError):
+    """Nothing answers at the endpoint."""
+
+    default_advice = "Check that the server runs and that --endpoint names its gRPC port."
+
+
+class ServiceLostError(ClientError, ConnectionError):
+    """The service went away in the middle of a session."""
+
+    default_advice = "Run the command again; see the server's log if it happens twice."
+
+
+class NoProgressError(ClientError, TimeoutError):
+    """The service owes an answer and gives none."""
+
+    default_advice = "Look at the server's load and log, then run the command again."
+
+
+class ServiceRefusedError(ClientError):
+    """The service turned the request down before a session existed."""
+
+    default_advice = "List the networks it serves with `segclient models`."
+
+
+class IntegrityError(ClientError):
+    """The answers do not add up: a frame is missing, doubled, or differs from its digest."""
+
+    default_advice = "Run the command again and report it with the server's log."
+
+
+class InputError(ClientError):
+    """The input cannot be read as a video or an image."""
+
+    default_advice = "Check the file with a player."
+
+
+class OutputError(ClientError):
+    """The output cannot be written."""
+
+    default_advice = "Choose another output file with -o."

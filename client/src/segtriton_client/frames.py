@@ -1,0 +1,152 @@
+"""Frames in batches, without streaming: the client decodes and encodes, the service segments."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from array import array
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segtriton_client.errors import IntegrityError
+from segtriton_client.image_files import ImageFiles
+from segtriton_client.report import Report, summarize_latency
+from segtriton_client.segmentation import Job
+from segtriton_client.transport import Endpoint, GrpcTransport, Transport
+from segtriton_client.video_file import VideoFile
+from segtriton_protocol import OutputSpec
+from segtriton_protocol.tensors import INPUT_RGB, OUTPUT_RGB
+
+Pictures = NDArray[np.uint8]
+
+_IN_FLIGHT = 2
+_BATCH_BYTES = 128 * 1024 * 1024
+_REQUEST_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One decoded picture, UINT8 [height, width, 3], and what its file needs to place it again."""
+
+    rgb: Pictures
+    place: Any
+
+
+class PictureFile(Protocol):
+    """Where pictures come from and go to."""
+
+    frames: int
+    encoder: str
+    codec: str
+
+    def read(self) -> Iterator[tuple[Pictures, Any]]:
+        """Give each picture, UINT8 [height, width, 3], with its place."""
+
+    def write(self, rgb: Pictures, place: Any) -> None:
+        """Write one finished picture at its place."""
+
+    def commit(self) -> None:
+        """Finish the output and give it its name."""
+
+
+async def segment_frames(endpoint: Endpoint | str, job: Job) -> Report:
+    """Send a video, an image or a folder of images as batches of raw frames.
+
+    Raises:
+        InputError: the input cannot be read.
+        ClientError: see `segtriton_client.errors`.
+    """
+    is_image = job.input.is_dir() or ImageFiles.accepts(job.input)
+    with ImageFiles(job.input, job.output) if is_image else VideoFile(job.input, job.output) as pictures:
+        async with GrpcTransport(endpoint) as transport:
+            await transport.check_live()
+            report = await send_frames(transport, pictures, job, await transport.server_name())
+        await asyncio.to_thread(pictures.commit)
+    return report
+
+
+async def send_frames(transport: Transport, pictures: PictureFile, job: Job, server: str) -> Report:
+    """Do the work of `segment_frames` over any transport."""
+    started = time.monotonic()
+    done = 0
+    latencies = array("d")
+    async for places, result, seconds in _infer_all(transport, pictures, job):
+        for rgb, place in zip(result, places, strict=True):
+            await asyncio.to_thread(pictures.write, rgb, place)
+        done += len(places)
+        latencies.extend([seconds] * len(places))
+        job.report_progress(done, pictures.frames, started)
+    seconds = time.monotonic() - started
+    return Report(
+        frames_in=done,
+        frames_out=done,
+        frames_dropped={},
+        seconds=round(seconds, 3),
+        frames_per_second=round(done / seconds, 2),
+        latency_ms=summarize_latency(latencies),
+        session_id="",
+        resumes=0,
+        network=job.network,
+        decoder="local",
+        encoder=pictures.encoder,
+        output_codec=pictures.codec,
+        server=server,
+    )
+
+
+async def _infer_all(
+    transport: Transport, pictures: PictureFile, job: Job
+) -> AsyncIterator[tuple[list[Any], Pictures, float]]:
+    """Give the batches' results in order, with a couple of requests on their way."""
+    batches = _batches(pictures.read(), job.batch_size)
+    running: deque[tuple[list[Any], asyncio.Task[tuple[Pictures, float]]]] = deque()
+    try:
+        while batch := await asyncio.to_thread(next, batches, None):
+            request = _infer(transport, job, np.stack([picture.rgb for picture in batch]))
+            running.append(([picture.place for picture in batch], asyncio.create_task(request)))
+            if len(running) > _IN_FLIGHT:
+                places, task = running.popleft()
+                yield places, *(await task)
+        while running:
+            places, task = running.popleft()
+            yield places, *(await task)
+    finally:
+        for _, task in running:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in running), return_exceptions=True)
+
+
+async def _infer(transport: Transport, job: Job, batch: Pictures) -> tuple[Pictures, float]:
+    sent_at = time.monotonic()
+    answer = await transport.infer(job.network, _parameters(job.spec), {INPUT_RGB.name: batch}, _REQUEST_SECONDS)
+    result = answer.get(OUTPUT_RGB.name)
+    if result is None or result.shape != batch.shape:
+        raise IntegrityError("The service answered frames of another size.")
+    return result.astype(np.uint8, copy=False), time.monotonic() - sent_at
+
+
+def _batches(pictures: Iterator[tuple[Pictures, Any]], batch_size: int) -> Iterator[list[Picture]]:
+    """Group consecutive pictures of one size."""
+    batch: list[Picture] = []
+    for rgb, place in pictures:
+        limit = min(batch_size, max(1, _BATCH_BYTES // rgb.nbytes))
+        if batch and (len(batch) >= limit or batch[0].rgb.shape != rgb.shape):
+            yield batch
+            batch = []
+        batch.append(Picture(rgb, place))
+    if batch:
+        yield batch
+
+
+def _parameters(spec: OutputSpec) -> dict[str, str | int | float]:
+    return {
+        "effect": spec.effect,
+        "class_name": spec.class_name,
+        "strength": str(spec.strength),
+        "color_rgb": ",".join(str(level) for level in spec.color_rgb),
+    }

@@ -1,0 +1,109 @@
+"""Images and folders of images, in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import av.error
+import numpy as np
+from numpy.typing import NDArray
+
+from segtriton_client.demuxer import open_input, pick_video
+from segtriton_client.errors import InputError, OutputError
+
+_CODECS = {".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg"}
+_JPEG_QUALITY = 2  # the quantiser scale, 1 (best) to 31
+
+
+class ImageFiles:
+    """One image, or all images of a folder, each written under its own name in the output.
+
+    Attributes:
+        frames: how many images there are.
+    """
+
+    encoder = "image"
+    codec = "image"
+
+    def __init__(self, input_path: Path, output_path: Path) -> None:
+        if input_path.is_dir():
+            names = sorted(path for path in input_path.iterdir() if self.accepts(path))
+            self._pairs = [(path, output_path / path.name) for path in names]
+            if not names:
+                raise InputError(f"{input_path} holds no PNG or JPEG images.", "Name a folder of images or a video.")
+        else:
+            self._pairs = [(input_path, output_path)]
+            if not self.accepts(output_path):
+                raise OutputError(f"{output_path.name} is no image.", f"Choose one of {', '.join(_CODECS)}.")
+        self.frames = len(self._pairs)
+        self._parts: list[tuple[Path, Path]] = []
+
+    @staticmethod
+    def accepts(path: Path) -> bool:
+        """Tell whether the name is an image's."""
+        return path.suffix.lower() in _CODECS
+
+    def __enter__(self) -> ImageFiles:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for part, _ in self._parts:
+            part.unlink(missing_ok=True)
+
+    def read(self) -> Iterator[tuple[NDArray[np.uint8], Path]]:
+        """Give each image with the path of its output."""
+        for source, target in self._pairs:
+            yield read_image(source), target
+
+    def write(self, rgb: NDArray[np.uint8], place: Path) -> None:
+        """Write one image under its temporary name."""
+        part = place.with_name(f"{place.stem}.part{place.suffix}")
+        self._parts.append((part, place))
+        write_image(rgb, part)
+
+    def commit(self) -> None:
+        """Give all images their names."""
+        while self._parts:
+            part, place = self._parts.pop()
+            part.replace(place)
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Return an image, UINT8 [height, width, 3]; raises InputError."""
+    container = open_input(path)
+    with container:
+        try:
+            frame = next(container.decode(pick_video(container, path)), None)
+        except av.error.FFmpegError as error:
+            raise InputError(f"Cannot read {path}: {error.strerror}.") from None
+    if frame is None:
+        raise InputError(f"{path} holds no picture.")
+    return np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
+
+
+def write_image(rgb: NDArray[np.uint8], path: Path) -> None:
+    """Write a PNG or JPEG by the path's ending; raises OutputError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_image(rgb, _CODECS[path.suffix.lower()]))
+    except (OSError, av.error.FFmpegError) as error:
+        raise OutputError(f"Cannot write {path}: {error.strerror}.") from None
+
+
+def encode_image(rgb: NDArray[np.uint8], codec: str) -> bytes:
+    """Return the image as a PNG ("png") or JPEG ("mjpeg")."""
+    pixel_format = "rgb24" if codec == "png" else "yuvj420p"
+    encoder = av.CodecContext.create(codec, "w")
+    assert isinstance(encoder, av.VideoCodecContext)
+    encoder.height, encoder.width = rgb.shape[:2]
+    encoder.pix_fmt = pixel_format
+    encoder.framerate = Fraction(1)
+    encoder.qmin = encoder.qmax = _JPEG_QUALITY
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24").reformat(format=pixel_format)
+    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])

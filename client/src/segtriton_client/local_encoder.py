@@ -1,0 +1,68 @@
+"""Encodes pictures on the client: H.264 with the input's own timestamps and no B-frames."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import av.error
+from av.video.stream import VideoStream
+
+from segtriton_client.errors import OutputError
+from segtriton_client.muxer import OutputFile
+
+FAST = {"preset": "superfast", "crf": "23"}
+LOSSLESS = {"preset": "veryfast", "qp": "0"}
+_DEFAULT_RATE = Fraction(25)
+
+
+class LocalEncoder:
+    """The video track of an output file, encoded here."""
+
+    def __init__(
+        self,
+        output: OutputFile,
+        width: int,
+        height: int,
+        time_base: Fraction,
+        frame_rate: Fraction | None,
+        *,
+        pixel_format: str = "yuv420p",
+        options: dict[str, str] | None = None,
+    ) -> None:
+        self._output = output
+        self._time_base = time_base
+        self._durations: dict[int, int] = {}
+        self._last_pts: int | None = None
+        try:
+            stream = output.container.add_stream("libx264", rate=frame_rate or _DEFAULT_RATE)
+        except (ValueError, av.error.FFmpegError):
+            raise OutputError(
+                f"{output.path.name} cannot hold H.264 video.", "Choose an output that ends in .mp4 or .mkv."
+            ) from None
+        self._stream = stream
+        self._stream.width, self._stream.height = width, height
+        self._stream.pix_fmt = pixel_format
+        context = self._stream.codec_context
+        context.options = {**(options or FAST), "bf": "0"}
+        context.time_base = time_base
+        self._stream.time_base = time_base
+        output.add_audio()
+
+    def encode(self, frame: av.VideoFrame, pts: int | None, duration: int) -> None:
+        """Encode one picture; one without a pts, or no later than the last, gets the next free."""
+        if self._last_pts is not None:
+            pts = self._last_pts + 1 if pts is None else max(pts, self._last_pts + 1)
+        self._last_pts = pts or 0
+        frame.pts, frame.time_base = self._last_pts, self._time_base
+        self._durations[self._last_pts] = duration
+        self._mux(self._stream.encode(frame))
+
+    def finish(self) -> None:
+        """Encode what is left."""
+        self._mux(self._stream.encode(None))
+
+    def _mux(self, packets: list[av.Packet[VideoStream]]) -> None:
+        for packet in packets:
+            packet.duration = self._durations.pop(packet.pts if packet.pts is not None else 0, 0)
+            self._output.mux(packet)

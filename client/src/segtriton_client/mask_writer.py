@@ -1,0 +1,48 @@
+"""Turns the service's small mask frames into a lossless grey video."""
+
+from __future__ import annotations
+
+import zlib
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from segtriton_client.errors import IntegrityError
+from segtriton_client.local_encoder import LOSSLESS, LocalEncoder
+from segtriton_client.muxer import OutputFile
+from segtriton_protocol import Packet
+
+
+class MaskWriter:
+    """Writes mask frames: each payload is the zlib stream of height x width bytes."""
+
+    def __init__(
+        self, output: OutputFile, width: int, height: int, time_base: Fraction, frame_rate: Fraction | None
+    ) -> None:
+        self._shape = (height, width)
+        self._encoder = LocalEncoder(
+            output, width, height, time_base, frame_rate, pixel_format="gray", options=LOSSLESS
+        )
+
+    def write(self, packet: Packet) -> None:
+        """Decode and write one mask."""
+        frame = av.VideoFrame.from_ndarray(decode_mask(packet.payload, self._shape), "gray")
+        self._encoder.encode(frame, packet.pts, packet.duration)
+
+    def finish(self) -> None:
+        """Write what is left in the encoder."""
+        self._encoder.finish()
+
+
+def decode_mask(payload: bytes, shape: tuple[int, int]) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+    """Return a mask, UINT8 [height, width]; raises IntegrityError."""
+    size = shape[0] * shape[1]
+    inflater = zlib.decompressobj()
+    try:
+        raw = inflater.decompress(payload, size + 1)
+    except zlib.error:
+        raw = b""
+    if len(raw) != size:
+        raise IntegrityError("A mask does not inflate to its size.")
+    return np.frombuffer(raw, np.uint8).reshape(shape)

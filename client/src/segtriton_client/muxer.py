@@ -1,0 +1,187 @@
+"""Writes the output while packets arrive, with the input's own timestamps.
+
+The file grows as NAME.part.EXT and gets its name only when it is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import av.error
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.stream import Stream
+
+from segtriton_client.errors import OutputError
+from segtriton_protocol import Packet
+
+_CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi", ".webm": "webm"}
+_TIMESCALE_LIMIT = 2**31
+_START_CODES = (b"\x00\x00\x01", b"\x00\x00\x00\x01")
+
+
+class OutputFile:
+    """An output container under its temporary name; `commit` renames it, leaving without removes it.
+
+    All methods may be called from any thread.
+    """
+
+    def __init__(self, path: Path, time_base: Fraction, audio_streams: Sequence[AudioStream] = ()) -> None:
+        self.path = path
+        self._part = path.with_name(f"{path.stem}.part{path.suffix}")
+        self._lock = threading.Lock()
+        self._is_open = False
+        self._is_complete = False
+        container_format = _CONTAINERS.get(path.suffix.lower())
+        if container_format is None:
+            raise OutputError(f"{path.name} has no known ending.", f"Choose one of {', '.join(_CONTAINERS)}.")
+        options = _container_options(container_format, time_base, audio_streams)
+        try:
+            self.container: OutputContainer = av.open(str(self._part), "w", container_format, container_options=options)
+        except (av.error.FFmpegError, OSError) as error:
+            raise OutputError(f"Cannot write {path}: {error.strerror}.") from None
+        self._is_open = True
+        self._audio_streams = audio_streams
+        self._audio: dict[int, Stream] = {}
+
+    def add_audio(self) -> None:
+        """Add the audio tracks, behind the video's."""
+        for stream in self._audio_streams:
+            try:
+                self._audio[stream.index] = self.container.add_stream_from_template(stream)
+            except (ValueError, av.error.FFmpegError):
+                raise OutputError(
+                    f"{self.path.name} cannot hold the input's {stream.codec_context.name} audio.",
+                    "Choose an output that ends in .mkv.",
+                ) from None
+
+    def write_audio(self, packet: av.Packet[Any]) -> None:
+        """Write an input's audio packet as it is."""
+        target = self._audio.get(packet.stream_index)
+        if target is not None:
+            packet.stream = target
+            self.mux(packet)
+
+    def mux(self, packet: av.Packet[Any]) -> None:
+        """Write one packet; does nothing once the file is closed."""
+        with self._lock:
+            if not self._is_open:
+                return
+            try:
+                self.container.mux(packet)
+            except (av.error.FFmpegError, OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or error
+                raise OutputError(f"Cannot write {self.path}: {reason}.") from None
+
+    def commit(self) -> None:
+        """Finish the file and give it its name."""
+        with self._lock:
+            try:
+                self._close()
+                self._part.replace(self.path)
+            except (av.error.FFmpegError, OSError) as error:
+                raise OutputError(f"Cannot write {self.path}: {error.strerror}.") from None
+            self._is_complete = True
+
+    def __enter__(self) -> OutputFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_complete:
+            return
+        with self._lock:
+            with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
+                self._close()
+            self._part.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self.container.close()
+
+
+class Muxer:
+    """The video track of finished packets, beside copied audio.
+
+    Output frames come in the order of their pts, as the service uses no B-frames, so dts is pts.
+    """
+
+    def __init__(
+        self,
+        output: OutputFile,
+        *,
+        codec: str,
+        extradata: bytes,
+        width: int,
+        height: int,
+        time_base: Fraction,
+        frame_rate: Fraction | None,
+    ) -> None:
+        self._output = output
+        self._time_base = time_base
+        self._last_pts: int | None = None
+        self._step = max(1, round(1 / (time_base * frame_rate))) if frame_rate else 1
+        self._pending_extradata = extradata if codec in ("h264", "hevc") else b""
+        try:
+            self._stream = output.container.add_mux_stream(
+                codec, rate=frame_rate, width=width, height=height, time_base=time_base
+            )
+        except (ValueError, av.error.FFmpegError):
+            raise OutputError(
+                f"{output.path.name} cannot hold {codec} video.", "Choose an output that ends in .mp4 or .mkv."
+            ) from None
+        output.add_audio()
+
+    def write(self, packet: Packet) -> None:
+        """Write one finished packet."""
+        target: av.Packet[Any] = av.Packet(self._with_extradata(packet.payload))
+        target.pts = target.dts = self._place(packet)
+        target.duration = packet.duration or self._step  # a last frame of no duration would not be shown
+        target.time_base = self._time_base
+        target.is_keyframe = packet.is_keyframe
+        target.stream = self._stream
+        self._output.mux(target)
+
+    def finish(self) -> None:
+        """Do nothing: every packet has been written."""
+
+    def _with_extradata(self, payload: bytes) -> bytes:
+        """Put the parameter sets before the first packet: the container takes its header from there."""
+        extradata, self._pending_extradata = self._pending_extradata, b""
+        if not extradata.startswith(_START_CODES) or payload.startswith(extradata):
+            return payload
+        return extradata + payload
+
+    def _place(self, packet: Packet) -> int:
+        """Return the packet's pts; without one, or if it is no later than the last, the next free."""
+        pts = packet.pts if packet.pts is not None else packet.dts
+        if self._last_pts is not None:
+            pts = self._last_pts + self._step if pts is None else max(pts, self._last_pts + 1)
+        pts = pts or 0
+        if self._last_pts is not None:
+            self._step = pts - self._last_pts
+        self._last_pts = pts
+        return pts
+
+
+def _container_options(
+    container_format: str, time_base: Fraction, audio_streams: Sequence[AudioStream]
+) -> dict[str, str]:
+    """Return the options that keep timestamps as they are."""
+    if container_format not in ("mp4", "mov"):
+        return {"avoid_negative_ts": "disabled"}
+    scale = time_base.denominator
+    for stream in audio_streams:
+        common = math.lcm(scale, stream.time_base.denominator if stream.time_base else 1)
+        scale = common if common < _TIMESCALE_LIMIT else scale
+    return {"movie_timescale": str(scale)}

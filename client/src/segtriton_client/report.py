@@ -1,0 +1,48 @@
+"""What a run did, with the stable keys of its JSON form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+_NOT_MEANT_TO_BE_SHOWN = "hidden"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Counts, speed and choices of one run; `to_json` keeps these names."""
+
+    frames_in: int
+    frames_out: int
+    frames_dropped: dict[str, int]
+    seconds: float
+    frames_per_second: float
+    latency_ms: dict[str, float]
+    session_id: str
+    resumes: int
+    network: str
+    decoder: str
+    encoder: str
+    output_codec: str
+    server: str
+    stages: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def lost_frames(self) -> int:
+        """Frames that were to be shown and gave no output."""
+        return sum(count for reason, count in self.frames_dropped.items() if reason != _NOT_MEANT_TO_BE_SHOWN)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return asdict(self)
+
+
+def summarize_latency(seconds: Sequence[float]) -> dict[str, float]:
+    """Return the percentiles of latencies, in milliseconds."""
+    if not len(seconds):
+        return {"p50": 0.0, "p95": 0.0, "p99": 0.0}
+    values = np.percentile(np.asarray(seconds, np.float64), (50, 95, 99)) * 1e3
+    return {name: round(float(value), 3) for name, value in zip(("p50", "p95", "p99"), values, strict=True)}

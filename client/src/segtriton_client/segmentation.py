@@ -1,0 +1,191 @@
+"""A file through a streaming session: demuxer, session and muxer with bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from segtriton_client.demuxer import AudioPacket, Demuxer
+from segtriton_client.mask_writer import MaskWriter
+from segtriton_client.muxer import Muxer, OutputFile
+from segtriton_client.report import Report, summarize_latency
+from segtriton_client.session import StreamSession
+from segtriton_client.transport import Endpoint, GrpcTransport, Transport
+from segtriton_protocol import Ended, Output, OutputSpec, Packet
+
+_READ_AHEAD = 8
+_MASK_CODEC = "rawmask_zlib"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is; `frames_total` is the container's word, 0 where it has none."""
+
+    frames_done: int
+    frames_total: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to do with one file."""
+
+    input: Path
+    output: Path
+    spec: OutputSpec = field(default_factory=OutputSpec)
+    network: str = "selfie"
+    live: bool = False
+    batch_size: int = 4
+    on_progress: Callable[[Progress], None] | None = None
+
+    def report_progress(self, done: int, total: int, started: float) -> None:
+        """Tell the caller how far it is."""
+        if self.on_progress is not None:
+            self.on_progress(Progress(done, total, time.monotonic() - started))
+
+
+async def segment_video(endpoint: Endpoint | str, job: Job) -> Report:
+    """Stream a video file through the service and write the result.
+
+    Raises:
+        InputError: before anything is sent, if the input is no video.
+        ClientError: see `segtriton_client.errors`.
+        SegtritonError: what the service reported.
+    """
+    with Demuxer(job.input) as demuxer:
+        async with GrpcTransport(endpoint) as transport:
+            await transport.check_live()
+            return await stream_file(transport, demuxer, job)
+
+
+async def stream_file(transport: Transport, demuxer: Demuxer, job: Job) -> Report:
+    """Do the work of `segment_video` over any transport."""
+    started = time.monotonic()
+    mode = "live" if job.live else "file"
+    async with StreamSession(transport, demuxer.format, job.spec, network=job.network, mode=mode) as session:
+        with OutputFile(job.output, demuxer.format.time_base, demuxer.audio_streams) as output:
+            writer = _open_writer(output, demuxer, session)
+            receiving = asyncio.ensure_future(_receive(session, writer, job, demuxer.frames, started))
+            sending = asyncio.ensure_future(_send(session, demuxer, output, job.live))
+            ended, _ = await _gather_or_cancel(receiving, sending)
+            await asyncio.to_thread(writer.finish)
+            await asyncio.to_thread(output.commit)
+    return _make_report(session, ended, job, time.monotonic() - started)
+
+
+def segment_file(
+    endpoint: Endpoint | str,
+    input_path: str | Path,
+    output_path: str | Path,
+    spec: OutputSpec | None = None,
+    network: str = "selfie",
+) -> Report:
+    """Stream one file and wait for it: `segment_video` for programs without an event loop."""
+    job = Job(Path(input_path), Path(output_path), spec or OutputSpec(), network)
+    return asyncio.run(segment_video(endpoint, job))
+
+
+def _open_writer(output: OutputFile, demuxer: Demuxer, session: StreamSession) -> Muxer | MaskWriter:
+    opened, video = session.opened, demuxer.format
+    if opened.output_codec == _MASK_CODEC:
+        return MaskWriter(output, opened.output_width, opened.output_height, video.time_base, video.frame_rate)
+    return Muxer(
+        output,
+        codec=opened.output_codec,
+        extradata=opened.output_extradata,
+        width=opened.output_width,
+        height=opened.output_height,
+        time_base=video.time_base,
+        frame_rate=video.frame_rate,
+    )
+
+
+async def _gather_or_cancel(receiving: asyncio.Future[Ended], sending: asyncio.Future[None]) -> tuple[Ended, None]:
+    """Wait for both; when one fails the other is cancelled, and the receiver's error is the reason."""
+    try:
+        return await asyncio.gather(receiving, sending)
+    except BaseException:
+        if receiving.done() and not receiving.cancelled() and receiving.exception():
+            raise receiving.exception() or AssertionError from None
+        raise
+    finally:
+        for task in (receiving, sending):
+            task.cancel()
+        await asyncio.gather(receiving, sending, return_exceptions=True)
+
+
+async def _receive(session: StreamSession, writer: Muxer | MaskWriter, job: Job, total: int, started: float) -> Ended:
+    def write(packets: tuple[Packet, ...]) -> None:
+        for packet in packets:
+            writer.write(packet)
+
+    async for event in session:
+        if isinstance(event, Output):
+            await asyncio.to_thread(write, event.packets)
+            job.report_progress(session.ledger.answered, total, started)
+    assert session.ended is not None, "the iteration ends with ENDED"
+    return session.ended
+
+
+async def _send(session: StreamSession, demuxer: Demuxer, output: OutputFile, live: bool) -> None:
+    packets = iter(demuxer)
+    pace = _Pace(demuxer) if live else None
+    while batch := await asyncio.to_thread(_read, packets, output, 1 if live else _READ_AHEAD):
+        for packet in batch if pace else ():
+            await pace.wait_for(packet)  # type: ignore[union-attr]
+        await session.send(batch)
+    await session.end()
+
+
+def _read(packets: Iterator[Packet | AudioPacket], output: OutputFile, count: int) -> list[Packet]:
+    """Return the next video packets; audio on the way goes straight to the output."""
+
+    def video() -> Iterator[Packet]:
+        for packet in packets:
+            if isinstance(packet, Packet):
+                yield packet
+            else:
+                output.write_audio(packet.packet)
+
+    return list(islice(video(), count))
+
+
+class _Pace:
+    """Holds packets back until the wall clock has reached their time."""
+
+    def __init__(self, demuxer: Demuxer) -> None:
+        self._time_base = float(demuxer.format.time_base)
+        self._offset: float | None = None
+
+    async def wait_for(self, packet: Packet) -> None:
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        if stamp is None:
+            return
+        due = stamp * self._time_base
+        if self._offset is None:
+            self._offset = time.monotonic() - due
+        await asyncio.sleep(due + self._offset - time.monotonic())
+
+
+def _make_report(session: StreamSession, ended: Ended, job: Job, seconds: float) -> Report:
+    opened = session.opened
+    return Report(
+        frames_in=ended.frames_in,
+        frames_out=ended.frames_out,
+        frames_dropped={reason: count for reason, count in ended.frames_dropped.items() if count},
+        seconds=round(seconds, 3),
+        frames_per_second=round(ended.frames_out / seconds, 2),
+        latency_ms=summarize_latency(session.ledger.latencies),
+        session_id=opened.session_id,
+        resumes=0,
+        network=opened.network or job.network,
+        decoder=opened.decoder,
+        encoder=opened.encoder,
+        output_codec=opened.output_codec,
+        server=opened.server,
+        stages=dict(ended.stages),
+    )

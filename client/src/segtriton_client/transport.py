@@ -1,0 +1,212 @@
+"""The gRPC channel to a server: requests, message streams, health and metadata.
+
+`Transport` and `MessageStream` are what the rest of the client knows of it; `loopback.py` holds
+the pair that tests put in its place.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import grpc
+import grpc.aio
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from segtriton_client.errors import (
+    ClientError,
+    InputError,
+    NoProgressError,
+    ServiceLostError,
+    ServiceRefusedError,
+    ServiceUnavailableError,
+)
+from segtriton_client.tensor_codec import decode_response, encode_request
+from segtriton_protocol.tensors import Tensors
+
+Parameters = Mapping[str, str | int | float]
+
+_PROBE_SECONDS = 10.0
+_KEEPALIVE_MILLISECONDS = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the server is and how the client proves itself.
+
+    TLS is used when any of the three files is given; `token` travels as a bearer token.
+    """
+
+    target: str
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    token: str = ""
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether the channel is encrypted."""
+        return any((self.ca_file, self.cert_file, self.key_file))
+
+
+class MessageStream(Protocol):
+    """One bidirectional stream of messages."""
+
+    async def send(self, parameters: Parameters, tensors: Tensors) -> None:
+        """Send one request; waits while the transport is full."""
+
+    async def receive(self) -> Tensors | None:
+        """Return the next response's tensors, or None when the server has closed the stream."""
+
+    async def finish_sending(self) -> None:
+        """Say that no request follows."""
+
+    def cancel(self) -> None:
+        """End the stream at once."""
+
+
+class Transport(Protocol):
+    """A way to a server."""
+
+    def open_stream(self, model: str) -> MessageStream:
+        """Return a fresh stream to `model`."""
+
+    async def infer(self, model: str, parameters: Parameters, tensors: Tensors, timeout: float) -> Tensors:
+        """Send one request and return its response's tensors."""
+
+
+class GrpcTransport:
+    """A channel to one endpoint; an async context manager."""
+
+    def __init__(self, endpoint: Endpoint | str) -> None:
+        self.endpoint = Endpoint(endpoint) if isinstance(endpoint, str) else endpoint
+        self._metadata = (("authorization", f"Bearer {self.endpoint.token}"),) if self.endpoint.token else ()
+
+    async def __aenter__(self) -> GrpcTransport:
+        options = [
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.keepalive_time_ms", _KEEPALIVE_MILLISECONDS),
+            ("grpc.use_local_subchannel_pool", 1),
+        ]
+        target = self.endpoint.target
+        if self.endpoint.uses_tls:
+            self._channel = grpc.aio.secure_channel(target, _read_credentials(self.endpoint), options=options)
+        else:
+            self._channel = grpc.aio.insecure_channel(target, options=options)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._channel.close()
+
+    def open_stream(self, model: str) -> GrpcStream:
+        """Return a fresh stream to `model`."""
+        return GrpcStream(self._stub.ModelStreamInfer(metadata=self._metadata), model, self.endpoint.target)
+
+    async def infer(self, model: str, parameters: Parameters, tensors: Tensors, timeout: float) -> Tensors:
+        """Send one request and return its response's tensors."""
+        return decode_response(await self._call("ModelInfer", encode_request(model, tensors, parameters), timeout))
+
+    async def check_live(self) -> None:
+        """Return when the server answers; raises ServiceUnavailableError."""
+        try:
+            await self._call("ServerLive", service_pb2.ServerLiveRequest(), _PROBE_SECONDS)
+        except (NoProgressError, ServiceLostError):
+            raise ServiceUnavailableError(f"No server answers at {self.endpoint.target}.") from None
+
+    async def ready_models(self) -> list[str]:
+        """Return the names of the models that are ready, sorted."""
+        request = service_pb2.RepositoryIndexRequest(ready=True)
+        index = await self._call("RepositoryIndex", request, _PROBE_SECONDS)
+        return sorted({model.name for model in index.models})
+
+    async def server_name(self) -> str:
+        """Return the server's name and version."""
+        metadata = await self._call("ServerMetadata", service_pb2.ServerMetadataRequest(), _PROBE_SECONDS)
+        return f"{metadata.name} {metadata.version}"
+
+    async def _call(self, method: str, request: Any, timeout: float) -> Any:
+        try:
+            return await getattr(self._stub, method)(request, timeout=timeout, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise _translate(error, self.endpoint.target, answered=False) from None
+
+
+class GrpcStream:
+    """One ModelStreamInfer call."""
+
+    def __init__(self, call: Any, model: str, target: str) -> None:
+        self._call = call
+        self._model = model
+        self._target = target
+        self._answered = False
+
+    async def send(self, parameters: Parameters, tensors: Tensors) -> None:
+        """Send one request; waits while the transport is full."""
+        try:
+            await self._call.write(encode_request(self._model, tensors, parameters))
+        except grpc.aio.AioRpcError as error:
+            raise _translate(error, self._target, self._answered) from None
+        except grpc.aio.UsageError:
+            raise ServiceLostError("The service ended the stream while packets were on their way.") from None
+
+    async def receive(self) -> Tensors | None:
+        """Return the next response's tensors, or None when the server has closed the stream."""
+        try:
+            response = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise _translate(error, self._target, self._answered) from None
+        if response is grpc.aio.EOF:
+            return None
+        self._answered = True
+        if response.error_message:
+            raise ServiceRefusedError(f"The service refused the request: {_one_line(response.error_message)}.")
+        return decode_response(response.infer_response)
+
+    async def finish_sending(self) -> None:
+        """Say that no request follows."""
+        await self._call.done_writing()
+
+    def cancel(self) -> None:
+        """End the stream at once."""
+        self._call.cancel()
+
+
+def _read_credentials(endpoint: Endpoint) -> grpc.ChannelCredentials:
+    def read(path: Path | None) -> bytes | None:
+        try:
+            return path.read_bytes() if path else None
+        except OSError as error:
+            raise InputError(f"Cannot read {path}: {error.strerror}.", "Check the TLS options.") from None
+
+    root = read(endpoint.ca_file)
+    if root is not None:
+        try:
+            ssl.create_default_context(cadata=root.decode("ascii", "replace"))
+        except ssl.SSLError:
+            raise InputError(f"{endpoint.ca_file} holds no PEM certificate.", "Check --ca-file.") from None
+    return grpc.ssl_channel_credentials(root, read(endpoint.key_file), read(endpoint.cert_file))
+
+
+def _translate(error: grpc.aio.AioRpcError, target: str, answered: bool) -> ClientError:
+    code, details = error.code(), _one_line(error.details() or "")
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+        if answered:
+            return ServiceLostError(f"The connection to {target} broke: {details}.")
+        return ServiceUnavailableError(f"No server answers at {target}: {details}.")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return NoProgressError(f"{target} did not answer in time.")
+    if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+        return ServiceRefusedError(f"{target} refused the credentials: {details}.", "Check --token or --cert-file.")
+    return ServiceRefusedError(f"{target} refused the request ({code.name}): {details}.")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")[:300]

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import asyncio
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from client_clips import CFR, LATE, TIME_BASE, VFR, audio_packets, frame_times, make_clip
+from echo_service import EchoService
+
+from segtriton_client import (
+    Endpoint,
+    IntegrityError,
+    Job,
+    ServiceLostError,
+    ServiceUnavailableError,
+    segment_file,
+    segment_video,
+)
+from segtriton_protocol import ErrorCode, SegtritonError
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mov"])
+@pytest.mark.parametrize(
+    ("stamps", "time_base"),
+    [(CFR, TIME_BASE), (VFR, TIME_BASE), (LATE, TIME_BASE), (tuple(range(15)), Fraction(1001, 30000))],
+    ids=["cfr", "vfr", "late", "ntsc"],
+)
+def test_timestamps_and_audio_come_back_exactly(serve, tmp_path: Path, ending, stamps, time_base) -> None:
+    clip = make_clip(tmp_path / f"clip{ending}", stamps, time_base=time_base, audio=True)
+    output = tmp_path / f"out{ending}"
+
+    report = segment_file(serve(EchoService()), clip, output)
+
+    assert frame_times(output) == frame_times(clip)
+    assert audio_packets(output) == audio_packets(clip)
+    assert (report.frames_in, report.frames_out, report.frames_dropped) == (len(stamps), len(stamps), {})
+
+
+def test_matroska_keeps_its_own_times(serve, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mkv", tuple(range(0, 800, 41)), time_base=Fraction(1, 1000), audio=True)
+
+    segment_file(serve(EchoService()), clip, tmp_path / "out.mkv")
+
+    assert frame_times(tmp_path / "out.mkv") == frame_times(clip)
+    assert audio_packets(tmp_path / "out.mkv") == audio_packets(clip)
+
+
+def test_transport_stream_times_are_exact_in_mp4(serve, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.ts", tuple(range(7, 90007, 6001)), time_base=Fraction(1, 90000))
+
+    segment_file(serve(EchoService()), clip, tmp_path / "out.mp4")
+
+    assert frame_times(tmp_path / "out.mp4") == frame_times(clip)
+
+
+def test_dropped_frames_are_counted(serve, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", b_frames=0)
+
+    report = segment_file(serve(EchoService(drop_seqs=(19,))), clip, tmp_path / "out.mp4")
+
+    assert report.frames_dropped == {"damaged": 1}
+    assert report.lost_frames == 1
+    assert frame_times(tmp_path / "out.mp4") == frame_times(clip)[:-1]
+
+
+@pytest.mark.parametrize(
+    ("service", "error"),
+    [
+        (EchoService(fail_after=5), SegtritonError),
+        (EchoService(abort_after=5), ServiceLostError),
+        (EchoService(digest=lambda digest: "0" * 64), IntegrityError),
+    ],
+    ids=["failed", "lost", "wrong-digest"],
+)
+def test_failure_leaves_no_file(serve, tmp_path: Path, service, error) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", audio=True)
+
+    with pytest.raises(error):
+        segment_file(serve(service), clip, tmp_path / "out.mp4")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4"]
+
+
+def test_failed_session_raises_the_servers_error(serve, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4")
+
+    with pytest.raises(SegtritonError) as caught:
+        segment_file(serve(EchoService(fail_after=1)), clip, tmp_path / "out.mp4")
+
+    assert caught.value.code is ErrorCode.WORKER_LOST
+
+
+def test_nobody_at_the_endpoint(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4")
+
+    with pytest.raises(ServiceUnavailableError):
+        segment_file("127.0.0.1:1", clip, tmp_path / "out.mp4")
+
+
+async def test_cancelling_cancels_the_session_and_removes_the_output(serve, tmp_path: Path) -> None:
+    service = EchoService()
+    clip = make_clip(tmp_path / "clip.mp4", range(0, 12800 * 60, 12800), b_frames=0)
+    task = asyncio.create_task(segment_video(serve(service), Job(clip, tmp_path / "out.mp4", live=True)))
+    while "packets" not in service.kinds:
+        await asyncio.sleep(0.01)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert service.cancels == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4"]
+
+
+def test_token_travels_as_metadata(serve, tmp_path: Path) -> None:
+    service = EchoService()
+    clip = make_clip(tmp_path / "clip.mp4")
+
+    segment_file(Endpoint(serve(service), token="abc"), clip, tmp_path / "out.mp4")
+
+    assert service.metadata["authorization"] == "Bearer abc"
