@@ -6,6 +6,7 @@ Every failure that reaches a client is a `SegtritonError`; clients choose by `co
 
 from __future__ import annotations
 
+import sys
 from enum import Enum
 from typing import Any
 
@@ -91,11 +92,17 @@ class SegtritonError(Exception):
         message = str(wire.get("message", ""))
         known = name in ErrorCode.__members__
         seq = wire.get("seq")
-        retry_after = wire.get("retry_after_seconds")
         return cls(
             ErrorCode[name] if known else ErrorCode.INTERNAL,
             message if known else f"{name}: {message}",
             session_id=str(wire.get("session_id", "")),
             seq=seq if isinstance(seq, int) else None,
-            retry_after_seconds=float(retry_after) if isinstance(retry_after, int | float) else None,
+            retry_after_seconds=finite_number(wire.get("retry_after_seconds")),
         )
+
+
+def finite_number(value: object) -> float | None:
+    """Return a JSON value as a float, None if it is no number or, as JSON allows, too large for one."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= sys.float_info.max:
+        return None
+    return float(value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segtriton_protocol.errors import ErrorCode, SegtritonError
+from segtriton_protocol.errors import ErrorCode, SegtritonError, finite_number
 
 _MAX_INTEGER = 2**63 - 1
 
@@ -86,15 +85,6 @@ class JsonFields:
             raise self.refuse(key, f"a number from {low} to {high}")
         return float(value)
 
-    def optional_number(self, key: str) -> float | None:
-        """Return a finite number or None."""
-        value = self.wire.get(key)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise self.refuse(key, "a number")
-        return float(value)
-
     def fraction(self, key: str) -> Fraction | None:
         """Return a positive [numerator, denominator] field, or None where it is absent."""
         value = self.wire.get(key)
@@ -143,9 +133,10 @@ class JsonFields:
     def numbers(self, key: str) -> dict[str, float]:
         """Return an object whose values are numbers."""
         value = self.wire.get(key, {})
-        if not isinstance(value, dict) or not all(isinstance(item, int | float) for item in value.values()):
+        numbers = {name: finite_number(item) for name, item in value.items()} if isinstance(value, dict) else {}
+        if not isinstance(value, dict) or None in numbers.values():
             raise self.refuse(key, "an object of numbers")
-        return {name: float(item) for name, item in value.items()}
+        return {name: number for name, number in numbers.items() if number is not None}
 
     def inner(self, key: str) -> JsonFields:
         """Return a nested object."""

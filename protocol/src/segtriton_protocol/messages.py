@@ -396,7 +396,7 @@ class Output(ServerMessage):
         payload = _required(tensors, specs.PACKET_OUT).tobytes()
         try:
             drops = tuple(Drop(int(seq), DropReason(reason)) for seq, reason in fields.wire["drops"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, OverflowError, TypeError, ValueError):
             raise fields.refuse("drops", "a list of [seq, reason]") from None
         return cls(
             packets=tuple(unpack_packets(index, payload)),
