@@ -18,17 +18,23 @@ def shrink(plane: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uin
     """
     height, width = size_hw
     small = plane
-    while small.shape[0] >= 2 * height and small.shape[1] >= 2 * width:
-        small = halve(small)
-    if small.shape[:2] != (height, width):
-        # Where only one side is much too large, the area filter keeps that side free of aliasing.
-        lopsided = small.shape[0] >= 2 * height or small.shape[1] >= 2 * width
-        method = cv2.INTER_AREA if lopsided else cv2.INTER_LINEAR
-        small = cv2.resize(small, (width, height), interpolation=method)  # type: ignore[assignment]
-    return small
+    while small.shape[0] >= 2 * height or small.shape[1] >= 2 * width:
+        # Each side by itself: a portrait shrunk to a landscape is far from finished in height when done in width.
+        next_hw = _halved(small.shape[0], height), _halved(small.shape[1], width)
+        small = _resize(small, next_hw)
+    return small if small.shape[:2] == size_hw else _resize(small, size_hw)
 
 
 def halve(plane: NDArray[np.uint8], out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
     """Half of both sides, rounded up: means of 2x2 pixels where the sides are even."""
-    size_wh = ((plane.shape[1] + 1) // 2, (plane.shape[0] + 1) // 2)
-    return cv2.resize(plane, size_wh, dst=out, interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+    return _resize(plane, ((plane.shape[0] + 1) // 2, (plane.shape[1] + 1) // 2), out)
+
+
+def _resize(
+    plane: NDArray[np.uint8], size_hw: tuple[int, int], out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    return cv2.resize(plane, size_hw[::-1], dst=out, interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+
+def _halved(length: int, wanted: int) -> int:
+    return (length + 1) // 2 if length >= 2 * wanted else length
