@@ -19,6 +19,8 @@ from segtriton_server.media.decoder import DamagedPacketError, DecodedFrame
 
 CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "mpeg4", "mjpeg")
 
+# FFmpeg's own av1 decoder only drives hardware.
+_DECODERS = {"av1": "libdav1d"}
 _MATRICES = {1: ColorMatrix.BT709, 5: ColorMatrix.BT601, 6: ColorMatrix.BT601, 9: ColorMatrix.BT2020}
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 _HD_HEIGHT = 720
@@ -46,7 +48,7 @@ class LibavDecoder:
         if video.framing is Framing.LENGTH_PREFIXED and not video.extradata:
             raise SegtritonError(ErrorCode.UNSUPPORTED_FORMAT, "Length-prefixed packets need extradata.")
         self._video = video
-        self._context = cast(VideoCodecContext, av.CodecContext.create(video.codec, "r"))
+        self._context = cast(VideoCodecContext, av.CodecContext.create(_DECODERS.get(video.codec, video.codec), "r"))
         self._context.extradata = video.extradata or None
         self._context.thread_count = num_threads
         # Frame threads hold back one picture each, which a live session must not wait for.
