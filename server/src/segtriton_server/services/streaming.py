@@ -168,7 +168,12 @@ class StreamingService:
             self._pool.put(session.session_id, taken)
 
     def _end(self, session: Session, next_seq: int | None) -> None:
-        if session.end(next_seq):
+        try:
+            is_first = session.end(next_seq)
+        except SegtritonError as error:
+            session.fail_with(error)
+            return
+        if is_first:
             self._pool.end(session.session_id)
 
     # ---------------------------------------------------------------- workers

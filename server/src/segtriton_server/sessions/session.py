@@ -26,6 +26,9 @@ from segtriton_server.sessions.ledger import Ledger
 
 _UNREAD_WINDOWS = 2
 
+# Each number skipped costs a drop record, so that a single message must not skip any number of them.
+_MAX_SKIPPED = 10_000
+
 
 class Session:
     """An admitted session. Any thread may call; a lock keeps books and responses in step.
@@ -78,7 +81,8 @@ class Session:
         """Book packets in and return those to be worked on.
 
         Raises:
-            SegtritonError: WINDOW_EXCEEDED, NEED_KEYFRAME or INVALID_MESSAGE (packets after END).
+            SegtritonError: WINDOW_EXCEEDED, NEED_KEYFRAME, INVALID_PACKET (too many numbers skipped) or
+                INVALID_MESSAGE (packets after END).
         """
         now = time.monotonic()
         taken: list[Packet] = []
@@ -91,6 +95,10 @@ class Session:
                 self.window.check(self.ledger, packet)
                 if not self.ledger.received_packets and not packet.is_keyframe:
                     raise self._refusal(ErrorCode.NEED_KEYFRAME, "The first packet is not a keyframe.", packet.seq)
+                if packet.seq - self.ledger.next_seq > _MAX_SKIPPED:
+                    raise self._refusal(
+                        ErrorCode.INVALID_PACKET, f"More than {_MAX_SKIPPED} numbers are skipped.", packet.seq
+                    )
                 is_new, missing = self.ledger.accept(packet, now)
                 drops += missing
                 if is_new:
@@ -100,10 +108,16 @@ class Session:
         return taken
 
     def end(self, next_seq: int | None) -> bool:
-        """Note that nothing follows; returns whether this is the first END."""
+        """Note that nothing follows; returns whether this is the first END.
+
+        Raises:
+            SegtritonError: INVALID_MESSAGE (too many numbers skipped).
+        """
         with self._lock:
             if self._end_seq is not None:
                 return False
+            if next_seq is not None and next_seq - self.ledger.next_seq > _MAX_SKIPPED:
+                raise self._refusal(ErrorCode.INVALID_MESSAGE, f"END skips more than {_MAX_SKIPPED} numbers.")
             self._end_seq = self.ledger.next_seq if next_seq is None else next_seq
             return True
 

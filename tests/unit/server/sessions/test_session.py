@@ -1,0 +1,215 @@
+"""One session against a responder that keeps what is sent."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segtriton_protocol import Drop, DropReason, Ended, ErrorCode, Failed, Opened, Output, Packet, SegtritonError
+from segtriton_server.sessions.dialects import SeedDialect
+
+MakeBooks = Callable[..., Any]
+MakePacket = Callable[..., Packet]
+
+
+def test_a_run_from_open_to_the_counts(make_books: MakeBooks, make_packet: MakePacket) -> None:
+    books = make_books()
+    session = books.open()
+    assert session.accept([make_packet(0), make_packet(1), make_packet(2)])
+    assert session.end(3)
+    session.deliver([make_packet(0, b"a"), make_packet(2, b"c")], [], [Drop(1, DropReason.HIDDEN)], 0)
+    session.finish({"decode": 1.5})
+
+    opened, output, ended = books.responder.messages
+    assert isinstance(opened, Opened)
+    assert opened.session_id == session.session_id
+    assert isinstance(output, Output)
+    assert [packet.seq for packet in output.packets] == [0, 2]
+    assert output.drops == (Drop(1, DropReason.HIDDEN),)
+    assert output.credit.packets == 3 + 8
+    assert ended == Ended(3, 2, {"hidden": 1}, hashlib.sha256(b"ac").hexdigest(), {"decode": 1.5})
+    assert books.responder.is_closed
+    assert books.closed == [session]
+    assert books.metric("segtriton_frames_total") == {("out",): 2, ("hidden",): 1}
+    assert books.metric("segtriton_frame_latency_seconds") == {(): 2}
+    assert books.metric("segtriton_sessions_failed_total") == {}
+
+
+def test_what_was_never_sent_and_never_answered_is_told_before_the_end(
+    make_books: MakeBooks, make_packet: MakePacket
+) -> None:
+    books = make_books()
+    session = books.open()
+    session.accept([make_packet(0), make_packet(2)])
+    session.end(5)
+    session.deliver([make_packet(0)], [], [], 0)
+    session.finish({})
+
+    drops = [drop for message in books.responder.messages if isinstance(message, Output) for drop in message.drops]
+    ended = books.responder.messages[-1]
+    missing, silent = DropReason.MISSING, DropReason.NO_FRAME
+    assert drops == [Drop(1, missing), Drop(2, silent), Drop(3, missing), Drop(4, missing)]
+    assert isinstance(ended, Ended)
+    assert (ended.frames_in, ended.frames_out, ended.frames_dropped) == (5, 1, {"missing": 3, "no_frame": 1})
+    assert books.metric("segtriton_frames_total") == {("out",): 1, ("missing",): 3, ("no_frame",): 1}
+
+
+def test_a_frame_that_comes_twice_goes_out_once(make_books: MakeBooks, make_packet: MakePacket) -> None:
+    books = make_books()
+    session = books.open()
+    session.accept([make_packet(0)])
+    for _ in range(2):
+        session.deliver([make_packet(0, b"a")], [], [], 0)
+    session.end(1)
+    session.finish({})
+
+    ended = books.responder.messages[-1]
+    assert isinstance(ended, Ended)
+    assert (ended.frames_out, ended.digest) == (1, hashlib.sha256(b"a").hexdigest())
+
+
+def test_a_failure_books_the_rest_as_abandoned(make_books: MakeBooks, make_packet: MakePacket) -> None:
+    books = make_books()
+    session = books.open()
+    session.accept([make_packet(0), make_packet(1), make_packet(2)])
+    session.deliver([make_packet(0)], [], [], 0)
+    session.fail(ErrorCode.WORKER_LOST, "It died.")
+
+    *_, abandoned, failed = books.responder.messages
+    assert isinstance(abandoned, Output)
+    assert abandoned.drops == (Drop(1, DropReason.ABANDONED), Drop(2, DropReason.ABANDONED))
+    assert isinstance(failed, Failed)
+    assert failed.error.code is ErrorCode.WORKER_LOST
+    assert failed.error.session_id == session.session_id
+    assert session.ledger.frames_out + sum(session.ledger.dropped.values()) == session.ledger.frames_in
+    assert books.metric("segtriton_frames_total") == {("out",): 1, ("abandoned",): 2}
+    assert books.metric("segtriton_sessions_failed_total") == {("WORKER_LOST",): 1}
+
+
+def test_after_its_end_a_session_says_no_more(make_books: MakeBooks, make_packet: MakePacket) -> None:
+    books = make_books()
+    session = books.open()
+    session.accept([make_packet(0)])
+    session.fail(ErrorCode.CANCELLED, "Enough.")
+    sent = len(books.responder.sent)
+
+    session.deliver([make_packet(0)], [], [], 0)
+    session.fail(ErrorCode.INTERNAL, "Again.")
+    session.finish({})
+    session.opened(books.responder.messages[0])
+    books.responder.cancelled = True
+
+    assert len(books.responder.sent) == sent
+    assert books.closed == [session]
+    assert not session.is_cancelled()
+
+
+def test_a_refused_open_is_no_failed_session(make_books: MakeBooks) -> None:
+    books = make_books()
+    books.session.fail(ErrorCode.UNKNOWN_CLASS, "No such class.")
+
+    (failed,) = books.responder.messages
+    assert isinstance(failed, Failed)
+    assert books.metric("segtriton_sessions_failed_total") == {}
+
+
+def test_video_of_which_nothing_decodes_is_an_error(make_books: MakeBooks, make_packet: MakePacket) -> None:
+    books = make_books()
+    session = books.open()
+    session.accept([make_packet(0), make_packet(1)])
+    session.deliver([], [], [], damaged=2)
+    session.end(2)
+    session.finish({})
+
+    failed = books.responder.messages[-1]
+    assert isinstance(failed, Failed)
+    assert failed.error.code is ErrorCode.DECODE_FAILED
+    assert books.metric("segtriton_frames_total") == {("damaged",): 2}
+
+
+def test_a_session_without_packets_ends_with_zeros(make_books: MakeBooks) -> None:
+    books = make_books()
+    session = books.open()
+    session.end(0)
+    session.finish({})
+
+    assert books.responder.messages[-1] == Ended(0, 0, {}, hashlib.sha256().hexdigest(), {})
+
+
+@pytest.mark.parametrize(
+    ("numbers", "is_key", "code"),
+    [
+        ([0], False, ErrorCode.NEED_KEYFRAME),
+        (range(9), True, ErrorCode.WINDOW_EXCEEDED),
+        ([2**62], True, ErrorCode.INVALID_PACKET),
+    ],
+)
+def test_packets_against_the_rules_are_refused(
+    make_books: MakeBooks, make_packet: MakePacket, numbers: list[int], is_key: bool, code: ErrorCode
+) -> None:
+    session = make_books().open()
+
+    with pytest.raises(SegtritonError) as caught:
+        session.accept([make_packet(seq, key=is_key) for seq in numbers])
+
+    assert caught.value.code is code
+    assert caught.value.seq == numbers[-1]
+
+
+def test_packets_after_the_end_are_refused_and_a_second_end_changes_nothing(
+    make_books: MakeBooks, make_packet: MakePacket
+) -> None:
+    session = make_books().open()
+    session.accept([make_packet(0)])
+    assert session.end(1)
+    assert not session.end(7)
+
+    with pytest.raises(SegtritonError) as caught:
+        session.accept([make_packet(1)])
+
+    assert caught.value.code is ErrorCode.INVALID_MESSAGE
+
+
+def test_an_end_far_beyond_the_packets_is_refused(make_books: MakeBooks) -> None:
+    with pytest.raises(SegtritonError) as caught:
+        make_books().open().end(2**62)
+
+    assert caught.value.code is ErrorCode.INVALID_MESSAGE
+
+
+def test_a_session_is_idle_when_nothing_has_come_for_the_timeout(make_books: MakeBooks) -> None:
+    session = make_books().open()
+
+    assert not session.is_idle(session.last_activity + 0.9, timeout=1.0)
+    assert session.is_idle(session.last_activity + 1.1, timeout=1.0)
+
+
+def test_the_samples_contract(make_books: MakeBooks, make_packet: MakePacket) -> None:
+    books = make_books(SeedDialect())
+    session = books.open()
+    session.accept([make_packet(0), make_packet(1)])
+    session.deliver([make_packet(0, b"IDR"), make_packet(1, b"P", key=False)], [], [], 0)
+    session.end(None)
+    session.finish({})
+
+    answers = [
+        (bytes(sent["PACKET_OUT"]), list(sent["FRAME_SIZE"]), *sent["LAST_PACKET"]) for sent in books.responder.sent
+    ]
+    assert answers == [(b"SPSIDR", [48, 64], False), (b"P", [48, 64], False), (b"", [0, 0], True)]
+    assert {name: array.dtype for name, array in books.responder.sent[0].items()} == {
+        "PACKET_OUT": np.uint8,
+        "FRAME_SIZE": np.uint64,
+        "LAST_PACKET": np.bool_,
+    }
+    assert books.responder.is_closed
+
+
+def test_in_the_samples_contract_a_failure_is_a_triton_error(make_books: MakeBooks) -> None:
+    books = make_books(SeedDialect())
+    books.open().fail(ErrorCode.IDLE_TIMEOUT, "Nothing came.")
+
+    assert books.responder.sent == []
+    (text,) = books.responder.failures
+    assert text.startswith("IDLE_TIMEOUT: Nothing came.")

@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+
+from segtriton_server.settings import InvalidSettingError, Settings, num_cores
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    assert Settings.load({}, {}) == Settings()
+
+
+def test_the_environment_wins_over_the_models_parameters() -> None:
+    parameters = {"stream_slots": "4", "network": "selfie_square"}
+    settings = Settings.load(parameters, {"SEGTRITON_STREAM_SLOTS": "7", "STREAM_SLOTS": "9"})
+
+    assert settings.stream_slots == 7
+    assert settings.network == "selfie_square"
+
+
+def test_every_type_is_read() -> None:
+    environment = {
+        "SEGTRITON_NETWORKS": "/networks",
+        "SEGTRITON_WORKERS": "3",
+        "SEGTRITON_IDLE_TIMEOUT": "2.5",
+        "SEGTRITON_LOG_JSON": "True",
+        "SEGTRITON_POD": "pod-0",
+    }
+    settings = Settings.load({}, environment)
+
+    assert settings.networks == Path("/networks")
+    assert settings.workers == settings.num_workers == 3
+    assert settings.idle_timeout == 2.5
+    assert settings.log_json is True
+    assert settings.pod == "pod-0"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("workers", "many"),
+        ("workers", "-1"),
+        ("workers", "1.5"),
+        ("idle_timeout", "-0.1"),
+        ("idle_timeout", "nan"),
+        ("idle_timeout", ""),
+        ("log_json", "perhaps"),
+    ],
+)
+def test_a_value_of_another_kind_names_setting_and_variable(name: str, text: str) -> None:
+    with pytest.raises(InvalidSettingError, match=f"{name} .*SEGTRITON_{name.upper()}"):
+        Settings.load({name: text}, {})
+
+
+def test_threads_and_workers_follow_the_cores() -> None:
+    settings = Settings()
+
+    assert settings.num_workers == max(2, num_cores() // 2)
+    assert 2 <= settings.num_decoder_threads <= 4
+    assert Settings(decoder_threads=9).num_decoder_threads == 9
