@@ -22,8 +22,7 @@ from segtriton_client.progress_bar import ProgressBar
 from segtriton_client.report import Report
 from segtriton_client.segmentation import Job, segment_video
 from segtriton_client.transport import Endpoint, GrpcTransport
-from segtriton_protocol import OutputSpec, SegtritonError
-from segtriton_protocol.messages import EFFECTS, ENCODERS, X264_PRESETS
+from segtriton_protocol import EFFECTS, ENCODERS, X264_PRESETS, OutputSpec, SegtritonError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -33,6 +32,7 @@ EXIT_INTERRUPTED = 130
 
 _DEFAULT_COMMAND = "segment"
 _VERSION = "0.1.0"
+_ENVIRONMENT = {"auto_envvar_prefix": "SEGCLIENT"}  # SEGCLIENT_ENDPOINT, not SEGCLIENT_SEGMENT_ENDPOINT
 
 
 class DefaultGroup(click.Group):
@@ -62,7 +62,7 @@ class _Run:
     streams: bool
 
 
-@segclient.command()
+@segclient.command(context_settings=_ENVIRONMENT)
 @endpoint_options
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[INPUT]...")
 @click.option("-i", "--input", "inputs", multiple=True, type=click.Path(path_type=Path), help="Input; may be repeated.")
@@ -101,7 +101,7 @@ def segment(paths: tuple[Path, ...], inputs: tuple[Path, ...], **options: Any) -
     _exit(codes)
 
 
-@segclient.command()
+@segclient.command(context_settings=_ENVIRONMENT)
 @click.argument("videos", nargs=3, type=click.Path(path_type=Path), metavar="INPUT MASK OUTPUT")
 @click.option("-o", "--output", "picture", type=click.Path(path_type=Path), default="contact_sheet.png")
 def sheet(videos: tuple[Path, ...], picture: Path) -> None:
@@ -112,7 +112,7 @@ def sheet(videos: tuple[Path, ...], picture: Path) -> None:
     click.echo(str(picture))
 
 
-@segclient.command()
+@segclient.command(context_settings=_ENVIRONMENT)
 @endpoint_options
 def models(**options: Any) -> None:
     """List the models that are ready on the server."""
@@ -129,7 +129,7 @@ def models(**options: Any) -> None:
 def main() -> None:
     """Run `segclient` and exit with its code."""
     try:
-        code = segclient.main(prog_name="segclient", standalone_mode=False, auto_envvar_prefix="SEGCLIENT")
+        code = segclient.main(prog_name="segclient", standalone_mode=False)
     except click.ClickException as error:
         _complain(f"{error.format_message()} See segclient segment --help.")
         sys.exit(EXIT_USAGE)

@@ -34,6 +34,7 @@ class LocalEncoder:
         self._time_base = time_base
         self._durations: dict[int, int] = {}
         self._last_pts: int | None = None
+        self._step = max(1, round(1 / (time_base * (frame_rate or _DEFAULT_RATE))))
         try:
             stream = output.container.add_stream("libx264", rate=frame_rate or _DEFAULT_RATE)
         except (ValueError, av.error.FFmpegError):
@@ -52,10 +53,13 @@ class LocalEncoder:
     def encode(self, frame: av.VideoFrame, pts: int | None, duration: int) -> None:
         """Encode one picture; one without a pts, or no later than the last, gets the next free."""
         if self._last_pts is not None:
-            pts = self._last_pts + 1 if pts is None else max(pts, self._last_pts + 1)
-        self._last_pts = pts or 0
-        frame.pts, frame.time_base = self._last_pts, self._time_base
-        self._durations[self._last_pts] = duration
+            pts = self._last_pts + self._step if pts is None else max(pts, self._last_pts + 1)
+        pts = pts or 0
+        if self._last_pts is not None:
+            self._step = pts - self._last_pts
+        self._last_pts = pts
+        frame.pts, frame.time_base = pts, self._time_base
+        self._durations[pts] = duration or self._step  # a last frame of no duration would not be shown
         self._mux(self._stream.encode(frame))
 
     def finish(self) -> None:

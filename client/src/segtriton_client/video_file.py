@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
@@ -38,15 +39,18 @@ class VideoFile:
             time_base = self._video.time_base
             if time_base is None:
                 raise InputError(f"{input_path} has no usable time base.")
-            self._time_base = time_base
             self.frames = self._video.frames
-            audio = [stream for stream in self._container.streams.audio if stream.codec_context is not None]
-            self._audio = audio
-            self._output = OutputFile(output_path, time_base, audio)
+            self._audio = [stream for stream in self._container.streams.audio if stream.codec_context is not None]
+            self._width, self._height = self._video.codec_context.width, self._video.codec_context.height
+            self._output = OutputFile(output_path, time_base, self._audio)
         except BaseException:
             self._container.close()
             raise
-        self._encoder: LocalEncoder | None = None
+        try:
+            self._encoder = self._open_encoder(time_base)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
 
     def __enter__(self) -> VideoFile:
         return self
@@ -68,10 +72,10 @@ class VideoFile:
                     continue
                 for frame in packet.decode():
                     assert isinstance(frame, av.VideoFrame)
-                    if self._encoder is None:
-                        self._start(frame)
                     count += 1
-                    yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), (frame.pts, frame.duration or 0)
+                    # A picture whose size changes on the way is scaled to the first one's.
+                    rgb = frame.to_ndarray(format="rgb24", width=self._width, height=self._height)
+                    yield np.asarray(rgb, np.uint8), (frame.pts, frame.duration or 0)
         except av.error.FFmpegError as error:
             raise InputError(f"{self._path} is damaged after frame {count}: {error.strerror}.") from None
         if not count:
@@ -79,26 +83,24 @@ class VideoFile:
 
     def write(self, rgb: NDArray[np.uint8], place: Place) -> None:
         """Encode one picture with its pts and duration."""
-        assert self._encoder is not None, "pictures are read before they are written"
         self._encoder.encode(av.VideoFrame.from_ndarray(rgb, "rgb24"), *place)
 
     def commit(self) -> None:
         """Finish the file and give it its name."""
-        assert self._encoder is not None, "pictures are written before the commit"
         try:
             self._encoder.finish()
         except av.error.FFmpegError as error:
             raise OutputError(f"Cannot write {self._output.path}: {error.strerror}.") from None
         self._output.commit()
 
-    def _start(self, frame: av.VideoFrame) -> None:
-        """Set up the encoder for the first picture's size; odd sizes need full chroma."""
-        is_even = frame.width % 2 == 0 and frame.height % 2 == 0
-        self._encoder = LocalEncoder(
+    def _open_encoder(self, time_base: Fraction) -> LocalEncoder:
+        """Return an encoder for the video's size; odd sizes need full chroma."""
+        is_even = self._width % 2 == 0 and self._height % 2 == 0
+        return LocalEncoder(
             self._output,
-            frame.width,
-            frame.height,
-            self._time_base,
+            self._width,
+            self._height,
+            time_base,
             self._video.average_rate,
             pixel_format="yuv420p" if is_even else "yuv444p",
         )
