@@ -4,31 +4,21 @@ Versions, tensor specs, validated messages, error codes and session ids.
 No I/O and no third-party import but numpy happens here.
 """
 
+from segtriton_protocol.client_messages import Cancel, ClientMessage, End, Open, Packets
 from segtriton_protocol.errors import ErrorCode, SegtritonError
 from segtriton_protocol.formats import ColorTags, Framing, VideoFormat
-from segtriton_protocol.messages import (
-    Cancel,
-    ClientMessage,
-    Credit,
-    End,
-    Ended,
-    Failed,
-    Migrate,
-    Open,
-    Opened,
-    Output,
-    OutputSpec,
-    Packets,
-    ServerMessage,
-    parse_request,
-    parse_response,
-)
+from segtriton_protocol.messages import parse_request, parse_response
+from segtriton_protocol.output_spec import EFFECTS, ENCODERS, X264_PRESETS, OutputSpec
 from segtriton_protocol.packets import Drop, DropReason, Packet
+from segtriton_protocol.server_messages import Credit, Ended, Failed, Migrate, Opened, Output, ServerMessage
 from segtriton_protocol.session_ids import is_session_id, new_session_id
 from segtriton_protocol.version import PROTOCOL_VERSION
 
 __all__ = [
+    "EFFECTS",
+    "ENCODERS",
     "PROTOCOL_VERSION",
+    "X264_PRESETS",
     "Cancel",
     "ClientMessage",
     "ColorTags",

@@ -1,7 +1,7 @@
 """The tensors of every model, as `config.pbtxt` declares them; a contract test compares both."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -100,3 +100,12 @@ MODELS: dict[str, ModelSpec] = {
 PARAMETER_PROTOCOL = "segtriton_protocol"
 PARAMETER_MESSAGE = "segtriton_message"
 PARAMETER_SESSION = "segtriton_session"
+
+
+def required_tensor(tensors: Tensors, spec: TensorSpec) -> Any:
+    """Return the tensor of a spec; raises INVALID_MESSAGE if it is missing or of another type or shape."""
+    tensor = tensors.get(spec.name)
+    if tensor is None:
+        raise SegtritonError(ErrorCode.INVALID_MESSAGE, f"The tensor {spec.name} is missing.")
+    spec.check(tensor)
+    return tensor

@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segtriton_protocol import (
+    EFFECTS,
+    ENCODERS,
     PROTOCOL_VERSION,
+    X264_PRESETS,
     Cancel,
     ColorTags,
     Credit,
@@ -35,8 +38,8 @@ from segtriton_protocol import (
     parse_request,
     parse_response,
 )
+from segtriton_protocol.client_messages import MODES
 from segtriton_protocol.json_fields import encode_json
-from segtriton_protocol.messages import EFFECTS, ENCODERS, MODES, X264_PRESETS
 from segtriton_protocol.packets import NO_TIMESTAMP, pack_packets, unpack_packets
 from segtriton_protocol.tensors import PARAMETER_MESSAGE, PARAMETER_PROTOCOL, PARAMETER_SESSION
 

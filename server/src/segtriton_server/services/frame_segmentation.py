@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segtriton_protocol import ErrorCode, SegtritonError
+from segtriton_protocol import ErrorCode, OutputSpec, SegtritonError
 from segtriton_protocol.json_fields import JsonFields
-from segtriton_protocol.messages import OutputSpec
 from segtriton_server.frames import Picture
 from segtriton_server.observability.logs import configure_logging
 from segtriton_server.settings import Settings

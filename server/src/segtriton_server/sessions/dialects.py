@@ -6,9 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
-from segtriton_protocol import ErrorCode, Failed, Opened, Output, Packet, SegtritonError, ServerMessage
+from segtriton_protocol import Ended, ErrorCode, Failed, Opened, Output, Packet, SegtritonError, ServerMessage
 from segtriton_protocol import tensors as specs
-from segtriton_protocol.messages import Ended
 from segtriton_protocol.tensors import Tensors
 
 

@@ -1,0 +1,158 @@
+"""The messages of protocol v1 that a client sends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from segtriton_protocol import tensors as specs
+from segtriton_protocol.errors import ErrorCode, SegtritonError
+from segtriton_protocol.formats import VideoFormat
+from segtriton_protocol.json_fields import JsonFields, encode_json
+from segtriton_protocol.output_spec import OutputSpec
+from segtriton_protocol.packets import Packet, pack_packets, unpack_packets
+from segtriton_protocol.tensors import (
+    PARAMETER_MESSAGE,
+    PARAMETER_PROTOCOL,
+    PARAMETER_SESSION,
+    Tensors,
+    required_tensor,
+)
+from segtriton_protocol.version import PROTOCOL_VERSION
+
+MODES = ("file", "live")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMessage:
+    """What every message of a client has: its kind and its session ("" in OPEN)."""
+
+    kind: ClassVar[str]
+    session_id: str
+
+    def to_parameters(self) -> dict[str, str | int]:
+        """Return the request parameters that go with `to_tensors`."""
+        return {
+            PARAMETER_PROTOCOL: PROTOCOL_VERSION,
+            PARAMETER_MESSAGE: self.kind,
+            PARAMETER_SESSION: self.session_id,
+        }
+
+    def to_tensors(self) -> Tensors:
+        """Return the request's tensors by name."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Open(ClientMessage):
+    """Asks for a session.
+
+    `first_seq` numbers the first packet that follows (a resumed run goes on counting), and
+    `wanted_seq` is the first whose output is still missing: frames before it are decoded, as
+    later ones need them, and not sent again. `open_key` is unique for each session a client
+    asks for, so that a doubled OPEN is seen.
+    """
+
+    kind: ClassVar[str] = "open"
+    session_id: str = field(default="", init=False)
+    video: VideoFormat
+    output: OutputSpec = field(default_factory=OutputSpec)
+    network: str = ""
+    mode: str = "file"
+    first_seq: int = 0
+    wanted_seq: int = 0
+    open_key: str = ""
+
+    def to_tensors(self) -> Tensors:
+        """Return the request's tensors by name."""
+        wire = {
+            "video": self.video.to_json(),
+            "output": self.output.to_json(),
+            "network": self.network,
+            "mode": self.mode,
+            "first_seq": self.first_seq,
+            "wanted_seq": self.wanted_seq,
+            "open_key": self.open_key,
+        }
+        return {specs.MESSAGE.name: encode_json(wire)}
+
+    @classmethod
+    def from_tensors(cls, session_id: str, tensors: Tensors) -> Open:
+        """Read the request; raises DUPLICATE_OPEN, INVALID_MESSAGE or UNKNOWN_ENCODER."""
+        if session_id:
+            raise SegtritonError(ErrorCode.DUPLICATE_OPEN, "OPEN must not name a session.", session_id=session_id)
+        fields = JsonFields.parse(required_tensor(tensors, specs.MESSAGE), "OPEN")
+        return cls(
+            video=VideoFormat.from_json(fields.inner("video")),
+            output=OutputSpec.from_json(fields.inner("output")),
+            network=fields.text("network", ""),
+            mode=fields.choice("mode", MODES, "file"),
+            first_seq=fields.integer("first_seq", 0, default=0),
+            wanted_seq=fields.integer("wanted_seq", 0, default=0),
+            open_key=fields.text("open_key", "", max_length=64),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Packets(ClientMessage):
+    """One or many input packets.
+
+    `received` counts the output packets and drop records that the client has read so far.
+    """
+
+    kind: ClassVar[str] = "packets"
+    packets: tuple[Packet, ...]
+    received: int = 0
+
+    def to_tensors(self) -> Tensors:
+        """Return the request's tensors by name."""
+        index, payload = pack_packets(self.packets)
+        return {
+            specs.PACKET_INDEX.name: index,
+            specs.PACKET_IN.name: payload,
+            specs.MESSAGE.name: encode_json({"received": self.received}),
+        }
+
+    @classmethod
+    def from_tensors(cls, session_id: str, tensors: Tensors) -> Packets:
+        """Read the request; raises INVALID_MESSAGE or INVALID_PACKET."""
+        fields = JsonFields.parse(required_tensor(tensors, specs.MESSAGE), "PACKETS")
+        index = required_tensor(tensors, specs.PACKET_INDEX).astype(np.int64, copy=False)
+        payload = required_tensor(tensors, specs.PACKET_IN).tobytes()
+        return cls(
+            session_id=session_id,
+            packets=tuple(unpack_packets(index, payload)),
+            received=fields.integer("received", 0, default=0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class End(ClientMessage):
+    """Says that no packet follows; `next_seq` is the number the next one would have had."""
+
+    kind: ClassVar[str] = "end"
+    next_seq: int
+
+    def to_tensors(self) -> Tensors:
+        """Return the request's tensors by name."""
+        return {specs.MESSAGE.name: encode_json({"next_seq": self.next_seq})}
+
+    @classmethod
+    def from_tensors(cls, session_id: str, tensors: Tensors) -> End:
+        """Read the request; raises INVALID_MESSAGE."""
+        fields = JsonFields.parse(required_tensor(tensors, specs.MESSAGE), "END")
+        return cls(session_id=session_id, next_seq=fields.integer("next_seq", 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel(ClientMessage):
+    """Ends the session at once and frees what it holds."""
+
+    kind: ClassVar[str] = "cancel"
+
+    @classmethod
+    def from_tensors(cls, session_id: str, tensors: Tensors) -> Cancel:
+        """Read the request."""
+        return cls(session_id=session_id)

@@ -1,0 +1,69 @@
+"""What a client wants back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from segtriton_protocol.errors import ErrorCode, SegtritonError
+from segtriton_protocol.json_fields import JsonFields
+
+EFFECTS = ("blur", "mask", "overlay", "color")
+ENCODERS = ("auto", "h264", "mjpeg", "mask")
+X264_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """What the client wants back.
+
+    `strength` is 0..1 (blur radius, or opacity of the overlay); `encoder` is a rung of the
+    ladder or `auto`; `preset` and `crf` are x264's, `quality` (1..100) is MJPEG's. An empty
+    `class_name` is the network's own default.
+    """
+
+    effect: str = "blur"
+    class_name: str = ""
+    strength: float = 0.5
+    color_rgb: tuple[int, int, int] = (0, 177, 64)
+    encoder: str = "auto"
+    preset: str = "superfast"
+    crf: int = 23
+    quality: int = 90
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {
+            "effect": self.effect,
+            "class_name": self.class_name,
+            "strength": self.strength,
+            "color_rgb": list(self.color_rgb),
+            "encoder": self.encoder,
+            "preset": self.preset,
+            "crf": self.crf,
+            "quality": self.quality,
+        }
+
+    @classmethod
+    def from_json(cls, fields: JsonFields) -> OutputSpec:
+        """Read the wire form; raises INVALID_MESSAGE or UNKNOWN_ENCODER."""
+        default = cls()
+        encoder = fields.text("encoder", default.encoder)
+        if encoder not in ENCODERS:
+            raise SegtritonError(
+                ErrorCode.UNKNOWN_ENCODER,
+                f"Encoder {encoder!r:.40} is not one of {', '.join(ENCODERS)}.",
+            )
+        color = fields.integers("color_rgb") or default.color_rgb
+        if len(color) != 3 or not all(0 <= level <= 255 for level in color):
+            raise fields.refuse("color_rgb", "three integers from 0 to 255")
+        return cls(
+            effect=fields.choice("effect", EFFECTS, default.effect),
+            class_name=fields.text("class_name", ""),
+            strength=fields.number("strength", 0.0, 1.0, default.strength),
+            color_rgb=(color[0], color[1], color[2]),
+            encoder=encoder,
+            preset=fields.choice("preset", X264_PRESETS, default.preset),
+            crf=fields.integer("crf", 0, 51, default.crf),
+            quality=fields.integer("quality", 1, 100, default.quality),
+        )

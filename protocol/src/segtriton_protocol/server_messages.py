@@ -1,0 +1,218 @@
+"""The messages of protocol v1 that a server sends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from segtriton_protocol import tensors as specs
+from segtriton_protocol.errors import SegtritonError
+from segtriton_protocol.json_fields import JsonFields, encode_bytes, encode_json
+from segtriton_protocol.packets import Drop, DropReason, Packet, pack_packets, unpack_packets
+from segtriton_protocol.tensors import Tensors, required_tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """How much the client may have sent since OPEN, in all: a packet count and a byte count."""
+
+    packets: int
+    payload_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {"packets": self.packets, "bytes": self.payload_bytes}
+
+    @classmethod
+    def from_json(cls, fields: JsonFields) -> Credit:
+        """Read the wire form; raises INVALID_MESSAGE."""
+        return cls(packets=fields.integer("packets", 0), payload_bytes=fields.integer("bytes", 0))
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMessage:
+    """What every answer of a session has."""
+
+    kind: ClassVar[str]
+
+    def to_tensors(self) -> Tensors:
+        """Return the response's tensors by name."""
+        return {specs.MESSAGE_OUT.name: encode_json({"kind": self.kind, **self.to_json()})}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the body of the message."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Opened(ServerMessage):
+    """The session exists: its id, what was chosen for it and why, and the first credit."""
+
+    kind: ClassVar[str] = "opened"
+    session_id: str
+    network: str
+    class_name: str
+    classes: tuple[str, ...]
+    decoder: str
+    encoder: str
+    encoder_reason: str
+    output_codec: str
+    output_extradata: bytes
+    output_width: int
+    output_height: int
+    credit: Credit
+    server: str
+    pod: str
+    limits: dict[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the body of the message."""
+        return {
+            "session_id": self.session_id,
+            "network": self.network,
+            "class_name": self.class_name,
+            "classes": list(self.classes),
+            "decoder": self.decoder,
+            "encoder": self.encoder,
+            "encoder_reason": self.encoder_reason,
+            "output_codec": self.output_codec,
+            "output_extradata": encode_bytes(self.output_extradata),
+            "output_width": self.output_width,
+            "output_height": self.output_height,
+            "credit": self.credit.to_json(),
+            "server": self.server,
+            "pod": self.pod,
+            "limits": self.limits,
+        }
+
+    @classmethod
+    def from_json(cls, fields: JsonFields, tensors: Tensors) -> Opened:
+        """Read the body of the message; raises INVALID_MESSAGE."""
+        return cls(
+            session_id=fields.text("session_id"),
+            network=fields.text("network"),
+            class_name=fields.text("class_name"),
+            classes=fields.texts("classes"),
+            decoder=fields.text("decoder"),
+            encoder=fields.text("encoder"),
+            encoder_reason=fields.text("encoder_reason", ""),
+            output_codec=fields.text("output_codec"),
+            output_extradata=fields.binary("output_extradata", 1 << 20),
+            output_width=fields.integer("output_width", 1),
+            output_height=fields.integer("output_height", 1),
+            credit=Credit.from_json(fields.inner("credit")),
+            server=fields.text("server", ""),
+            pod=fields.text("pod", ""),
+            limits=fields.counts("limits"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Output(ServerMessage):
+    """Finished frames as packets, drop records, and the credit that both freed."""
+
+    kind: ClassVar[str] = "output"
+    packets: tuple[Packet, ...]
+    drops: tuple[Drop, ...]
+    credit: Credit
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the body of the message."""
+        return {
+            "drops": [[drop.seq, drop.reason.value] for drop in self.drops],
+            "credit": self.credit.to_json(),
+        }
+
+    def to_tensors(self) -> Tensors:
+        """Return the response's tensors by name."""
+        index, payload = pack_packets(self.packets)
+        body = ServerMessage.to_tensors(self)
+        return {**body, specs.PACKET_INDEX_OUT.name: index, specs.PACKET_OUT.name: payload}
+
+    @classmethod
+    def from_json(cls, fields: JsonFields, tensors: Tensors) -> Output:
+        """Read the body of the message and its packets; raises INVALID_MESSAGE or INVALID_PACKET."""
+        index = required_tensor(tensors, specs.PACKET_INDEX_OUT).astype(np.int64, copy=False)
+        payload = required_tensor(tensors, specs.PACKET_OUT).tobytes()
+        try:
+            drops = tuple(Drop(int(seq), DropReason(reason)) for seq, reason in fields.wire["drops"])
+        except (KeyError, OverflowError, TypeError, ValueError):
+            raise fields.refuse("drops", "a list of [seq, reason]") from None
+        return cls(
+            packets=tuple(unpack_packets(index, payload)),
+            drops=drops,
+            credit=Credit.from_json(fields.inner("credit")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(ServerMessage):
+    """The session is complete: frames in = frames out + the sum of frames dropped.
+
+    `digest` is the SHA-256, in hexadecimal, of all output payloads in order; `stages` holds the
+    mean time of a frame in each stage, in milliseconds.
+    """
+
+    kind: ClassVar[str] = "ended"
+    frames_in: int
+    frames_out: int
+    frames_dropped: dict[str, int]
+    digest: str
+    stages: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the body of the message."""
+        return {
+            "frames_in": self.frames_in,
+            "frames_out": self.frames_out,
+            "frames_dropped": self.frames_dropped,
+            "digest": self.digest,
+            "stages": self.stages,
+        }
+
+    @classmethod
+    def from_json(cls, fields: JsonFields, tensors: Tensors) -> Ended:
+        """Read the body of the message; raises INVALID_MESSAGE."""
+        return cls(
+            frames_in=fields.integer("frames_in", 0),
+            frames_out=fields.integer("frames_out", 0),
+            frames_dropped=fields.counts("frames_dropped"),
+            digest=fields.text("digest"),
+            stages=fields.numbers("stages"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(ServerMessage):
+    """The session, or the request that names none, has failed; nothing follows."""
+
+    kind: ClassVar[str] = "failed"
+    error: SegtritonError
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the body of the message."""
+        return self.error.to_json()
+
+    @classmethod
+    def from_json(cls, fields: JsonFields, tensors: Tensors) -> Failed:
+        """Read the body of the message."""
+        return cls(SegtritonError.from_json(fields.wire))
+
+
+@dataclass(frozen=True, slots=True)
+class Migrate(ServerMessage):
+    """The server drains: go on elsewhere within the given time; packets still come meanwhile."""
+
+    kind: ClassVar[str] = "migrate"
+    within_seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the body of the message."""
+        return {"within_seconds": self.within_seconds}
+
+    @classmethod
+    def from_json(cls, fields: JsonFields, tensors: Tensors) -> Migrate:
+        """Read the body of the message; raises INVALID_MESSAGE."""
+        return cls(fields.number("within_seconds", 0.0, 1e9))
