@@ -30,12 +30,6 @@ class DropReason(Enum):
     """The decoder took the packet and gave no picture for it."""
     MISSING = "missing"
     """The packet's number was skipped by the sender."""
-    NEED_KEYFRAME = "need_keyframe"
-    """The packet came before the first keyframe."""
-    HIDDEN = "hidden"
-    """The container marks the packet as not to be shown."""
-    STALE = "stale"
-    """A live session dropped the frame to keep its latency."""
     ABANDONED = "abandoned"
     """The session ended before the frame was done."""
 

@@ -31,9 +31,9 @@ class TritonPythonModel:
         self._service.close()
 
     def _respond(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
-        frames = pb_utils.get_input_tensor_by_name(request, INPUT_RGB.name).as_numpy()
+        inputs = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
         try:
-            output = self._service.segment(frames, json.loads(request.parameters() or "{}"))
+            output = self._service.segment(inputs[INPUT_RGB.name], json.loads(request.parameters() or "{}"))
         except SegtritonError as error:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG))
         return pb_utils.InferenceResponse([pb_utils.Tensor(OUTPUT_RGB.name, output)])
