@@ -46,7 +46,7 @@ def test_every_number_is_answered_once(
             if event == "out" and ledger.settle_output(seq) is not None:
                 out.append(seq)
             elif event == "drop":
-                drops += ledger.settle_drop(seq, DropReason.STALE)
+                drops += ledger.settle_drop(seq, DropReason.DAMAGED)
             elif event == "damage":
                 ledger.note_damage()
             elif event == "overdue":

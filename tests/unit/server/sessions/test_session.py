@@ -19,7 +19,7 @@ def test_a_run_from_open_to_the_counts(make_books: MakeBooks, make_packet: MakeP
     session = books.open()
     assert session.accept([make_packet(0), make_packet(1), make_packet(2)])
     assert session.end(3)
-    session.deliver([make_packet(0, b"a"), make_packet(2, b"c")], [], [Drop(1, DropReason.HIDDEN)], 0)
+    session.deliver([make_packet(0, b"a"), make_packet(2, b"c")], [], [Drop(1, DropReason.DAMAGED)], 0)
     session.finish({"decode": 1.5})
 
     opened, output, ended = books.responder.messages
@@ -27,7 +27,7 @@ def test_a_run_from_open_to_the_counts(make_books: MakeBooks, make_packet: MakeP
     assert opened.session_id == session.session_id
     assert isinstance(output, Output)
     assert [packet.seq for packet in output.packets] == [0, 2]
-    assert output.drops == (Drop(1, DropReason.HIDDEN),)
+    assert output.drops == (Drop(1, DropReason.DAMAGED),)
     assert output.credit.packets == 3 + 8
     assert ended == Ended(3, 2, {"hidden": 1}, hashlib.sha256(b"ac").hexdigest(), {"decode": 1.5})
     assert books.responder.is_closed
