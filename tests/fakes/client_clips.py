@@ -24,6 +24,7 @@ def make_clip(
     audio: bool = False,
     video: bool = True,
     size: tuple[int, int] = (64, 48),
+    rotation: int = 0,
 ) -> Path:
     """Write a clip whose frames have the pts `stamps`."""
     with av.open(str(path), "w", container_options={"movie_timescale": "5644800"}) as container:
@@ -31,6 +32,7 @@ def make_clip(
             stream = container.add_stream("libx264", rate=25, options={"bf": str(b_frames), "preset": "veryfast"})
             stream.width, stream.height = size
             stream.codec_context.time_base = time_base
+            stream.set_display_rotation(rotation)
         if audio:
             sound = container.add_stream("aac", rate=44100)
         for number, pts in enumerate(stamps if video else ()):
@@ -53,6 +55,12 @@ def frame_times(path: Path) -> list[Fraction]:
     """Return the exact time of each decoded frame, in the order shown."""
     with av.open(str(path)) as container:
         return [frame.pts * frame.time_base for frame in container.decode(video=0)]
+
+
+def rotation_of(path: Path) -> int:
+    """Return how a player turns the first frame."""
+    with av.open(str(path)) as container:
+        return next(container.decode(video=0)).rotation
 
 
 def audio_packets(path: Path) -> list[tuple[Fraction, bytes]]:

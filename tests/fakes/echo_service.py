@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import zlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import av
 import grpc.aio
+import numpy as np
+from av.codec.context import Flags
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from segtriton_client.tensor_codec import decode_response, encode_request
@@ -34,6 +38,13 @@ from segtriton_protocol import (
 )
 
 WINDOW = 16
+MASK_SIZE = (30, 22)
+
+
+def make_mask(number: int) -> np.ndarray:
+    """Return the mask that `EchoService` sends as its output number `number`."""
+    width, height = MASK_SIZE
+    return np.random.default_rng(number).integers(0, 256, (height, width), np.uint8)
 
 
 def make_opened(video: Any, codec: str = "h264", credit: int = WINDOW) -> Opened:
@@ -67,6 +78,8 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
     parameters: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
     cancels: int = 0
+    sends_masks: bool = False
+    opened: list[Open] = field(default_factory=list)
 
     async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802
         return service_pb2.ServerLiveResponse(live=True)
@@ -96,6 +109,7 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
             message = parse_request(parameters, _tensors_of(request))
             self.kinds.append(message.kind)
             if isinstance(message, Open):
+                self.opened.append(message)
                 session = _EchoSession(self, message)
                 yield _answer(session.opened)
             elif isinstance(message, Cancel):
@@ -115,7 +129,6 @@ class _EchoSession:
     def __init__(self, service: EchoService, message: Open) -> None:
         video = message.video
         self.service = service
-        self.opened = make_opened(video)
         self.taken = self.sent_back = 0
         self._by_pts: dict[int | None, Packet] = {}
         self._digest = hashlib.sha256()
@@ -128,6 +141,14 @@ class _EchoSession:
         self._encoder.time_base = video.time_base
         self._encoder.framerate = video.frame_rate or 25
         self._encoder.options = {"tune": "zerolatency", "preset": "ultrafast", "bf": "0"}
+        self._encoder.flags |= Flags.global_header
+        self._encoder.open()
+        self.opened = dataclasses.replace(make_opened(video), output_extradata=bytes(self._encoder.extradata))
+        if service.sends_masks:
+            width, height = MASK_SIZE
+            self.opened = dataclasses.replace(
+                self.opened, output_codec="rawmask_zlib", output_width=width, output_height=height
+            )
 
     def take(self, message: Any) -> list[ServerMessage]:
         if isinstance(message, Packets):
@@ -164,6 +185,8 @@ class _EchoSession:
         frame.pict_type = 0
         (packet,) = self._encoder.encode(frame)
         payload = bytes(packet)
+        if self.service.sends_masks:
+            payload = zlib.compress(make_mask(self.sent_back).tobytes())
         self._digest.update(payload)
         self.sent_back += 1
         return Packet(source.seq, source.pts, source.pts, source.duration, packet.is_keyframe, payload)

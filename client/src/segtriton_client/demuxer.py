@@ -21,6 +21,7 @@ from segtriton_protocol import ColorTags, Framing, Packet, VideoFormat
 
 _START_CODED = ("h264", "hevc")
 _TEXT_FORMATS = ("tty", "ansi", "bin", "xbin", "idf", "adf")
+_TURNING_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 _FULL_RANGE = 2
 _FRACTION_LIMIT = 2**31
 
@@ -60,12 +61,25 @@ def pick_video(container: InputContainer, path: Path) -> VideoStream:
     raise InputError(f"{path} holds no video.")
 
 
+def read_rotation(path: Path) -> int:
+    """Return by how many degrees, counter-clockwise, a player turns the pictures; 0 if it cannot be known."""
+    with open_input(path) as container:
+        stream = pick_video(container, path)
+        stream.thread_type = "NONE"  # frame threads would read further than the first picture
+        try:
+            frame = next(container.decode(stream), None)
+        except av.error.FFmpegError:
+            return 0
+        return frame.rotation if frame is not None else 0
+
+
 class Demuxer:
     """A file's video packets, numbered from 0, and its audio packets, in the file's order.
 
     Attributes:
         format: the video's coding, as OPEN describes it.
         frames: how many frames the file claims, 0 if it does not say.
+        rotation: how a player turns the pictures, in degrees counter-clockwise.
         audio_streams: the tracks whose packets come as `AudioPacket`.
     """
 
@@ -74,7 +88,8 @@ class Demuxer:
         self._container = open_input(path)
         try:
             self._video = pick_video(self._container, path)
-            self.format = _describe(self._video, path)
+            self.rotation = read_rotation(path) if self._container.format.name in _TURNING_FORMATS else 0
+            self.format = _describe(self._video, path, self.rotation)
             self.frames = self._video.frames or _guess_frames(self._container, self._video)
             self.audio_streams = [
                 stream for stream in self._container.streams.audio if stream.codec_context is not None
@@ -135,7 +150,7 @@ def _convert(packet: av.Packet[Any], seq: int) -> Packet:
     )
 
 
-def _describe(stream: VideoStream, path: Path) -> VideoFormat:
+def _describe(stream: VideoStream, path: Path, rotation: int) -> VideoFormat:
     context = stream.codec_context
     time_base = _bounded(stream.time_base)
     if time_base is None:
@@ -151,6 +166,7 @@ def _describe(stream: VideoStream, path: Path) -> VideoFormat:
         extradata=extradata,
         frame_rate=_bounded(stream.average_rate),
         sample_aspect=_bounded(stream.sample_aspect_ratio),
+        rotation=-rotation % 360,
         color=ColorTags(
             primaries=int(context.color_primaries),
             transfer=int(context.color_trc),

@@ -17,6 +17,7 @@ from segtriton_client.errors import IntegrityError
 from segtriton_client.image_files import ImageFiles
 from segtriton_client.report import Report, summarize_latency
 from segtriton_client.segmentation import Job
+from segtriton_client.threads import run_blocking
 from segtriton_client.transport import Endpoint, GrpcTransport, Transport
 from segtriton_client.video_file import VideoFile
 from segtriton_protocol import OutputSpec
@@ -66,7 +67,7 @@ async def segment_frames(endpoint: Endpoint | str, job: Job) -> Report:
         async with GrpcTransport(endpoint) as transport:
             await transport.check_live()
             report = await send_frames(transport, pictures, job, await transport.server_name())
-        await asyncio.to_thread(pictures.commit)
+        await run_blocking(pictures.commit)
     return report
 
 
@@ -77,7 +78,7 @@ async def send_frames(transport: Transport, pictures: PictureFile, job: Job, ser
     latencies = array("d")
     async for places, result, seconds in _infer_all(transport, pictures, job):
         for rgb, place in zip(result, places, strict=True):
-            await asyncio.to_thread(pictures.write, rgb, place)
+            await run_blocking(pictures.write, rgb, place)
         done += len(places)
         latencies.extend([seconds] * len(places))
         job.report_progress(done, pictures.frames, started)
@@ -106,7 +107,7 @@ async def _infer_all(
     batches = _batches(pictures.read(), job.batch_size)
     running: deque[tuple[list[Any], asyncio.Task[tuple[Pictures, float]]]] = deque()
     try:
-        while batch := await asyncio.to_thread(next, batches, None):
+        while batch := await run_blocking(next, batches, None):
             request = _infer(transport, job, np.stack([picture.rgb for picture in batch]))
             running.append(([picture.place for picture in batch], asyncio.create_task(request)))
             if len(running) > _IN_FLIGHT:

@@ -13,6 +13,7 @@ from segtriton_client.muxer import OutputFile
 
 FAST = {"preset": "superfast", "crf": "23"}
 LOSSLESS = {"preset": "veryfast", "qp": "0"}
+_FULL_RANGE = 2
 _DEFAULT_RATE = Fraction(25)
 
 
@@ -29,6 +30,7 @@ class LocalEncoder:
         *,
         pixel_format: str = "yuv420p",
         options: dict[str, str] | None = None,
+        rotation: int = 0,
     ) -> None:
         self._output = output
         self._time_base = time_base
@@ -45,9 +47,13 @@ class LocalEncoder:
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = pixel_format
         context = self._stream.codec_context
+        if pixel_format == "gray":
+            context.color_range = _FULL_RANGE  # without it players stretch the levels
         context.options = {**(options or FAST), "bf": "0"}
         context.time_base = time_base
         self._stream.time_base = time_base
+        if rotation:
+            self._stream.set_display_rotation(rotation)
         output.add_audio()
 
     def encode(self, frame: av.VideoFrame, pts: int | None, duration: int) -> None:

@@ -21,6 +21,7 @@ from av.container import OutputContainer
 from av.stream import Stream
 
 from segtriton_client.errors import OutputError
+from segtriton_client.turned_stream import add_turned_stream, can_turn
 from segtriton_protocol import Packet
 
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi", ".webm": "webm"}
@@ -126,6 +127,7 @@ class Muxer:
         height: int,
         time_base: Fraction,
         frame_rate: Fraction | None,
+        rotation: int = 0,
     ) -> None:
         self._output = output
         self._time_base = time_base
@@ -133,9 +135,13 @@ class Muxer:
         self._step = max(1, round(1 / (time_base * frame_rate))) if frame_rate else 1
         self._pending_extradata = extradata if codec in ("h264", "hevc") else b""
         try:
-            self._stream = output.container.add_mux_stream(
-                codec, rate=frame_rate, width=width, height=height, time_base=time_base
-            )
+            if rotation and can_turn(codec):
+                size = (width, height)
+                self._stream: Stream = add_turned_stream(output.container, codec, extradata, size, time_base, rotation)
+            else:
+                self._stream = output.container.add_mux_stream(
+                    codec, rate=frame_rate, width=width, height=height, time_base=time_base
+                )
         except (ValueError, av.error.FFmpegError):
             raise OutputError(
                 f"{output.path.name} cannot hold {codec} video.", "Choose an output that ends in .mp4 or .mkv."

@@ -8,16 +8,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from segtriton_client.demuxer import AudioPacket, Demuxer
+from segtriton_client.errors import ServiceLostError
 from segtriton_client.mask_writer import MaskWriter
 from segtriton_client.muxer import Muxer, OutputFile
 from segtriton_client.report import Report, summarize_latency
 from segtriton_client.session import StreamSession
+from segtriton_client.threads import run_blocking
 from segtriton_client.transport import Endpoint, GrpcTransport, Transport
 from segtriton_protocol import Ended, Output, OutputSpec, Packet
 
 _READ_AHEAD = 8
+_REASON_SECONDS = 2.0
 _MASK_CODEC = "rawmask_zlib"
 
 
@@ -71,9 +75,9 @@ async def stream_file(transport: Transport, demuxer: Demuxer, job: Job) -> Repor
             writer = _open_writer(output, demuxer, session)
             receiving = asyncio.ensure_future(_receive(session, writer, job, demuxer.frames, started))
             sending = asyncio.ensure_future(_send(session, demuxer, output, job.live))
-            ended, _ = await _gather_or_cancel(receiving, sending)
-            await asyncio.to_thread(writer.finish)
-            await asyncio.to_thread(output.commit)
+            ended = await _complete(receiving, sending)
+            await run_blocking(writer.finish)
+            await run_blocking(output.commit)
     return _make_report(session, ended, job, time.monotonic() - started)
 
 
@@ -101,17 +105,21 @@ def _open_writer(output: OutputFile, demuxer: Demuxer, session: StreamSession) -
         height=opened.output_height,
         time_base=video.time_base,
         frame_rate=video.frame_rate,
+        rotation=demuxer.rotation,
     )
 
 
-async def _gather_or_cancel(receiving: asyncio.Future[Ended], sending: asyncio.Future[None]) -> tuple[Ended, None]:
-    """Wait for both; when one fails the other is cancelled, and the receiver's error is the reason."""
+async def _complete(receiving: asyncio.Future[Ended], sending: asyncio.Future[None]) -> Ended:
+    """Wait for both; when one fails the other is cancelled, and the receiver knows the reason better."""
     try:
-        return await asyncio.gather(receiving, sending)
-    except BaseException:
-        if receiving.done() and not receiving.cancelled() and receiving.exception():
-            raise receiving.exception() or AssertionError from None
-        raise
+        both: set[asyncio.Future[Any]] = {receiving, sending}
+        await asyncio.wait(both, return_when=asyncio.FIRST_EXCEPTION)
+        if not receiving.done() and isinstance(sending.exception(), ServiceLostError):
+            await asyncio.wait({receiving}, timeout=_REASON_SECONDS)
+        if receiving.done():
+            receiving.result()
+        sending.result()
+        return receiving.result()
     finally:
         for task in (receiving, sending):
             task.cancel()
@@ -125,7 +133,7 @@ async def _receive(session: StreamSession, writer: Muxer | MaskWriter, job: Job,
 
     async for event in session:
         if isinstance(event, Output):
-            await asyncio.to_thread(write, event.packets)
+            await run_blocking(write, event.packets)
             job.report_progress(session.ledger.answered, total, started)
     assert session.ended is not None, "the iteration ends with ENDED"
     return session.ended
@@ -134,7 +142,7 @@ async def _receive(session: StreamSession, writer: Muxer | MaskWriter, job: Job,
 async def _send(session: StreamSession, demuxer: Demuxer, output: OutputFile, live: bool) -> None:
     packets = iter(demuxer)
     pace = _Pace(demuxer) if live else None
-    while batch := await asyncio.to_thread(_read, packets, output, 1 if live else _READ_AHEAD):
+    while batch := await run_blocking(_read, packets, output, 1 if live else _READ_AHEAD):
         for packet in batch if pace else ():
             await pace.wait_for(packet)  # type: ignore[union-attr]
         await session.send(batch)

@@ -6,6 +6,8 @@ the pair that tests put in its place.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from segtriton_client.errors import (
     ServiceUnavailableError,
 )
 from segtriton_client.tensor_codec import decode_response, encode_request
+from segtriton_protocol import ErrorCode, SegtritonError
 from segtriton_protocol.tensors import Tensors
 
 Parameters = Mapping[str, str | int | float]
@@ -154,7 +157,7 @@ class GrpcStream:
             await self._call.write(encode_request(self._model, tensors, parameters))
         except grpc.aio.AioRpcError as error:
             raise _translate(error, self._target, self._answered) from None
-        except grpc.aio.UsageError:
+        except (grpc.aio.UsageError, asyncio.InvalidStateError):
             raise ServiceLostError("The service ended the stream while packets were on their way.") from None
 
     async def receive(self) -> Tensors | None:
@@ -167,12 +170,13 @@ class GrpcStream:
             return None
         self._answered = True
         if response.error_message:
-            raise ServiceRefusedError(f"The service refused the request: {_one_line(response.error_message)}.")
+            raise _refusal("The service refused the request", _one_line(response.error_message))
         return decode_response(response.infer_response)
 
     async def finish_sending(self) -> None:
         """Say that no request follows."""
-        await self._call.done_writing()
+        with contextlib.suppress(asyncio.InvalidStateError):  # the server may have ended the call already
+            await self._call.done_writing()
 
     def cancel(self) -> None:
         """End the stream at once."""
@@ -195,7 +199,7 @@ def _read_credentials(endpoint: Endpoint) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(root, read(endpoint.key_file), read(endpoint.cert_file))
 
 
-def _translate(error: grpc.aio.AioRpcError, target: str, answered: bool) -> ClientError:
+def _translate(error: grpc.aio.AioRpcError, target: str, answered: bool) -> ClientError | SegtritonError:
     code, details = error.code(), _one_line(error.details() or "")
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         if answered:
@@ -205,7 +209,16 @@ def _translate(error: grpc.aio.AioRpcError, target: str, answered: bool) -> Clie
         return NoProgressError(f"{target} did not answer in time.")
     if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
         return ServiceRefusedError(f"{target} refused the credentials: {details}.", "Check --token or --cert-file.")
-    return ServiceRefusedError(f"{target} refused the request ({code.name}): {details}.")
+    return _refusal(f"{target} refused the request ({code.name})", details)
+
+
+def _refusal(what: str, details: str) -> ClientError | SegtritonError:
+    """Return the typed error that a model put into Triton's message, or a plain refusal."""
+    name, _, rest = details.partition(": ")
+    if name not in ErrorCode.__members__:
+        return ServiceRefusedError(f"{what}: {details}.")
+    code = ErrorCode[name]
+    return SegtritonError(code, f"{rest}.".removesuffix(code.advice).strip())
 
 
 def _one_line(text: str) -> str:

@@ -12,7 +12,7 @@ import av.error
 import numpy as np
 from numpy.typing import NDArray
 
-from segtriton_client.demuxer import open_input, pick_video
+from segtriton_client.demuxer import open_input, pick_video, read_rotation
 from segtriton_client.errors import InputError, OutputError
 from segtriton_client.local_encoder import LocalEncoder
 from segtriton_client.muxer import OutputFile
@@ -103,4 +103,5 @@ class VideoFile:
             time_base,
             self._video.average_rate,
             pixel_format="yuv420p" if is_even else "yuv444p",
+            rotation=read_rotation(self._path),
         )

@@ -4,9 +4,11 @@ import asyncio
 from fractions import Fraction
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
-from client_clips import CFR, LATE, TIME_BASE, VFR, audio_packets, frame_times, make_clip
-from echo_service import EchoService
+from client_clips import CFR, LATE, TIME_BASE, VFR, audio_packets, frame_times, make_clip, rotation_of
+from echo_service import EchoService, make_mask
 
 from segtriton_client import (
     Endpoint,
@@ -52,6 +54,30 @@ def test_transport_stream_times_are_exact_in_mp4(serve, tmp_path: Path) -> None:
     segment_file(serve(EchoService()), clip, tmp_path / "out.mp4")
 
     assert frame_times(tmp_path / "out.mp4") == frame_times(clip)
+
+
+@pytest.mark.parametrize("rotation", [90, -90, 180])
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+def test_a_turned_clip_stays_turned(serve, tmp_path: Path, ending, rotation) -> None:
+    service = EchoService()
+    clip = make_clip(tmp_path / f"clip{ending}", rotation=rotation)
+
+    segment_file(serve(service), clip, tmp_path / f"out{ending}")
+
+    assert rotation_of(tmp_path / f"out{ending}") == rotation_of(clip) != 0
+    assert service.opened[0].video.rotation == -rotation % 360
+
+
+def test_a_mask_becomes_a_lossless_grey_video(serve, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", VFR)
+
+    report = segment_file(serve(EchoService(sends_masks=True)), clip, tmp_path / "out.mp4")
+
+    assert report.output_codec == "rawmask_zlib"
+    assert frame_times(tmp_path / "out.mp4") == frame_times(clip)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            assert np.array_equal(frame.to_ndarray(format="gray"), make_mask(number))
 
 
 def test_dropped_frames_are_counted(serve, tmp_path: Path) -> None:
