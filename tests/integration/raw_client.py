@@ -1,0 +1,214 @@
+"""Protocol v1 on the bare stubs: what the tests say to the server is exactly what is written here."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import grpc
+import numpy as np
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from segtriton_protocol import (
+    End,
+    Ended,
+    Failed,
+    Framing,
+    Open,
+    Opened,
+    Output,
+    OutputSpec,
+    Packet,
+    Packets,
+    ServerMessage,
+    VideoFormat,
+    parse_response,
+)
+
+CLIPS = Path(__file__).parents[2] / ".assets" / "clips"
+FAST = OutputSpec(preset="ultrafast")
+_TYPES = {"UINT8": np.uint8, "INT64": np.int64, "UINT64": np.uint64, "BOOL": np.bool_}
+_TYPE_NAMES = {np.dtype(dtype): name for name, dtype in _TYPES.items()}
+_PACKETS_A_MESSAGE = 8
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video's format and its packets, as the container holds them."""
+
+    format: VideoFormat
+    packets: tuple[Packet, ...]
+
+    def head(self, count: int) -> Clip:
+        return replace(self, packets=self.packets[:count])
+
+    @property
+    def pts(self) -> list[int]:
+        """All timestamps in presentation order."""
+        return sorted(packet.pts for packet in self.packets if packet.pts is not None)
+
+
+@cache
+def read_clip(name: str) -> Clip:
+    with av.open(CLIPS / name) as container:
+        stream = container.streams.video[0]
+        packets = tuple(
+            Packet(seq, packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, bytes(packet))
+            for seq, packet in enumerate(packet for packet in container.demux(stream) if packet.size)
+        )
+        video = VideoFormat(
+            codec=stream.codec.canonical_name,
+            width=stream.width,
+            height=stream.height,
+            time_base=stream.time_base,
+            framing=Framing.LENGTH_PREFIXED,
+            extradata=stream.codec_context.extradata or b"",
+            frame_rate=stream.average_rate,
+        )
+    return Clip(video, packets)
+
+
+class RawStream:
+    """One gRPC stream; `receive` gives the server's messages in the order that they come."""
+
+    def __init__(self, address: str, model: str = "selfie_streaming") -> None:
+        self._model = model
+        self._requests: queue.SimpleQueue[service_pb2.ModelInferRequest | None] = queue.SimpleQueue()
+        self._responses: queue.SimpleQueue[service_pb2.ModelStreamInferResponse | grpc.RpcError] = queue.SimpleQueue()
+        unbounded = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        self._channel = grpc.insecure_channel(address, options=unbounded)
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._call = stub.ModelStreamInfer(iter(self._requests.get, None))
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> RawStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.cancel()
+        self._reader.join(10)
+        self._channel.close()
+
+    def send(self, message: Any) -> None:
+        """Send one of the protocol's messages."""
+        self.send_raw(message.to_parameters(), message.to_tensors())
+
+    def send_raw(self, parameters: Mapping[str, str | int], tensors: Mapping[str, np.ndarray]) -> None:
+        """Send parameters and tensors, right or wrong."""
+        request = service_pb2.ModelInferRequest(model_name=self._model)
+        for name, value in parameters.items():
+            if isinstance(value, int):
+                request.parameters[name].int64_param = value
+            else:
+                request.parameters[name].string_param = value
+        for name, array in tensors.items():
+            request.inputs.add(name=name, datatype=_TYPE_NAMES[array.dtype], shape=array.shape)
+            request.raw_input_contents.append(array.tobytes())
+        self._requests.put(request)
+
+    def receive(self, timeout: float = 10.0) -> ServerMessage:
+        """Wait for a message; queue.Empty if none comes."""
+        response = self._responses.get(timeout=timeout)
+        if isinstance(response, grpc.RpcError):
+            raise response
+        assert not response.error_message, response.error_message
+        outputs = response.infer_response.outputs
+        contents = response.infer_response.raw_output_contents
+        return parse_response(
+            {
+                output.name: np.frombuffer(content, _TYPES[output.datatype]).reshape(output.shape)
+                for output, content in zip(outputs, contents, strict=True)
+            }
+        )
+
+    def open(self, clip: Clip, output: OutputSpec = FAST, **options: Any) -> Opened:
+        """Open a session; raises the server's error."""
+        self.send(Open(video=clip.format, output=output, **options))
+        answer = self.receive()
+        if isinstance(answer, Failed):
+            raise answer.error
+        assert isinstance(answer, Opened)
+        return answer
+
+    def cancel(self) -> None:
+        """End the call as a client that goes away does."""
+        self._requests.put(None)
+        self._call.cancel()
+
+    def _read(self) -> None:
+        try:
+            for response in self._call:
+                self._responses.put(response)
+        except grpc.RpcError as error:
+            self._responses.put(error)
+
+
+@dataclass
+class Run:
+    """One session from OPEN to the counts."""
+
+    opened: Opened
+    ended: Ended | None = None
+    packets: list[Packet] = field(default_factory=list)
+    drops: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def pts(self) -> list[int | None]:
+        return [packet.pts for packet in self.packets]
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return [packet.payload for packet in self.packets]
+
+
+def follow(stream: RawStream, clip: Clip, opened: Opened) -> Run:
+    """Send a clip within the credit and read to the end; raises the server's error."""
+    run = Run(opened)
+    sent = 0
+    credit = opened.credit
+    while run.ended is None:
+        while sent < min(credit.packets, len(clip.packets)):
+            part = clip.packets[sent : min(sent + _PACKETS_A_MESSAGE, credit.packets)]
+            stream.send(Packets(opened.session_id, part, received=len(run.packets)))
+            sent += len(part)
+            if sent == len(clip.packets):
+                stream.send(End(opened.session_id, clip.packets[-1].seq + 1))
+        match stream.receive():
+            case Output() as output:
+                run.packets += output.packets
+                assert not run.drops.keys() & {drop.seq for drop in output.drops}
+                run.drops |= {drop.seq: drop.reason.value for drop in output.drops}
+                credit = output.credit
+            case Ended() as ended:
+                run.ended = ended
+            case Failed() as failed:
+                raise failed.error
+    return run
+
+
+def stream_clip(address: str, clip: Clip, output: OutputSpec = FAST, **options: Any) -> Run:
+    """Run a clip through a session of its own."""
+    with RawStream(address) as stream:
+        return follow(stream, clip, stream.open(clip, output, **options))
+
+
+def decode(run: Run) -> list[av.VideoFrame]:
+    """The pictures of a run's output."""
+    return decode_payloads(run.opened.output_codec, run.payloads, run.opened.output_extradata)
+
+
+def decode_payloads(codec: str, payloads: list[bytes], extradata: bytes = b"") -> list[av.VideoFrame]:
+    context = av.CodecContext.create(codec, "r")
+    context.extradata = extradata or None
+    frames = [frame for payload in payloads for frame in context.decode(av.Packet(payload))]
+    return [*frames, *context.decode(None)]
