@@ -78,6 +78,7 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
     parameters: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
     cancels: int = 0
+    refusal: str = ""
     sends_masks: bool = False
     opened: list[Open] = field(default_factory=list)
 
@@ -95,6 +96,8 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.parameters = {key: value.string_param for key, value in request.parameters.items()}
+        if self.refusal:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, self.refusal)
         frames = _tensors_of(request)["inputrgb"]
         return _response({"outputrgb": frames})
 

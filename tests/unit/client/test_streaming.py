@@ -17,6 +17,7 @@ from segtriton_client import (
     ServiceLostError,
     ServiceUnavailableError,
     segment_file,
+    segment_frames,
     segment_video,
 )
 from segtriton_protocol import ErrorCode, SegtritonError
@@ -146,3 +147,14 @@ def test_token_travels_as_metadata(serve, tmp_path: Path) -> None:
     segment_file(Endpoint(serve(service), token="abc"), clip, tmp_path / "out.mp4")
 
     assert service.metadata["authorization"] == "Bearer abc"
+
+
+async def test_a_models_typed_refusal_keeps_its_code(serve, tmp_path: Path) -> None:
+    service = EchoService(refusal="UNKNOWN_CLASS: No class 'zebra'. Choose one of the class names in the message.")
+    clip = make_clip(tmp_path / "clip.mp4")
+
+    with pytest.raises(SegtritonError) as caught:
+        await segment_frames(serve(service), Job(clip, tmp_path / "out.mp4"))
+
+    assert (caught.value.code, caught.value.message) == (ErrorCode.UNKNOWN_CLASS, "No class 'zebra'.")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4"]
