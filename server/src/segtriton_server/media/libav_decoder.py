@@ -68,7 +68,9 @@ class LibavDecoder:
         av_packet = cast("av.Packet[VideoStream]", av.Packet(packet.payload))
         av_packet.pts, av_packet.dts = packet.pts, packet.dts
         av_packet.is_keyframe = packet.is_keyframe
-        av_packet.opaque = packet.seq
+        # PyAV finds it by identity, for all decoders of the process: equal small integers are one object, and the
+        # first decoder that lets go of it would take it from the others. So each packet gets an object of its own.
+        av_packet.opaque = [packet.seq]
         return self._run(av_packet)
 
     def flush(self) -> list[DecodedFrame]:
@@ -85,7 +87,13 @@ class LibavDecoder:
             frames: list[VideoFrame] = self._context.decode(av_packet)
         except av.FFmpegError as error:
             raise DamagedPacketError(str(error.strerror)) from None
-        return [DecodedFrame(cast(int, frame.opaque), self._picture(frame), frame) for frame in map(_yuv420, frames)]
+        return [self._decoded(frame) for frame in frames]
+
+    def _decoded(self, frame: VideoFrame) -> DecodedFrame:
+        # A picture that the decoder made up, to conceal damage, belongs to no packet.
+        (seq,) = cast(list[int] | None, frame.opaque) or (-1,)
+        owner = _yuv420(frame)
+        return DecodedFrame(seq, self._picture(owner), owner)
 
     def _picture(self, frame: VideoFrame) -> Picture:
         full_range = frame.color_range == _FULL_RANGE or self._video.color.full_range
@@ -101,9 +109,7 @@ class LibavDecoder:
 def _yuv420(frame: VideoFrame) -> VideoFrame:
     if frame.format.name in ("yuv420p", "yuvj420p"):
         return frame
-    converted = frame.reformat(format="yuv420p")
-    converted.opaque = frame.opaque
-    return converted
+    return frame.reformat(format="yuv420p")
 
 
 def plane_views(frame: VideoFrame) -> tuple[Plane, ...]:

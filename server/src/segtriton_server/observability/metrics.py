@@ -3,6 +3,7 @@
 Names, help and labels stand here once. A `MetricFamily` must outlive its metrics, so both are kept.
 """
 
+import threading
 from typing import Any
 
 _SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
@@ -35,21 +36,26 @@ class Metrics:
             for name, (kind, text, _) in _FAMILIES.items()
         }
         self._metrics: dict[tuple[str, str], Any] = {}
+        # Two metrics changed at once by two threads end Triton with a broken heap.
+        self._lock = threading.Lock()
         for name, (kind, _, _) in _FAMILIES.items():
             if kind == GAUGE:
                 self._metric(name, {})
 
     def add(self, name: str, amount: float = 1, **labels: str) -> None:
         """Increase a counter."""
-        self._metric(name, labels).increment(amount)
+        with self._lock:
+            self._metric(name, labels).increment(amount)
 
     def set(self, name: str, value: float) -> None:
         """Set a gauge."""
-        self._metric(name, {}).set(value)
+        with self._lock:
+            self._metric(name, {}).set(value)
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add a value to a histogram."""
-        self._metric(name, labels).observe(value)
+        with self._lock:
+            self._metric(name, labels).observe(value)
 
     def _metric(self, name: str, labels: dict[str, str]) -> Any:
         key = (name, repr(labels))

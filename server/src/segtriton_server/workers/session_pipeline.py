@@ -24,6 +24,7 @@ from segtriton_server.encoders.ladder import choose_encoder
 from segtriton_server.frames import Picture, Plane
 from segtriton_server.media.decoder import DamagedPacketError, DecodedFrame
 from segtriton_server.media.libav_decoder import LibavDecoder
+from segtriton_server.observability.logs import session_log
 from segtriton_server.settings import Settings
 from segtriton_server.vision.compositor import Compositor, create_compositor
 from segtriton_server.vision.effects import EffectSpec
@@ -185,6 +186,7 @@ class SessionPipeline:
             self._sink.failed(self.session_id, error)
         except Exception as error:  # noqa: BLE001 - a stage's thread has no caller: the session is told
             if not self._closed.is_set():
+                session_log(__name__, self.session_id).exception("a stage failed")
                 self._sink.failed(self.session_id, _unexpected(error))
 
     # ---------------------------------------------------------------- decode thread

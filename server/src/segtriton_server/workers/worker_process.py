@@ -15,6 +15,7 @@ from pathlib import Path
 
 from segtriton_protocol import ErrorCode, Open, SegtritonError
 from segtriton_protocol.tensors import MESSAGE
+from segtriton_server.observability.logs import configure_logging
 from segtriton_server.settings import Settings
 from segtriton_server.vision.networks import create_segmenter
 from segtriton_server.workers.channel import Channel, ChannelMessage
@@ -176,7 +177,9 @@ def main() -> None:
     descriptor, settings_json = int(sys.argv[1]), sys.argv[2]
     values = json.loads(settings_json)
     values["networks"] = Path(values["networks"])
-    WorkerProcess(Channel(Connection(descriptor)), Settings(**values)).run()
+    settings = Settings(**values)
+    configure_logging(settings)
+    WorkerProcess(Channel(Connection(descriptor)), settings).run()
     # Stages may sit in a codec's call: nothing here is worth waiting for.
     os._exit(0)
 
