@@ -30,6 +30,8 @@ class DropReason(Enum):
     """The decoder took the packet and gave no picture for it."""
     MISSING = "missing"
     """The packet's number was skipped by the sender."""
+    HIDDEN = "hidden"
+    """The container marks the packet as not to be shown; later ones need it."""
     ABANDONED = "abandoned"
     """The session ended before the frame was done."""
 

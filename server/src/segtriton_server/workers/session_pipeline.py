@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from segtriton_protocol import Drop, ErrorCode, Open, Packet, SegtritonError
+from segtriton_protocol import Drop, DropReason, ErrorCode, Open, Packet, SegtritonError
 from segtriton_server.encoders.encoder import EncodedFrame, EncoderSetup, FrameTag
 from segtriton_server.encoders.ladder import choose_encoder
 from segtriton_server.frames import Picture, Plane
@@ -113,6 +113,7 @@ class SessionPipeline:
         self._effect = EffectSpec(request.output.effect, request.output.strength, request.output.color_rgb)  # type: ignore[arg-type]
         self._compositor: Compositor = create_compositor(self._effect, (video.height, video.width))
         self._tags: dict[int, FrameTag] = {}
+        self._hidden: set[int] = set()
         self._packets: queue.SimpleQueue[Packet | None] = queue.SimpleQueue()
         self._masked: queue.SimpleQueue[NetworkJob | None] = queue.SimpleQueue()
         self._in_flight = threading.Semaphore(settings.frames_in_flight)
@@ -194,6 +195,8 @@ class SessionPipeline:
     def _decode_packets(self) -> None:
         while (packet := self._packets.get()) is not None and not self._closed.is_set():
             self._tags[packet.seq] = FrameTag(packet.seq, packet.pts, packet.duration)
+            if packet.is_hidden:
+                self._hidden.add(packet.seq)
             self._submit(lambda packet=packet: self._decoder.decode(packet))  # type: ignore[misc]
         if not self._closed.is_set():
             self._submit(self._decoder.flush)
@@ -221,6 +224,10 @@ class SessionPipeline:
             # A second picture of one packet has no number of its own; one before the wanted
             # number was decoded only for those after it.
             results.skipped = [frame.seq] if tag is not None else []
+            self._in_flight.release()
+        elif frame.seq in self._hidden:
+            results.drops = [Drop(frame.seq, DropReason.HIDDEN)]
+            self._hidden.discard(frame.seq)
             self._in_flight.release()
         else:
             self._check_size(frame.picture)

@@ -29,10 +29,10 @@ def test_a_run_from_open_to_the_counts(make_books: MakeBooks, make_packet: MakeP
     assert [packet.seq for packet in output.packets] == [0, 2]
     assert output.drops == (Drop(1, DropReason.DAMAGED),)
     assert output.credit.packets == 3 + 8
-    assert ended == Ended(3, 2, {"hidden": 1}, hashlib.sha256(b"ac").hexdigest(), {"decode": 1.5})
+    assert ended == Ended(3, 2, {"damaged": 1}, hashlib.sha256(b"ac").hexdigest(), {"decode": 1.5})
     assert books.responder.is_closed
     assert books.closed == [session]
-    assert books.metric("segtriton_frames_total") == {("out",): 2, ("hidden",): 1}
+    assert books.metric("segtriton_frames_total") == {("out",): 2, ("damaged",): 1}
     assert books.metric("segtriton_frame_latency_seconds") == {(): 2}
     assert books.metric("segtriton_sessions_failed_total") == {}
 
