@@ -65,10 +65,12 @@ class Figures:
         return statistics.median(run.frames_per_second for run in self.runs[clip, kind])
 
     def spread(self, clip: str, kind: str | int) -> str:
-        """From the slowest to the fastest round, and the cores in use."""
-        speeds = [run.frames_per_second for run in self.runs[clip, kind]]
-        cores = statistics.median(run.cores for run in self.runs[clip, kind])
-        return f"{min(speeds):.0f}..{max(speeds):.0f} fps, {cores:.1f} cores"
+        """From the slowest to the fastest round, and the processor time that a noisy machine changes least."""
+        runs = self.runs[clip, kind]
+        speeds = [run.frames_per_second for run in runs]
+        cores = statistics.median(run.cores for run in runs)
+        cpu_ms = statistics.median(sum(run.cpu_ms.values()) for run in runs)
+        return f"{min(speeds):.0f}..{max(speeds):.0f} fps, {cores:.1f} cores, {cpu_ms:.1f} ms of CPU a frame"
 
 
 class Benchmark:
