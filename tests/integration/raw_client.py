@@ -37,6 +37,7 @@ FAST = OutputSpec(preset="ultrafast")
 _TYPES = {"UINT8": np.uint8, "INT64": np.int64, "UINT64": np.uint64, "BOOL": np.bool_}
 _TYPE_NAMES = {np.dtype(dtype): name for name, dtype in _TYPES.items()}
 _PACKETS_A_MESSAGE = 8
+_CLOSE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,10 @@ class RawStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.cancel()
+        # A client that is done lets the call end by itself; one whose sessions are still open has to cancel.
+        self._requests.put(None)
+        self._reader.join(_CLOSE_SECONDS)
+        self._call.cancel()
         self._reader.join(10)
         self._channel.close()
 
@@ -133,7 +137,7 @@ class RawStream:
 
     def open(self, clip: Clip, output: OutputSpec = FAST, **options: Any) -> Opened:
         """Open a session; raises the server's error."""
-        self.send(Open(video=clip.format, output=output, **options))
+        self.send(Open(**{"video": clip.format, "output": output, **options}))
         answer = self.receive()
         if isinstance(answer, Failed):
             raise answer.error

@@ -1,0 +1,297 @@
+"""What the protocol forbids gets the right code, and the server goes on as if nothing had been."""
+
+import hashlib
+import queue
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from process_tree import wait_until
+from raw_client import FAST, RawStream, follow, read_clip, stream_clip
+
+from segtriton_protocol import (
+    Cancel,
+    End,
+    Ended,
+    ErrorCode,
+    Failed,
+    Open,
+    Output,
+    OutputSpec,
+    Packet,
+    Packets,
+    SegtritonError,
+    new_session_id,
+)
+from segtriton_protocol.packets import pack_packets
+from segtriton_protocol.tensors import PARAMETER_PROTOCOL
+from segtriton_server.launch import TritonProcess
+
+CLIP = read_clip("carphone_pristine.mp4").head(20)
+
+
+@pytest.fixture
+def stream(server: TritonProcess) -> Iterator[RawStream]:
+    with RawStream(server.grpc_address) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def _good_session_works_afterwards(server: TritonProcess) -> Iterator[None]:
+    yield
+    run = stream_clip(server.grpc_address, CLIP)
+    assert run.ended is not None
+    assert run.ended.frames_out == len(CLIP.packets)
+
+
+def failure(stream: RawStream) -> SegtritonError:
+    """The error that ends the session, whatever comes before it."""
+    while True:
+        answer = stream.receive()
+        if isinstance(answer, Failed):
+            return answer.error
+        assert isinstance(answer, Output)
+
+
+def refusal(call: Callable[[], object]) -> SegtritonError:
+    with pytest.raises(SegtritonError) as caught:
+        call()
+    return caught.value
+
+
+# ------------------------------------------------------------------ OPEN
+
+
+@pytest.mark.parametrize("version", [0, 2, 999])
+def test_another_protocol_version(stream: RawStream, version: int) -> None:
+    request = Open(video=CLIP.format)
+    stream.send_raw({**request.to_parameters(), PARAMETER_PROTOCOL: version}, request.to_tensors())
+
+    assert failure(stream).code is ErrorCode.PROTOCOL_MISMATCH
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"output": OutputSpec(class_name="unicorn")}, ErrorCode.UNKNOWN_CLASS, "background, person"),
+        ({"output": OutputSpec(encoder="divx")}, ErrorCode.UNKNOWN_ENCODER, "auto, h264, mjpeg, mask"),
+        ({"output": OutputSpec(effect="sepia")}, ErrorCode.INVALID_MESSAGE, "blur, mask, overlay, color"),
+        ({"network": "resnet9000"}, ErrorCode.UNKNOWN_NETWORK, "selfie"),
+        ({"video": replace(CLIP.format, codec="cinepak")}, ErrorCode.UNSUPPORTED_FORMAT, "h264"),
+        ({"video": replace(CLIP.format, width=16384, height=16384)}, ErrorCode.LIMIT_EXCEEDED, "16384x16384"),
+        ({"video": replace(CLIP.format, width=16385)}, ErrorCode.INVALID_MESSAGE, "width"),
+        ({"video": replace(CLIP.format, extradata=b"")}, ErrorCode.UNSUPPORTED_FORMAT, "extradata"),
+    ],
+)
+def test_an_open_that_cannot_be_served(
+    stream: RawStream, changes: dict[str, object], code: ErrorCode, words: str
+) -> None:
+    error = refusal(lambda: stream.open(CLIP, **{"output": FAST, **changes}))  # type: ignore[arg-type]
+
+    assert error.code is code
+    assert words in error.message
+    assert not error.retryable
+
+
+def test_a_picture_of_another_size_than_announced(stream: RawStream) -> None:
+    liar = replace(CLIP, format=replace(CLIP.format, width=64, height=64))
+
+    assert refusal(lambda: follow(stream, liar, stream.open(liar))).code is ErrorCode.UNSUPPORTED_FORMAT
+
+
+def test_a_doubled_open(server: TritonProcess, stream: RawStream) -> None:
+    opened = stream.open(CLIP, open_key="once")
+    with RawStream(server.grpc_address) as second:
+        error = refusal(lambda: second.open(CLIP, open_key="once"))
+    assert error.code is ErrorCode.DUPLICATE_OPEN
+
+    run = follow(stream, CLIP, opened)
+    assert run.pts == CLIP.pts
+
+
+# ------------------------------------------------------------------ packets
+
+
+def test_packets_before_open(stream: RawStream) -> None:
+    session_id = new_session_id()
+    stream.send(Packets(session_id, CLIP.packets))
+
+    error = failure(stream)
+    assert error.code is ErrorCode.UNKNOWN_SESSION
+    assert error.session_id == session_id
+
+
+def test_a_packet_of_no_length(stream: RawStream) -> None:
+    opened = stream.open(CLIP)
+    empty = Packets(opened.session_id, (replace(CLIP.packets[0], payload=b""),))
+    stream.send(empty)
+
+    assert failure(stream).code is ErrorCode.INVALID_PACKET
+
+
+def test_an_index_that_counts_more_than_there_is(stream: RawStream) -> None:
+    opened = stream.open(CLIP)
+    message = Packets(opened.session_id, CLIP.packets[:1])
+    index, payload = pack_packets(CLIP.packets[:1])
+    stream.send_raw(message.to_parameters(), {**message.to_tensors(), "PACKET_INDEX": index, "PACKET_IN": payload[:-1]})
+
+    assert failure(stream).code is ErrorCode.INVALID_PACKET
+
+
+def test_a_first_packet_that_is_no_keyframe(stream: RawStream) -> None:
+    opened = stream.open(CLIP)
+    stream.send(Packets(opened.session_id, CLIP.packets[1:2]))
+
+    assert failure(stream).code is ErrorCode.NEED_KEYFRAME
+
+
+def test_more_packets_than_credit(stream: RawStream) -> None:
+    opened = stream.open(CLIP)
+    first = CLIP.packets[0]
+    packets = tuple(replace(first, seq=seq) for seq in range(opened.credit.packets + 1))
+    stream.send(Packets(opened.session_id, packets))
+
+    error = failure(stream)
+    assert error.code is ErrorCode.WINDOW_EXCEEDED
+    assert error.session_id == opened.session_id
+
+
+def test_a_number_far_away(stream: RawStream) -> None:
+    opened = stream.open(CLIP)
+    stream.send(Packets(opened.session_id, (replace(CLIP.packets[0], seq=2**62),)))
+
+    assert failure(stream).code is ErrorCode.INVALID_PACKET
+
+
+def test_packets_sent_twice_are_answered_once(stream: RawStream) -> None:
+    opened = stream.open(CLIP)
+    stream.send(Packets(opened.session_id, CLIP.packets[:10]))
+    run = follow(stream, CLIP, opened)
+
+    assert run.pts == CLIP.pts
+    assert run.ended is not None
+    assert (run.ended.frames_in, run.ended.frames_out) == (20, 20)
+
+
+def garbage(size: int) -> bytes:
+    return random.Random(size).randbytes(size)
+
+
+def test_nothing_but_garbage(server: TritonProcess, stream: RawStream) -> None:
+    packets = tuple(replace(packet, payload=garbage(200 + packet.seq)) for packet in CLIP.packets)
+    noise = replace(CLIP, packets=packets)
+
+    assert refusal(lambda: follow(stream, noise, stream.open(noise))).code is ErrorCode.DECODE_FAILED
+
+
+@pytest.mark.parametrize("keep", [0, 5, 40])
+def test_damage_in_the_middle_ends_in_drops_that_add_up(stream: RawStream, keep: int) -> None:
+    def damaged(packet: Packet) -> Packet:
+        is_hit = packet.seq in (7, 8, 13)
+        return replace(packet, payload=packet.payload[:keep] + garbage(30)) if is_hit else packet
+
+    clip = replace(CLIP, packets=tuple(map(damaged, CLIP.packets)))
+    run = follow(stream, clip, stream.open(clip))
+
+    assert run.ended is not None
+    assert run.ended.frames_in == 20
+    assert run.ended.frames_out == len(run.packets) >= 10
+    assert run.ended.frames_out + sum(run.ended.frames_dropped.values()) == 20
+    assert sorted([*(packet.seq for packet in run.packets), *run.drops]) == list(range(20))
+
+
+# ------------------------------------------------------------------ END
+
+
+def test_an_end_without_packets(stream: RawStream) -> None:
+    opened = stream.open(CLIP)
+    stream.send(End(opened.session_id, 0))
+
+    answer = stream.receive()
+    assert isinstance(answer, Ended)
+    assert (answer.frames_in, answer.frames_out, answer.digest) == (0, 0, hashlib.sha256().hexdigest())
+
+
+def test_a_second_end_changes_nothing(stream: RawStream) -> None:
+    opened = stream.open(CLIP)
+    stream.send(Packets(opened.session_id, CLIP.packets))
+    for _ in range(2):
+        stream.send(End(opened.session_id, len(CLIP.packets)))
+    answers = [stream.receive()]
+    while not isinstance(answers[-1], Ended):
+        answers.append(stream.receive())
+
+    assert answers[-1].frames_out == len(CLIP.packets)
+    with pytest.raises(queue.Empty):
+        stream.receive(0.3)
+
+
+def test_packets_after_the_end(stream: RawStream) -> None:
+    opened = stream.open(CLIP)
+    stream.send(Packets(opened.session_id, CLIP.packets[:1]))
+    stream.send(End(opened.session_id, 1))
+    stream.send(Packets(opened.session_id, CLIP.packets[1:]))
+    answer = stream.receive()
+    while isinstance(answer, Output):
+        answer = stream.receive()
+
+    # END may be done before the packets come; then there is no such session any more.
+    if isinstance(answer, Ended):
+        answer = stream.receive()
+    assert isinstance(answer, Failed)
+    assert answer.error.code in (ErrorCode.INVALID_MESSAGE, ErrorCode.UNKNOWN_SESSION)
+
+
+def test_a_cancelled_session_is_gone(stream: RawStream) -> None:
+    opened = stream.open(CLIP)
+    stream.send(Cancel(opened.session_id))
+    assert failure(stream).code is ErrorCode.CANCELLED
+
+    stream.send(Packets(opened.session_id, CLIP.packets))
+    assert failure(stream).code is ErrorCode.UNKNOWN_SESSION
+
+
+# ------------------------------------------------------------------ slots and patience
+
+
+def test_no_more_sessions_than_slots(small_server: TritonProcess) -> None:
+    with RawStream(small_server.grpc_address) as first, RawStream(small_server.grpc_address) as second:
+        opened = first.open(CLIP)
+        second.open(CLIP)
+        with RawStream(small_server.grpc_address) as third:
+            error = refusal(lambda: third.open(CLIP))
+            assert error.code is ErrorCode.RESOURCE_EXHAUSTED
+            assert error.retryable
+            assert error.retry_after_seconds is not None
+            assert error.retry_after_seconds > 0
+
+            first.send(Cancel(opened.session_id))
+            assert failure(first).code is ErrorCode.CANCELLED
+            assert follow(third, CLIP, third.open(CLIP)).pts == CLIP.pts
+
+
+def test_a_session_that_says_nothing_is_ended(small_server: TritonProcess) -> None:
+    with RawStream(small_server.grpc_address) as stream:
+        stream.open(CLIP)
+        started = time.monotonic()
+        error = failure(stream)
+
+    assert error.code is ErrorCode.IDLE_TIMEOUT
+    assert error.retryable
+    assert time.monotonic() - started < 1.5 + 2.0
+
+
+def test_a_small_window_is_kept_to_and_suffices(small_server: TritonProcess) -> None:
+    clip = read_clip("bikes.mp4").head(80)
+    assert wait_until(lambda: stream_clip(small_server.grpc_address, clip).pts == clip.pts, 0)
+
+
+def test_tensors_of_another_type_are_refused_by_the_model_or_by_triton(stream: RawStream) -> None:
+    opened = stream.open(CLIP)
+    message = Packets(opened.session_id, CLIP.packets[:1])
+    stream.send_raw(message.to_parameters(), {"MESSAGE": np.zeros(0, np.uint8)})
+
+    assert failure(stream).code is ErrorCode.INVALID_MESSAGE
