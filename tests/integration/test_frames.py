@@ -1,0 +1,78 @@
+"""The non-streamed model, with tritonclient as anybody would use it."""
+
+from collections.abc import Iterator
+from functools import cache
+
+import av
+import numpy as np
+import pytest
+from raw_client import CLIPS
+from tritonclient.grpc import InferenceServerClient, InferInput
+from tritonclient.utils import InferenceServerException
+
+from segtriton_server.launch import TritonProcess
+
+
+@cache
+def frames_of(name: str, count: int) -> np.ndarray:
+    with av.open(CLIPS / name) as container:
+        decoded = container.decode(video=0)
+        return np.stack([next(decoded).to_ndarray(format="rgb24") for _ in range(count)])
+
+
+@pytest.fixture
+def client(server: TritonProcess) -> Iterator[InferenceServerClient]:
+    with InferenceServerClient(server.grpc_address) as connected:
+        yield connected
+
+
+def infer(client: InferenceServerClient, frames: np.ndarray, **parameters: str | int | bool) -> np.ndarray:
+    tensor = InferInput("inputrgb", list(frames.shape), "UINT8")
+    tensor.set_data_from_numpy(frames)
+    return client.infer("selfie", [tensor], parameters=parameters).as_numpy("outputrgb")
+
+
+@pytest.mark.parametrize("name", ["carphone_pristine.mp4", "bikes.mp4"])
+@pytest.mark.parametrize("count", [1, 5])
+def test_frames_come_back_as_they_went(client: InferenceServerClient, name: str, count: int) -> None:
+    frames = frames_of(name, count)
+    output = infer(client, frames, effect="blur")
+
+    assert output.shape == frames.shape
+    assert output.dtype == np.uint8
+    assert not np.array_equal(output, frames)
+
+
+def test_the_mask_is_grey_and_finds_the_person(client: InferenceServerClient) -> None:
+    mask = infer(client, frames_of("carphone_pristine.mp4", 3), effect="mask")
+
+    assert (mask == mask[..., :1]).all()
+    assert 0.1 < (mask[..., 0] > 127).mean() < 0.9
+
+
+def test_a_frame_gives_the_same_alone_and_in_a_batch(client: InferenceServerClient) -> None:
+    frames = frames_of("carphone_pristine.mp4", 5)
+    batch = infer(client, frames, effect="overlay", color_rgb="255,0,0", strength="0.7")
+    alone = [infer(client, frame[None], effect="overlay", color_rgb="255,0,0", strength="0.7")[0] for frame in frames]
+
+    assert np.array_equal(batch, np.stack(alone))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"class_name": "unicorn"}, "UNKNOWN_CLASS.*background, person"),
+        ({"effect": "sepia"}, "INVALID_MESSAGE.*blur, mask, overlay, color"),
+        ({"strength": "much"}, "INVALID_MESSAGE"),
+        ({"color_rgb": "red"}, "INVALID_MESSAGE"),
+        ({"effect": 7}, "INVALID_MESSAGE"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_words(
+    client: InferenceServerClient, parameters: dict[str, str | int], words: str
+) -> None:
+    frames = frames_of("carphone_pristine.mp4", 1)
+    with pytest.raises(InferenceServerException, match=words):
+        infer(client, frames, **parameters)
+
+    assert infer(client, frames).shape == frames.shape
