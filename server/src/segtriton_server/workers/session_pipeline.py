@@ -193,14 +193,16 @@ class SessionPipeline:
     # ---------------------------------------------------------------- decode thread
 
     def _decode_packets(self) -> None:
-        while (packet := self._packets.get()) is not None and not self._closed.is_set():
-            self._tags[packet.seq] = FrameTag(packet.seq, packet.pts, packet.duration)
-            if packet.is_hidden:
-                self._hidden.add(packet.seq)
-            self._submit(lambda packet=packet: self._decoder.decode(packet))  # type: ignore[misc]
-        if not self._closed.is_set():
-            self._submit(self._decoder.flush)
-        self._decoder.close()
+        try:
+            while (packet := self._packets.get()) is not None and not self._closed.is_set():
+                self._tags[packet.seq] = FrameTag(packet.seq, packet.pts, packet.duration)
+                if packet.is_hidden:
+                    self._hidden.add(packet.seq)
+                self._submit(lambda packet=packet: self._decoder.decode(packet))  # type: ignore[misc]
+            if not self._closed.is_set():
+                self._submit(self._decoder.flush)
+        finally:
+            self._decoder.close()
         self._masked.put(None)
 
     def _submit(self, decode: Callable[[], list[DecodedFrame]]) -> None:
