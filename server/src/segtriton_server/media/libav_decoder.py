@@ -7,7 +7,7 @@ from typing import cast
 
 import av
 import numpy as np
-from av.codec.context import Flags, ThreadType
+from av.codec.context import ThreadType
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
@@ -53,7 +53,6 @@ class LibavDecoder:
         self._context.thread_count = num_threads
         # Frame threads hold back one picture each, which a live session must not wait for.
         self._context.thread_type = ThreadType.SLICE if low_delay else ThreadType.FRAME
-        self._context.flags |= Flags.copy_opaque
         self._context.options = {"max_pixels": str(max_pixels)}
         self.name = f"libavcodec {self._context.codec.name}"
         try:
@@ -66,11 +65,10 @@ class LibavDecoder:
     def decode(self, packet: Packet) -> list[DecodedFrame]:
         """Return the pictures that are ready, in presentation order; raises DamagedPacketError."""
         av_packet = cast("av.Packet[VideoStream]", av.Packet(packet.payload))
-        av_packet.pts, av_packet.dts = packet.pts, packet.dts
+        # The packet's number travels as its pts: libavcodec hands it through reordering and threads untouched, while
+        # PyAV's `opaque` is a Python object that decoder threads free, and for that wait for the GIL.
+        av_packet.pts = packet.seq
         av_packet.is_keyframe = packet.is_keyframe
-        # PyAV finds it by identity, for all decoders of the process: equal small integers are one object, and the
-        # first decoder that lets go of it would take it from the others. So each packet gets an object of its own.
-        av_packet.opaque = [packet.seq]
         return self._run(av_packet)
 
     def flush(self) -> list[DecodedFrame]:
@@ -78,13 +76,8 @@ class LibavDecoder:
         return self._run(None)
 
     def close(self) -> None:
-        """Release the decoder: PyAV frees it with the last reference.
-
-        That joins the decoder's threads while it holds the GIL, which they want for freeing a packet: so they are
-        brought to rest before, by a call that does not hold it.
-        """
+        """Release the decoder: PyAV frees it with the last reference."""
         with contextlib.suppress(AttributeError):
-            self._context.flush_buffers()
             del self._context
 
     def _run(self, av_packet: av.Packet[VideoStream] | None) -> list[DecodedFrame]:
@@ -96,7 +89,7 @@ class LibavDecoder:
 
     def _decoded(self, frame: VideoFrame) -> DecodedFrame:
         # A picture that the decoder made up, to conceal damage, belongs to no packet.
-        (seq,) = cast(list[int] | None, frame.opaque) or (-1,)
+        seq = -1 if frame.pts is None else frame.pts
         owner = _yuv420(frame)
         return DecodedFrame(seq, self._picture(owner), owner)
 
