@@ -10,11 +10,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Holdings:
-    """What a server and all that it started hold together."""
+    """What a server and all that it started hold together; `model_threads` leaves Triton's own out."""
 
     resident_bytes: int
     files: int
     threads: int
+    model_threads: int
     shared_memory_entries: int
 
 
@@ -44,6 +45,7 @@ def holdings(server_pid: int) -> Holdings:
         resident_bytes=sum(1024 * _field(text, "VmRSS:") for text in status),
         files=sum(sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()) for pid in pids),
         threads=sum(_field(text, "Threads:") for text in status),
+        model_threads=sum(_field(text, "Threads:") for text in status[1:]),
         shared_memory_entries=sum(1 for _ in Path("/dev/shm").iterdir()),
     )
 
