@@ -5,11 +5,13 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import av
 
 SIZE_WH = (1280, 720)
+FRAME_RATE = 25
 FOLDER = Path(tempfile.gettempdir()) / f"segtriton-bench-{os.getuid()}"
 
 
@@ -67,14 +69,16 @@ def _repeat_packets(source: Path, target: Path, repeats: int) -> None:
 
 def _enlarge(source: Path, target: Path, repeats: int) -> None:
     width, height = SIZE_WH
+    num_frames = 0
     with av.open(str(target), "w") as output:
-        video_out = output.add_stream("libx264", rate=25)
+        video_out = output.add_stream("libx264", rate=FRAME_RATE)
         video_out.width, video_out.height, video_out.pix_fmt = width, height, "yuv420p"
         video_out.options = {"preset": "veryfast", "crf": "20"}
         for _ in range(repeats):
             with av.open(str(source)) as container:
                 for frame in container.decode(video=0):
                     enlarged = frame.reformat(width, height, "yuv420p", interpolation="BICUBIC")
-                    enlarged.pts = enlarged.time_base = None
+                    enlarged.pts, enlarged.time_base = num_frames, Fraction(1, FRAME_RATE)
+                    num_frames += 1
                     output.mux(video_out.encode(enlarged))
         output.mux(video_out.encode(None))

@@ -56,7 +56,7 @@ class Row:
             ratio,
             self.ratio_to,
             target,
-            self.verdict or self.note,
+            ", ".join(filter(None, (self.verdict, self.note))),
         )
 
 
