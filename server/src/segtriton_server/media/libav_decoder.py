@@ -76,8 +76,13 @@ class LibavDecoder:
         return self._run(None)
 
     def close(self) -> None:
-        """Release the decoder: PyAV frees it with the last reference."""
+        """Release the decoder: PyAV frees it with the last reference.
+
+        That joins the decoder's threads while it holds the GIL, and one of them may want the GIL to free a packet's
+        bytes: so they are brought to rest before, by a call that does not hold it.
+        """
         with contextlib.suppress(AttributeError):
+            self._context.flush_buffers()
             del self._context
 
     def _run(self, av_packet: av.Packet[VideoStream] | None) -> list[DecodedFrame]:
