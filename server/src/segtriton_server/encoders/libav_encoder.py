@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Iterable
 from fractions import Fraction
@@ -75,6 +76,8 @@ class _LibavEncoder:
 
     def close(self) -> None:
         self._tags.clear()
+        with contextlib.suppress(AttributeError):
+            del self._context  # PyAV frees the encoder and its threads with the last reference
 
     def _prepare(self, canvas: Canvas) -> VideoFrame:
         return cast(VideoFrame, canvas.owner)

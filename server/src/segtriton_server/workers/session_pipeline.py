@@ -258,6 +258,16 @@ class SessionPipeline:
     # ---------------------------------------------------------------- render thread
 
     def _render_frames(self) -> None:
+        try:
+            self._render_until_end()
+            if not self._closed.is_set():
+                results = Results(packets=[_packet(frame) for frame in self._encoder.flush()])
+                self._sink.results(self.session_id, results)
+                self._sink.ended(self.session_id)
+        finally:
+            self._encoder.close()
+
+    def _render_until_end(self) -> None:
         decoding = True
         while decoding or self._rendered < self._submitted:
             job = self._masked.get()
@@ -269,11 +279,6 @@ class SessionPipeline:
             self._render(job)
             self._rendered += 1
             self._in_flight.release()
-        if not self._closed.is_set():
-            results = Results(packets=[_packet(frame) for frame in self._encoder.flush()])
-            self._sink.results(self.session_id, results)
-            self._sink.ended(self.session_id)
-        self._encoder.close()
 
     def _render(self, job: NetworkJob) -> None:
         results = Results()
