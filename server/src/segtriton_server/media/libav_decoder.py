@@ -64,9 +64,11 @@ class LibavDecoder:
 
     def decode(self, packet: Packet) -> list[DecodedFrame]:
         """Return the pictures that are ready, in presentation order; raises DamagedPacketError."""
-        av_packet = cast("av.Packet[VideoStream]", av.Packet(packet.payload))
-        # The packet's number travels as its pts: libavcodec hands it through reordering and threads untouched, while
-        # PyAV's `opaque` is a Python object that decoder threads free, and for that wait for the GIL.
+        # The decoder's threads free packets; a Python object in one, as `av.Packet(bytes)` or `opaque` would put there,
+        # makes them wait for the GIL, which PyAV holds while it waits for them. So the bytes are copied into FFmpeg's
+        # own memory, and the packet's number travels as its pts, which libavcodec hands through untouched.
+        av_packet = cast("av.Packet[VideoStream]", av.Packet(len(packet.payload)))
+        av_packet.update(packet.payload)
         av_packet.pts = packet.seq
         av_packet.is_keyframe = packet.is_keyframe
         return self._run(av_packet)
@@ -76,13 +78,8 @@ class LibavDecoder:
         return self._run(None)
 
     def close(self) -> None:
-        """Release the decoder: PyAV frees it with the last reference.
-
-        That joins the decoder's threads while it holds the GIL, and one of them may want the GIL to free a packet's
-        bytes: so they are brought to rest before, by a call that does not hold it.
-        """
+        """Release the decoder: PyAV frees it with the last reference."""
         with contextlib.suppress(AttributeError):
-            self._context.flush_buffers()
             del self._context
 
     def _run(self, av_packet: av.Packet[VideoStream] | None) -> list[DecodedFrame]:

@@ -47,7 +47,7 @@ from segtriton_server.workers.channel import ChannelMessage
 from segtriton_server.workers.worker_pool import WorkerPool
 
 _LOG = logging.getLogger(__name__)
-_REAP_SECONDS = 0.25
+_REAP_SECONDS = 0.1
 _SEED_WINDOW_PACKETS = 1_000_000
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import json
 import os
@@ -23,6 +24,7 @@ from segtriton_server.workers.frame_batcher import FrameBatcher
 from segtriton_server.workers.session_pipeline import NetworkJob, Results, ResultSink, SessionPipeline
 
 _HEARTBEAT_SECONDS = 0.5
+_C_LIBRARY = ctypes.CDLL("libc.so.6")
 
 
 class WorkerProcess(ResultSink):
@@ -40,6 +42,7 @@ class WorkerProcess(ResultSink):
         self._stages: dict[str, dict[str, list[float]]] = {}
         self._stages_lock = threading.Lock()
         self._network_since: float | None = None
+        self._closed_sessions = 0
 
     def run(self) -> None:
         """Handle messages; returns when the router has closed its end."""
@@ -57,6 +60,8 @@ class WorkerProcess(ResultSink):
 
     def results(self, session_id: str, results: Results) -> None:
         """Send finished frames; bare stage times wait for the next ones."""
+        if session_id not in self._pipelines:
+            return  # closed while this was in the making
         with self._stages_lock:
             waiting = self._stages.setdefault(session_id, defaultdict(list))
             for stage, seconds in results.stages.items():
@@ -96,6 +101,7 @@ class WorkerProcess(ResultSink):
             pipeline.end()
         elif message.kind == "close":
             del self._pipelines[message.session_id]
+            self._closed_sessions += 1
             with self._stages_lock:
                 self._stages.pop(message.session_id, None)
             pipeline.close()
@@ -151,7 +157,14 @@ class WorkerProcess(ResultSink):
             self._outbox.put(ChannelMessage("batch", body={"frames": len(batch)}))
 
     def _beat(self) -> None:
+        closed_before = 0
         while True:
+            # The C library keeps what sessions have freed, hundreds of megabytes after a busy time. One beat after
+            # their end their threads are gone, and it is given back.
+            if closed_before != self._closed_sessions:
+                closed_before = self._closed_sessions
+                time.sleep(_HEARTBEAT_SECONDS)
+                _C_LIBRARY.malloc_trim(0)
             now = time.monotonic()
             busy = [pipeline.busy_seconds(now) for pipeline in list(self._pipelines.values())]
             since = self._network_since
