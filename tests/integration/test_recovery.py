@@ -102,6 +102,8 @@ def test_fifty_cancelled_sessions_leave_nothing_behind(server: TritonProcess, re
                 assert answer.error.code is ErrorCode.CANCELLED
             else:
                 stream.cancel()
+        if number % 4 == 0:
+            assert wait_until(lambda: read_metrics(server)["segtriton_active_streams"] == 0, 2.0)
 
     def settled() -> Holdings:
         assert wait_until(lambda: read_metrics(server)["segtriton_active_streams"] == 0, 2.0)
