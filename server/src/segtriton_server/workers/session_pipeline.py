@@ -203,6 +203,8 @@ class SessionPipeline:
                 self._submit(self._decoder.flush)
         finally:
             self._decoder.close()
+            if self._closed.is_set():  # a frame may have slipped in after `close` had emptied the line
+                self._batcher.forget(self.session_id)
         self._masked.put(None)
 
     def _submit(self, decode: Callable[[], list[DecodedFrame]]) -> None:
