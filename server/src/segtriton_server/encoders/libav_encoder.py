@@ -9,17 +9,16 @@ from fractions import Fraction
 from typing import cast
 
 import av
-import numpy as np
 from av.codec.context import Flags, ThreadType
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
-from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange as AvColorRange
 from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
 from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup, FrameTag
 from segtriton_server.frames import ColorMatrix, ColorRange, Picture, Plane
+from segtriton_server.media.libav_decoder import plane_views
 
 _KEYFRAME_SECONDS = 2
 _COLORSPACES = {
@@ -58,8 +57,7 @@ class _LibavEncoder:
     def canvas(self, like: Picture) -> Canvas:
         height, width = self.size_hw
         frame = VideoFrame(width, height, "yuv420p")
-        planes = tuple(_writable_plane(plane) for plane in frame.planes)
-        return Canvas(Picture(planes, like.matrix, like.color_range), frame)
+        return Canvas(Picture(plane_views(frame), like.matrix, like.color_range), frame)
 
     def encode(self, canvas: Canvas, tag: FrameTag) -> list[EncodedFrame]:
         frame = self._prepare(canvas)
@@ -143,8 +141,3 @@ class MjpegEncoder(_LibavEncoder):
             src_color_range=AvColorRange.JPEG if full else AvColorRange.MPEG,
             dst_color_range=AvColorRange.JPEG,
         )
-
-
-def _writable_plane(plane: VideoPlane) -> Plane:
-    rows: Plane = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    return rows[: plane.height, : plane.width]

@@ -16,6 +16,7 @@ from segtriton_server.settings import Settings
 from segtriton_server.vision.compositor import Compositor, create_compositor
 from segtriton_server.vision.effects import EffectSpec
 from segtriton_server.vision.networks import create_segmenter
+from segtriton_server.vision.segmenter import find_class_id
 
 _MAX_COMPOSITORS = 8
 Frames = NDArray[np.uint8]
@@ -51,7 +52,7 @@ class FrameSegmentation:
                 ErrorCode.LIMIT_EXCEEDED, f"{width}x{height} is more than {self._settings.max_pixels} pixels."
             )
         spec = _output_spec(parameters)
-        class_id = self._class_id(spec.class_name)
+        class_id = find_class_id(self._segmenter, spec.class_name)
         compositor = self._compositor(EffectSpec(spec.effect, spec.strength, spec.color_rgb), (height, width))  # type: ignore[arg-type]
         output = np.empty_like(frames)
         batch_size = self._segmenter.max_batch_size
@@ -74,16 +75,6 @@ class FrameSegmentation:
                 self._compositors.pop(next(iter(self._compositors)))
             self._compositors[key] = create_compositor(effect, size_hw)
         return self._compositors[key]
-
-    def _class_id(self, class_name: str) -> int:
-        name = class_name or self._segmenter.default_class
-        if name not in self._segmenter.classes:
-            raise SegtritonError(
-                ErrorCode.UNKNOWN_CLASS,
-                f"The network {self._segmenter.name} has no class {name!r:.40}; "
-                f"it has {', '.join(self._segmenter.classes)}.",
-            )
-        return self._segmenter.classes.index(name)
 
 
 def _output_spec(parameters: Mapping[str, Any]) -> OutputSpec:

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from segtriton_protocol import ErrorCode, SegtritonError
 from segtriton_server.frames import Picture
 
 
@@ -40,3 +41,14 @@ class Segmenter(Protocol):
 
     def close(self) -> None:
         """Release the network's memory. Calling it again does nothing."""
+
+
+def find_class_id(segmenter: Segmenter, class_name: str) -> int:
+    """Return the id of a class, of the network's default for ""; raises UNKNOWN_CLASS with the list."""
+    name = class_name or segmenter.default_class
+    if name not in segmenter.classes:
+        raise SegtritonError(
+            ErrorCode.UNKNOWN_CLASS,
+            f"The network {segmenter.name} has no class {name!r:.40}; it has {', '.join(segmenter.classes)}.",
+        )
+    return segmenter.classes.index(name)

@@ -28,7 +28,7 @@ from segtriton_server.observability.logs import session_log
 from segtriton_server.settings import Settings
 from segtriton_server.vision.compositor import Compositor, create_compositor
 from segtriton_server.vision.effects import EffectSpec
-from segtriton_server.vision.segmenter import Segmenter
+from segtriton_server.vision.segmenter import Segmenter, find_class_id
 from segtriton_server.workers.frame_batcher import FrameBatcher
 
 _POLL_SECONDS = 0.2
@@ -90,7 +90,7 @@ class SessionPipeline:
             SegtritonError: UNSUPPORTED_FORMAT, LIMIT_EXCEEDED, UNKNOWN_CLASS or UNKNOWN_ENCODER.
         """
         self.session_id = session_id
-        self.class_id = _class_id(segmenter, request.output.class_name)
+        self.class_id = find_class_id(segmenter, request.output.class_name)
         self._request = request
         self._segmenter = segmenter
         self._batcher = batcher
@@ -302,16 +302,6 @@ class SessionPipeline:
 def _packet(frame: EncodedFrame) -> Packet:
     tag = frame.tag
     return Packet(tag.seq, tag.pts, tag.pts, tag.duration, frame.is_keyframe, frame.payload)
-
-
-def _class_id(segmenter: Segmenter, class_name: str) -> int:
-    name = class_name or segmenter.default_class
-    if name not in segmenter.classes:
-        raise SegtritonError(
-            ErrorCode.UNKNOWN_CLASS,
-            f"The network {segmenter.name} has no class {name!r:.40}; it has {', '.join(segmenter.classes)}.",
-        )
-    return segmenter.classes.index(name)
 
 
 def _unexpected(error: Exception) -> SegtritonError:

@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from segtriton_protocol import ErrorCode, Open, SegtritonError
+from segtriton_protocol.json_fields import encode_json
 from segtriton_protocol.tensors import MESSAGE
 from segtriton_server.observability.logs import configure_logging
 from segtriton_server.settings import Settings
@@ -180,8 +181,6 @@ def open_message(session_id: str, request: Open) -> ChannelMessage:
 
 def read_open(message: ChannelMessage) -> Open:
     """Return the request of `open_message`."""
-    from segtriton_protocol.json_fields import encode_json
-
     return Open.from_tensors("", {MESSAGE.name: encode_json(message.body)})
 
 
