@@ -80,6 +80,7 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
     cancels: int = 0
     refusal: str = ""
     sends_masks: bool = False
+    warnings: tuple[str, ...] = ()
     opened: list[Open] = field(default_factory=list)
 
     async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -146,7 +147,9 @@ class _EchoSession:
         self._encoder.options = {"tune": "zerolatency", "preset": "ultrafast", "bf": "0"}
         self._encoder.flags |= Flags.global_header
         self._encoder.open()
-        self.opened = dataclasses.replace(make_opened(video), output_extradata=bytes(self._encoder.extradata))
+        self.opened = dataclasses.replace(
+            make_opened(video), output_extradata=bytes(self._encoder.extradata), warnings=service.warnings
+        )
         if service.sends_masks:
             width, height = MASK_SIZE
             self.opened = dataclasses.replace(

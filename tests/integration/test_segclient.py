@@ -35,6 +35,7 @@ REPORT_KEYS = {
     "output_codec",
     "server",
     "stages",
+    "warnings",
 }
 
 Segclient = Callable[..., subprocess.CompletedProcess[str]]

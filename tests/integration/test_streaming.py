@@ -219,6 +219,7 @@ def check_books(runs: list[Run], before: dict[str, float], server: TritonProcess
     assert after["segtriton_active_streams"] == 0
     assert after["segtriton_stream_load"] == 0
     assert after["segtriton_draining"] == 0
+    assert after["segtriton_network_warnings"] == 0
 
 
 def test_the_counters_tell_of_lost_packets_too(server: TritonProcess, read_metrics: ReadMetrics) -> None:

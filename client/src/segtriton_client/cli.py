@@ -7,7 +7,7 @@ import json
 import logging
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ class _Run:
 
     endpoint: Endpoint
     streams: bool
+    told_warnings: set[str] = field(default_factory=set)
 
 
 @segclient.command(context_settings=_ENVIRONMENT)
@@ -188,6 +189,7 @@ def _do(run: _Run, job: Job, may_fail: bool) -> tuple[Report | None, int]:
         return None, _fail(error, job.input)
     finally:
         bar.clear()
+    _warn(run, report)
     click.echo(_summarize(job, report), err=True)
     return report, EXIT_DROPPED if report.lost_frames else 0
 
@@ -198,6 +200,14 @@ async def _cancellable(work: Any) -> Report:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     report: Report = await task
     return report
+
+
+def _warn(run: _Run, report: Report) -> None:
+    """Tell each of the service's warnings once a command."""
+    for warning in report.warnings:
+        if warning not in run.told_warnings:
+            run.told_warnings.add(warning)
+            click.echo(f"segclient: warning: {' '.join(warning.split())}", err=True)
 
 
 def _summarize(job: Job, report: Report) -> str:

@@ -173,6 +173,7 @@ def _describe(stream: VideoStream, path: Path, rotation: int) -> VideoFormat:
             matrix=int(context.colorspace),
             full_range=int(context.color_range) == _FULL_RANGE,
         ),
+        pixel_format=context.pix_fmt or "",
     )
 
 

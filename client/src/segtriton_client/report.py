@@ -29,6 +29,7 @@ class Report:
     output_codec: str
     server: str
     stages: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def lost_frames(self) -> int:

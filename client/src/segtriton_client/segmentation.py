@@ -196,4 +196,5 @@ def _make_report(session: StreamSession, ended: Ended, job: Job, seconds: float)
         output_codec=opened.output_codec,
         server=opened.server,
         stages=dict(ended.stages),
+        warnings=opened.warnings,
     )

@@ -63,6 +63,7 @@ class VideoFormat:
     `codec` is FFmpeg's decoder name (`h264`, `hevc`, `vp9`, `av1`...), `width` and `height` are
     in pixels as the container says, `time_base` is the unit of pts, dts and duration in seconds,
     `rotation` is in degrees clockwise and `frame_rate` a hint that no timestamp depends on.
+    `pixel_format` is a hint too: FFmpeg's name (`yuv420p10le`...), empty if unknown.
     """
 
     codec: str
@@ -75,6 +76,7 @@ class VideoFormat:
     sample_aspect: Fraction | None = None
     rotation: int = 0
     color: ColorTags = field(default_factory=ColorTags)
+    pixel_format: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the wire form."""
@@ -89,6 +91,7 @@ class VideoFormat:
             "sample_aspect": encode_fraction(self.sample_aspect),
             "rotation": self.rotation,
             "color": self.color.to_json(),
+            "pixel_format": self.pixel_format,
         }
 
     @classmethod
@@ -108,4 +111,5 @@ class VideoFormat:
             sample_aspect=fields.fraction("sample_aspect"),
             rotation=fields.integer("rotation", -360, 360, 0),
             color=ColorTags.from_json(fields.inner("color")),
+            pixel_format=fields.text("pixel_format", "", max_length=32),
         )

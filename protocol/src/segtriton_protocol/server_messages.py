@@ -48,7 +48,10 @@ class ServerMessage:
 
 @dataclass(frozen=True, slots=True)
 class Opened(ServerMessage):
-    """The session exists: its id, what was chosen for it and why, and the first credit."""
+    """The session exists: its id, what was chosen for it and why, and the first credit.
+
+    `warnings` holds what a user must know about the network's masks, each one sentence.
+    """
 
     kind: ClassVar[str] = "opened"
     session_id: str
@@ -66,6 +69,7 @@ class Opened(ServerMessage):
     server: str
     pod: str
     limits: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the body of the message."""
@@ -85,6 +89,7 @@ class Opened(ServerMessage):
             "server": self.server,
             "pod": self.pod,
             "limits": self.limits,
+            "warnings": list(self.warnings),
         }
 
     @classmethod
@@ -106,6 +111,7 @@ class Opened(ServerMessage):
             server=fields.text("server", ""),
             pod=fields.text("pod", ""),
             limits=fields.counts("limits"),
+            warnings=fields.texts("warnings"),
         )
 
 

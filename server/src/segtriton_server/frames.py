@@ -3,8 +3,10 @@
 This module must not decode, convert or draw anything, and must not import more than NumPy.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,20 @@ class ColorRange(Enum):
 
     LIMITED = "limited"
     FULL = "full"
+
+
+class Pictures(Protocol):
+    """Pictures of one session and size that travel together: one on the CPU, a few on a GPU."""
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def select(self, positions: Sequence[int]) -> "Pictures":
+        """Those at the positions given, which rise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +81,16 @@ class Picture:
         """Height and width in pixels."""
         height, width = self.planes[0].shape[:2]
         return height, width
+
+    def __len__(self) -> int:
+        """One."""
+        return 1
+
+    def select(self, positions: Sequence[int]) -> "Picture":
+        """Itself: there is nothing else to choose."""
+        if list(positions) != [0]:
+            raise IndexError(f"a picture has no parts {list(positions)}")
+        return self
 
     @property
     def is_rgb(self) -> bool:

@@ -25,11 +25,22 @@ class Settings:
     """The server's settings; sizes in bytes, times in seconds.
 
     Attributes:
+        accelerator: "cpu" or "gpu".
         network: the network of this model, one of `vision.networks`.
         networks: folder with the network files.
-        workers: worker processes; 0 means one for each two cores, at least two.
-        decoder_threads: threads of one decoder; 0 means the cores that each worker has.
-        network_threads: threads of one network call.
+        weights: file of the network's weights in `networks`, empty for its own; "seeded" for random ones.
+        network_width: width of a GPU network's input, in pixels.
+        network_height: the same for its height.
+        visualization_class_name: the class of a session that names none; empty for the network's own.
+        inference_backend: what runs a GPU network: "pytorch" or "tensorrt".
+        compile_cache: folder where compiled kernels and engines are kept between starts; empty to keep none.
+        workers: worker processes; 0 means one for each two cores (at least two), or `workers_per_gpu` for each GPU.
+        workers_per_gpu: worker processes that share one GPU.
+        group_size: the most frames of one session that travel through a GPU's stages together.
+        spare_decoders: idle GPU decoders that a worker keeps for its next sessions.
+        device_cache_bytes: GPU memory that CV-CUDA may keep for reuse in one worker.
+        decoder_threads: threads of one CPU decoder or encoder; 0 means the cores that each worker has.
+        network_threads: threads of one network call on the CPU.
         batch_size: the most frames of one network call.
         batch_deadline: how long a frame waits for others to fill its batch.
         frames_in_flight: frames of a session between decoder and encoder.
@@ -47,9 +58,20 @@ class Settings:
         pod: name of the pod, for replies and logs.
     """
 
+    accelerator: str = "cpu"
     network: str = "selfie"
     networks: Path = Path("networks")
+    weights: str = ""
+    network_width: int = 224
+    network_height: int = 224
+    visualization_class_name: str = ""
+    inference_backend: str = "pytorch"
+    compile_cache: str = ""
     workers: int = 0
+    workers_per_gpu: int = 4
+    group_size: int = 8
+    spare_decoders: int = 4
+    device_cache_bytes: int = 256 << 20
     decoder_threads: int = 0
     network_threads: int = 1
     batch_size: int = 4

@@ -37,6 +37,7 @@ REPORT_KEYS = [
     "output_codec",
     "server",
     "stages",
+    "warnings",
 ]
 
 
@@ -211,6 +212,20 @@ def test_streams_and_reports(serve, tmp_path) -> None:
     assert sorted(report["latency_ms"]) == ["p50", "p95", "p99"]
     assert f"{len(CFR)} frames" in told
     assert frame_times(tmp_path / "clip_blur.mp4") == frame_times(clip)
+
+
+def test_each_warning_of_the_service_is_told_once(serve, tmp_path) -> None:
+    warnings = ("The masks are random.", "The class is a guess.")
+    endpoint = serve(EchoService(warnings=warnings))
+    clips = [make_clip(tmp_path / name) for name in ("a.mp4", "b.mp4")]
+    (tmp_path / "out").mkdir()
+    options = ["-o", tmp_path / "out", "--report", tmp_path / "r.json"]
+    told = run("--endpoint", endpoint, "-sv", *clips, *options).splitlines()
+
+    for warning in warnings:
+        assert told.count(f"segclient: warning: {warning}") == 1
+    assert len(told) == len(warnings) + len(clips)
+    assert [report["warnings"] for report in json.loads((tmp_path / "r.json").read_text())] == [list(warnings)] * 2
 
 
 def test_dropped_frames_have_a_code_of_their_own(serve, tmp_path) -> None:

@@ -40,6 +40,13 @@ def test_timestamps_and_audio_come_back_exactly(serve, tmp_path: Path, ending, s
     assert (report.frames_in, report.frames_out, report.frames_dropped) == (len(stamps), len(stamps), {})
 
 
+def test_the_pixel_format_is_named_as_a_hint(serve, tmp_path: Path) -> None:
+    service = EchoService()
+    segment_file(serve(service), make_clip(tmp_path / "clip.mp4"), tmp_path / "out.mp4")
+
+    assert service.opened[0].video.pixel_format == "yuv420p"
+
+
 def test_matroska_keeps_its_own_times(serve, tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mkv", tuple(range(0, 800, 41)), time_base=Fraction(1, 1000), audio=True)
 

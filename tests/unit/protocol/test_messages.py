@@ -76,6 +76,7 @@ video_formats = st.builds(
     sample_aspect=st.none() | FRACTION,
     rotation=st.integers(-360, 360),
     color=st.builds(ColorTags, CODE_POINT, CODE_POINT, CODE_POINT, st.booleans()),
+    pixel_format=st.text(max_size=32),
 )
 output_specs = st.builds(
     OutputSpec,
@@ -129,6 +130,7 @@ responses = st.one_of(
         server=TEXT,
         pod=TEXT,
         limits=st.dictionaries(TEXT, COUNT),
+        warnings=st.lists(TEXT).map(tuple),
     ),
     st.builds(
         Output, packets, st.lists(st.builds(Drop, COUNT, st.sampled_from(DropReason)), max_size=5).map(tuple), credits
@@ -187,6 +189,27 @@ def test_every_code_has_advice_of_one_sentence() -> None:
         assert code.advice.count(". ") == 0
 
 
+def test_an_older_clients_open_names_no_pixel_format() -> None:
+    message = Open(video=VideoFormat("h264", 64, 64, Fraction(1, 25), pixel_format="yuv420p10le"))
+    tensors = message.to_tensors()
+    wire = json.loads(tensors["MESSAGE"].tobytes())
+    assert wire["video"].pop("pixel_format") == "yuv420p10le"
+    opened = parse_request(message.to_parameters(), {**tensors, "MESSAGE": encode_json(wire)})
+
+    assert isinstance(opened, Open)
+    assert opened.video.pixel_format == ""
+
+
+def test_an_older_servers_answer_warns_of_nothing() -> None:
+    answer = Opened(new_session_id(), "n", "c", (), "d", "e", "", "h264", b"", 1, 1, Credit(1, 1), "", "", {}, ("Oh!",))
+    wire = json.loads(answer.to_tensors()["MESSAGE"].tobytes())
+    assert wire.pop("warnings") == ["Oh!"]
+    opened = parse_response({"MESSAGE": encode_json(wire)})
+
+    assert isinstance(opened, Opened)
+    assert opened.warnings == ()
+
+
 # ------------------------------------------------------------------ refusals
 
 
@@ -226,6 +249,8 @@ def test_another_version_is_refused(version: object) -> None:
     [
         (("video",), None),
         (("video", "codec"), "x" * 33),
+        (("video", "pixel_format"), "x" * 33),
+        (("video", "pixel_format"), None),
         (("video", "width"), 0),
         (("video", "width"), 16385),
         (("video", "height"), 1.5),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
@@ -11,6 +12,7 @@ from segtriton_protocol import SegtritonError
 from segtriton_protocol.tensors import INPUT_RGB, OUTPUT_RGB
 from segtriton_server.services.frame_segmentation import FrameSegmentation
 from segtriton_server.settings import Settings
+from segtriton_server.vision.frame_engine import Frames
 
 
 class TritonPythonModel:
@@ -23,17 +25,22 @@ class TritonPythonModel:
         self._service = FrameSegmentation(Settings.load(parameters, os.environ))
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
-        """Answer each request by itself: their sizes and effects may differ."""
-        return [self._respond(request) for request in requests]
+        """Answer all requests at once; their sizes and effects may differ."""
+        return [respond(answer) for answer in self._service.segment([read(request) for request in requests])]
 
     def finalize(self) -> None:
         """Release the network."""
         self._service.close()
 
-    def _respond(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
-        inputs = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
-        try:
-            output = self._service.segment(inputs[INPUT_RGB.name], json.loads(request.parameters() or "{}"))
-        except SegtritonError as error:
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG))
-        return pb_utils.InferenceResponse([pb_utils.Tensor(OUTPUT_RGB.name, output)])
+
+def read(request: pb_utils.InferenceRequest) -> tuple[Frames, dict[str, Any]]:
+    """The frames and parameters of a request."""
+    inputs = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
+    return inputs[INPUT_RGB.name], json.loads(request.parameters() or "{}")
+
+
+def respond(answer: Frames | SegtritonError) -> pb_utils.InferenceResponse:
+    """The response with an answer."""
+    if isinstance(answer, SegtritonError):
+        return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(answer), pb_utils.TritonError.INVALID_ARG))
+    return pb_utils.InferenceResponse([pb_utils.Tensor(OUTPUT_RGB.name, answer)])

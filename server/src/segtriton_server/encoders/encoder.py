@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import Any, Protocol
 
 from segtriton_protocol import ColorTags, OutputSpec
-from segtriton_server.frames import Picture, Plane
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ class FrameTag:
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """A picture to draw on, whose memory the encoder then reads; `owner` is the encoder's."""
+    """Pictures to draw on, whose memory the encoder then reads; `owner` is the encoder's."""
 
-    picture: Picture
-    owner: object
+    pictures: Any
+    owner: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ class EncodedFrame:
 class Encoder(Protocol):
     """One session's encoder; one thread at a time. Frames come out in the order they went in.
 
-    An encoder that takes the bare mask has `takes_mask` and is given no canvas.
+    An encoder that takes the bare masks has `takes_mask` and is given no canvas. Pictures and masks are what the
+    accelerator's parts pass between them: NumPy planes on the CPU, CUDA tensors on a GPU.
     """
 
     @property
@@ -76,14 +77,14 @@ class Encoder(Protocol):
     def takes_mask(self) -> bool:
         """Whether it takes bare masks and no pictures."""
 
-    def canvas(self, like: Picture) -> Canvas:
-        """Return a picture to draw on, of the size and colour of `like`."""
+    def canvas(self, like: Any) -> Canvas:
+        """Return pictures to draw on, of the number, size and colour of `like`."""
 
-    def encode(self, canvas: Canvas, tag: FrameTag) -> list[EncodedFrame]:
-        """Take one drawn picture; return what is ready."""
+    def encode(self, canvas: Canvas, tags: Sequence[FrameTag]) -> list[EncodedFrame]:
+        """Take the drawn pictures, one tag each; return what is ready."""
 
-    def encode_mask(self, mask: Plane, tag: FrameTag) -> list[EncodedFrame]:
-        """Take one mask [h, w]; return what is ready."""
+    def encode_masks(self, masks: Any, tags: Sequence[FrameTag]) -> list[EncodedFrame]:
+        """Take masks, one tag each; return what is ready."""
 
     def flush(self) -> list[EncodedFrame]:
         """Return what is left at the end."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import cast
 
@@ -29,7 +29,7 @@ _COLORSPACES = {
 
 
 class _LibavEncoder:
-    """What both encoders share: the canvas and the pairing of packets with frames."""
+    """What both encoders share: the canvas and the pairing of packets with frames, which come one by one."""
 
     name: str
     codec: str
@@ -59,14 +59,18 @@ class _LibavEncoder:
         frame = VideoFrame(width, height, "yuv420p")
         return Canvas(Picture(plane_views(frame), like.matrix, like.color_range), frame)
 
-    def encode(self, canvas: Canvas, tag: FrameTag) -> list[EncodedFrame]:
-        frame = self._prepare(canvas)
-        frame.pts, frame.time_base = self._timestamp(tag), self._context.time_base
+    def encode(self, canvas: Canvas, tags: Sequence[FrameTag]) -> list[EncodedFrame]:
+        (tag,) = tags
+        return self.encode_frame(self._prepare(canvas), tag)
+
+    def encode_frame(self, frame: VideoFrame, tag: FrameTag) -> list[EncodedFrame]:
+        """Take one frame in the encoder's own pixel format; return what is ready."""
+        frame.pts, frame.time_base = self._count, self._context.time_base
         self._tags.append(tag)
         self._count += 1
         return self._take(self._context.encode(frame))
 
-    def encode_mask(self, mask: Plane, tag: FrameTag) -> list[EncodedFrame]:
+    def encode_masks(self, masks: Plane, tags: Sequence[FrameTag]) -> list[EncodedFrame]:
         raise TypeError("a picture encoder takes no bare mask")
 
     def flush(self) -> list[EncodedFrame]:
@@ -80,9 +84,6 @@ class _LibavEncoder:
     def _prepare(self, canvas: Canvas) -> VideoFrame:
         return cast(VideoFrame, canvas.owner)
 
-    def _timestamp(self, tag: FrameTag) -> int:
-        return self._count
-
     def _take(self, packets: Iterable[av.Packet[VideoStream]]) -> list[EncodedFrame]:
         return [EncodedFrame(self._tags.popleft(), bytes(packet), packet.is_keyframe) for packet in packets]
 
@@ -93,12 +94,12 @@ class X264Encoder(_LibavEncoder):
     name = "libx264"
     codec = "h264"
 
-    def __init__(self, setup: EncoderSetup) -> None:
-        """Open the encoder; raises av.FFmpegError where libx264 cannot be had."""
+    def __init__(self, setup: EncoderSetup, pix_fmt: str = "yuv420p") -> None:
+        """Open the encoder for frames in 4:2:0; raises av.FFmpegError where libx264 cannot be had."""
         context = av.CodecContext.create("libx264", "w")
         super().__init__(context, setup)
         frame_rate = setup.frame_rate or Fraction(25)
-        context.pix_fmt = "yuv420p"
+        context.pix_fmt = pix_fmt
         context.time_base = 1 / frame_rate
         context.framerate = frame_rate
         context.gop_size = max(1, round(_KEYFRAME_SECONDS * frame_rate))
@@ -133,10 +134,10 @@ class MjpegEncoder(_LibavEncoder):
         context.open(strict=False)
 
     def _prepare(self, canvas: Canvas) -> VideoFrame:
-        full = canvas.picture.color_range is ColorRange.FULL
+        full = canvas.pictures.color_range is ColorRange.FULL
         return cast(VideoFrame, canvas.owner).reformat(
             format="yuvj420p",
-            src_colorspace=_COLORSPACES[canvas.picture.matrix],
+            src_colorspace=_COLORSPACES[canvas.pictures.matrix],
             dst_colorspace=Colorspace.ITU601,
             src_color_range=AvColorRange.JPEG if full else AvColorRange.MPEG,
             dst_color_range=AvColorRange.JPEG,

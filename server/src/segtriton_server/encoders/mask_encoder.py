@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 
 from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup, FrameTag
 from segtriton_server.frames import Picture, Plane
@@ -26,13 +27,14 @@ class MaskEncoder:
         """Refuse: there is nothing to draw on."""
         raise TypeError("the mask encoder takes the bare mask")
 
-    def encode(self, canvas: Canvas, tag: FrameTag) -> list[EncodedFrame]:
+    def encode(self, canvas: Canvas, tags: Sequence[FrameTag]) -> list[EncodedFrame]:
         """Refuse: there is nothing to draw on."""
         raise TypeError("the mask encoder takes the bare mask")
 
-    def encode_mask(self, mask: Plane, tag: FrameTag) -> list[EncodedFrame]:
-        """Compress one mask [h, w]."""
-        return [EncodedFrame(tag, zlib.compress(mask.tobytes(), _LEVEL), is_keyframe=True)]
+    def encode_masks(self, masks: Plane, tags: Sequence[FrameTag]) -> list[EncodedFrame]:
+        """Compress one mask [h, w] with its one tag."""
+        (tag,) = tags
+        return [EncodedFrame(tag, zlib.compress(masks.tobytes(), _LEVEL), is_keyframe=True)]
 
     def flush(self) -> list[EncodedFrame]:
         """Return nothing: no mask is held back."""

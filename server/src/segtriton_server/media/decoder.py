@@ -2,39 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from segtriton_protocol import Packet
-from segtriton_server.frames import Picture
+from segtriton_server.frames import Pictures
 
 
 @dataclass(frozen=True, slots=True)
-class DecodedFrame:
-    """A picture and the number of the packet that it was coded in.
+class FrameGroup:
+    """Pictures that follow each other, and the numbers of the packets that they were coded in.
 
     `owner` keeps alive the decoder's buffer that the planes are views of.
     """
 
-    seq: int
-    picture: Picture
-    owner: object
+    seqs: tuple[int, ...]
+    pictures: Pictures
+    owner: object = None
+
+    def __len__(self) -> int:
+        """How many frames there are."""
+        return len(self.seqs)
+
+    def select(self, positions: Sequence[int]) -> FrameGroup:
+        """The frames at the positions given, which rise."""
+        if len(positions) == len(self.seqs):
+            return self
+        seqs = tuple(self.seqs[position] for position in positions)
+        return FrameGroup(seqs, self.pictures.select(positions), self.owner)
 
 
-class DamagedPacketError(ValueError):
-    """The decoder refused a packet, perhaps an earlier one than that just given."""
+@dataclass(slots=True)
+class Decoded:
+    """What came out of a decoder, in presentation order, and how many packets it refused meanwhile."""
+
+    groups: list[FrameGroup] = field(default_factory=list)
+    damaged: int = 0
 
 
 class Decoder(Protocol):
     """One session's decoder; one thread at a time."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Which decoder it is, and why if it is not the first choice."""
 
-    def decode(self, packet: Packet) -> list[DecodedFrame]:
-        """Return the pictures that are ready, in presentation order; raises DamagedPacketError."""
+    def decode(self, packets: Sequence[Packet]) -> Decoded:
+        """Take some packets; return the pictures that are ready, in groups of one size."""
 
-    def flush(self) -> list[DecodedFrame]:
-        """Return the pictures that are left at the end; raises DamagedPacketError."""
+    def flush(self) -> Decoded:
+        """Return the pictures that are left at the end."""
 
     def close(self) -> None:
         """Release the decoder."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import cast
 
 import av
@@ -15,7 +16,7 @@ from av.video.stream import VideoStream
 
 from segtriton_protocol import ErrorCode, Framing, Packet, SegtritonError, VideoFormat
 from segtriton_server.frames import ColorMatrix, ColorRange, Picture, Plane
-from segtriton_server.media.decoder import DamagedPacketError, DecodedFrame
+from segtriton_server.media.decoder import Decoded, FrameGroup
 
 CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "mpeg4", "mjpeg")
 
@@ -27,7 +28,7 @@ _HD_HEIGHT = 720
 
 
 class LibavDecoder:
-    """Decodes on the CPU; anything but 8-bit 4:2:0 is converted to it."""
+    """Decodes on the CPU, each picture a group of its own; anything but 8-bit 4:2:0 is converted to it."""
 
     def __init__(self, video: VideoFormat, num_threads: int, max_pixels: int, *, low_delay: bool) -> None:
         """Open the decoder.
@@ -62,38 +63,37 @@ class LibavDecoder:
                 ErrorCode.UNSUPPORTED_FORMAT, f"The {video.codec} decoder refused the stream's header."
             ) from None
 
-    def decode(self, packet: Packet) -> list[DecodedFrame]:
-        """Return the pictures that are ready, in presentation order; raises DamagedPacketError."""
-        # The decoder's threads free packets; a Python object in one, as `av.Packet(bytes)` or `opaque` would put there,
-        # makes them wait for the GIL, which PyAV holds while it waits for them. So the bytes are copied into FFmpeg's
-        # own memory, and the packet's number travels as its pts, which libavcodec hands through untouched.
-        av_packet = cast("av.Packet[VideoStream]", av.Packet(len(packet.payload)))
-        av_packet.update(packet.payload)
-        av_packet.pts = packet.seq
-        av_packet.is_keyframe = packet.is_keyframe
-        return self._run(av_packet)
+    def decode(self, packets: Sequence[Packet]) -> Decoded:
+        """Return the pictures that are ready; a packet that libavcodec refuses does not keep the next from it."""
+        decoded = Decoded()
+        for packet in packets:
+            self._run(_copy_packet(packet), decoded)
+        return decoded
 
-    def flush(self) -> list[DecodedFrame]:
-        """Return the pictures that are left at the end; raises DamagedPacketError."""
-        return self._run(None)
+    def flush(self) -> Decoded:
+        """Return the pictures that are left at the end."""
+        decoded = Decoded()
+        self._run(None, decoded)
+        return decoded
 
     def close(self) -> None:
         """Release the decoder: PyAV frees it with the last reference."""
         with contextlib.suppress(AttributeError):
             del self._context
 
-    def _run(self, av_packet: av.Packet[VideoStream] | None) -> list[DecodedFrame]:
+    def _run(self, av_packet: av.Packet[VideoStream] | None, decoded: Decoded) -> None:
         try:
             frames: list[VideoFrame] = self._context.decode(av_packet)
-        except av.FFmpegError as error:
-            raise DamagedPacketError(str(error.strerror)) from None
-        return [self._decoded(frame) for frame in frames]
+        except av.FFmpegError:
+            decoded.damaged += 1
+            return
+        decoded.groups += [self._group(frame) for frame in frames]
 
-    def _decoded(self, frame: VideoFrame) -> DecodedFrame:
+    def _group(self, frame: VideoFrame) -> FrameGroup:
         # A picture that the decoder made up, to conceal damage, belongs to no packet.
         seq = -1 if frame.pts is None else frame.pts
         owner = _yuv420(frame)
-        return DecodedFrame(seq, self._picture(owner), owner)
+        return FrameGroup((seq,), self._picture(owner), owner)
 
     def _picture(self, frame: VideoFrame) -> Picture:
         full_range = frame.color_range == _FULL_RANGE or self._video.color.full_range
@@ -104,6 +104,17 @@ class LibavDecoder:
             matrix=_MATRICES.get(code_point, default),
             color_range=ColorRange.FULL if full_range else ColorRange.LIMITED,
         )
+
+
+def _copy_packet(packet: Packet) -> av.Packet[VideoStream]:
+    # The decoder's threads free packets; a Python object in one, as `av.Packet(bytes)` or `opaque` would put there,
+    # makes them wait for the GIL, which PyAV holds while it waits for them. So the bytes are copied into FFmpeg's
+    # own memory, and the packet's number travels as its pts, which libavcodec hands through untouched.
+    av_packet = cast("av.Packet[VideoStream]", av.Packet(len(packet.payload)))
+    av_packet.update(packet.payload)
+    av_packet.pts = packet.seq
+    av_packet.is_keyframe = packet.is_keyframe
+    return av_packet
 
 
 def _yuv420(frame: VideoFrame) -> VideoFrame:

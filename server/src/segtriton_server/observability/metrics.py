@@ -23,6 +23,7 @@ _FAMILIES: dict[str, tuple[str, str, list[float] | None]] = {
     "segtriton_stage_duration_seconds": (HISTOGRAM, "Time of one frame in one stage.", _SECONDS),
     "segtriton_batch_frames": (HISTOGRAM, "Frames of one network call.", [float(size) for size in _BATCH]),
     "segtriton_worker_restarts_total": (COUNTER, "Workers replaced after a crash or a hang.", None),
+    "segtriton_network_warnings": (GAUGE, "Warnings of the network in use, set when a session is opened.", None),
     "segtriton_draining": (GAUGE, "1 while the server takes no new session.", None),
 }
 

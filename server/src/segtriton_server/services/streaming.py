@@ -190,6 +190,7 @@ class StreamingService:
             case "opened":
                 session.opened(self._opened(session, message.body))
                 self._metrics.add("segtriton_streams_opened_total")
+                self._metrics.set("segtriton_network_warnings", len(message.body["warnings"]))
                 session_log(__name__, session.session_id).info(
                     "opened: decoder %s, encoder %s", message.body["decoder"], message.body["encoder"]
                 )
@@ -285,4 +286,5 @@ class StreamingService:
             server=SERVER,
             pod=self._settings.pod or os.uname().nodename,
             limits={"max_pixels": self._settings.max_pixels, "stream_slots": self._settings.stream_slots},
+            warnings=tuple(body["warnings"]),
         )

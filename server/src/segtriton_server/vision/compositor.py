@@ -18,16 +18,13 @@ from numpy.typing import NDArray
 
 from segtriton_server.frames import InvalidPictureError, Picture
 from segtriton_server.vision.color import NEUTRAL_CHROMA, luma_levels
-from segtriton_server.vision.effects import EffectSpec, blur_sigma_pixels
+from segtriton_server.vision.effects import EffectSpec, blur_sigma_pixels, is_invisible
 from segtriton_server.vision.errors import InvalidMaskError
 from segtriton_server.vision.grid import Grid
 from segtriton_server.vision.layers import BlurLayers, FlatLayers, Layers
 from segtriton_server.vision.plane_blend import PlaneBlend, subject_boxes
 
 Plane = NDArray[np.uint8]
-
-# A blur this narrow (in pixels) leaves no pixel different by a visible amount.
-_SMALLEST_SIGMA = 0.25
 
 
 class Compositor(Protocol):
@@ -47,7 +44,7 @@ def create_compositor(spec: EffectSpec, size_hw: tuple[int, int]) -> Compositor:
     """The compositor for one session's effect and picture size (YUV and RGB alike)."""
     if spec.effect == "mask":
         return MaskCompositor(size_hw)
-    if spec.effect == "blur" and blur_sigma_pixels(spec, size_hw) < _SMALLEST_SIGMA:
+    if is_invisible(spec, size_hw):
         return CopyCompositor(size_hw)
     return LayerCompositor(spec, size_hw)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from segtriton_protocol import OutputSpec
 from segtriton_server.vision.errors import InvalidEffectError
 
 EffectName = Literal["blur", "mask", "overlay", "color"]
@@ -11,6 +12,9 @@ EFFECT_NAMES: tuple[EffectName, ...] = get_args(EffectName)
 # At full strength the blur's standard deviation is this part of the picture's shorter side, so that one strength
 # looks the same at every size (default strength at 720p: 14.4 pixels).
 _BLUR_SIGMA_AT_FULL_STRENGTH = 0.04
+
+# A blur this narrow (in pixels) leaves no pixel different by a visible amount.
+_SMALLEST_SIGMA = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +45,13 @@ class EffectSpec:
 def blur_sigma_pixels(spec: EffectSpec, size_hw: tuple[int, int]) -> float:
     """Standard deviation of the background's blur, in pixels of the picture."""
     return spec.strength * _BLUR_SIGMA_AT_FULL_STRENGTH * min(size_hw)
+
+
+def effect_of(output: OutputSpec) -> EffectSpec:
+    """The effect that a client asks for."""
+    return EffectSpec(output.effect, output.strength, output.color_rgb)  # type: ignore[arg-type]
+
+
+def is_invisible(spec: EffectSpec, size_hw: tuple[int, int]) -> bool:
+    """Whether the effect leaves the picture as it is."""
+    return spec.effect == "blur" and blur_sigma_pixels(spec, size_hw) < _SMALLEST_SIGMA

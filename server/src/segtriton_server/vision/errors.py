@@ -3,6 +3,7 @@
 VisionError (ValueError)
 ├── UnknownNetworkError     no network of that name
 ├── NetworkFileError        the network's file is missing or not what it should be
+├── BackendError            what should run the network is unknown or cannot run here
 ├── InvalidEffectError      an effect, strength or colour out of range
 └── InvalidMaskError        a mask or network input of the wrong shape or type
 """
@@ -26,6 +27,10 @@ class UnknownNetworkError(VisionError):
 
 class NetworkFileError(VisionError):
     """A network's file is missing, unreadable or has unexpected inputs or outputs."""
+
+
+class BackendError(VisionError):
+    """What should run the network is unknown, or cannot run here."""
 
 
 class InvalidEffectError(VisionError):

@@ -5,13 +5,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtriton_server.frames import Picture
+from segtriton_server.vision.geometry import effect_grid
 from segtriton_server.vision.resampling import halve
 
 Plane = NDArray[np.uint8]
-
-# Networks answer with about 144 rows: a much coarser grid would lose the mask's edge, a finer one gains nothing.
-_FEWEST_GRID_ROWS = 128
-_COARSEST_SCALE = 16
 
 
 class Grid:
@@ -25,10 +22,7 @@ class Grid:
 
     def __init__(self, picture_hw: tuple[int, int]) -> None:
         """Lay out the grid; memory is taken when the first picture shows its kind."""
-        self.scale = 1
-        while 2 * self.scale <= _COARSEST_SCALE and min(picture_hw) >= 2 * self.scale * _FEWEST_GRID_ROWS:
-            self.scale *= 2
-        self.size_hw = -(-picture_hw[0] // self.scale), -(-picture_hw[1] // self.scale)
+        self.size_hw, self.scale = effect_grid(picture_hw)
         self.size_wh = self.size_hw[1], self.size_hw[0]
 
 

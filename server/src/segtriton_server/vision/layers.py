@@ -1,7 +1,6 @@
 """The two layers of each effect, on the grid."""
 
 from collections.abc import Sequence
-from math import sqrt
 from typing import NamedTuple, Protocol
 
 import cv2
@@ -11,18 +10,11 @@ from numpy.typing import NDArray
 from segtriton_server.frames import Picture
 from segtriton_server.vision.color import rgb_to_yuv
 from segtriton_server.vision.effects import EffectSpec
+from segtriton_server.vision.geometry import RAMP_OFFSET, RAMP_SLOPE, blur_grid, blur_sigma_cells
 from segtriton_server.vision.grid import Grid, Shrinker
 
 Plane = NDArray[np.uint8]
 
-# Probabilities below 0.2 show no subject and above 0.8 nothing else: a network's weak guesses would otherwise
-# shine through as half-sharp patches of background.
-_SURELY_BACKGROUND, _SURELY_SUBJECT = 0.2, 0.8
-
-# A blur must spread over this many cells or the grid on which it is computed shows through. At 0.9 cells (720p, default
-# strength) the result differs from a true Gaussian of the full picture by 49 dB, at 1.8 by 54 dB: nobody sees either.
-_FEWEST_SIGMA_CELLS = 0.8
-_FEWEST_BLUR_ROWS = 32
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
@@ -60,12 +52,8 @@ class BlurLayers:
     def __init__(self, sigma_pixels: float, grid: Grid) -> None:
         """For a blur of `sigma_pixels` on the pictures of one grid."""
         self._grid = grid
-        blur_hw, scale = grid.size_hw, grid.scale
-        while sigma_pixels / (2 * scale) >= _FEWEST_SIGMA_CELLS and min(blur_hw) >= 2 * _FEWEST_BLUR_ROWS:
-            blur_hw, scale = ((blur_hw[0] + 1) // 2, (blur_hw[1] + 1) // 2), 2 * scale
-        # Shrinking by means blurs too, by 1/12 of a cell squared, and enlarging by a little more.
-        variance = (sigma_pixels / scale) ** 2 - (0.1 if scale > 1 else 0.0)
-        sigma_cells = sqrt(max(variance, 0.36))
+        blur_hw, scale = blur_grid(sigma_pixels, grid.size_hw, grid.scale)
+        sigma_cells = blur_sigma_cells(sigma_pixels, scale)
         kernel_size = 2 * round(3 * sigma_cells) + 1
         self._kernel = cv2.getGaussianKernel(kernel_size, sigma_cells, cv2.CV_32F)
         self._shrinker = Shrinker(blur_hw)
@@ -169,9 +157,8 @@ def draw_subject(mask: Plane, out: Plane) -> None:
     """
     rows, columns = out.shape
     cv2.resize(mask, (columns, rows), dst=out, interpolation=cv2.INTER_LINEAR)
-    slope = 1.0 / (_SURELY_SUBJECT - _SURELY_BACKGROUND)
     # The cheapest saturating a * x + b that OpenCV has for 8 bits.
-    cv2.addWeighted(out, slope, out, 0.0, -255.0 * _SURELY_BACKGROUND * slope, dst=out)
+    cv2.addWeighted(out, RAMP_SLOPE, out, 0.0, RAMP_OFFSET, dst=out)
 
 
 def _rgb_layers(grid: Grid) -> tuple[Plane, Plane]:

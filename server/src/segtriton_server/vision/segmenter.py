@@ -1,21 +1,26 @@
 """What the pipeline asks of a network."""
 
 from collections.abc import Sequence
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Protocol
 
 from segtriton_protocol import ErrorCode, SegtritonError
-from segtriton_server.frames import Picture
 
 
 class Segmenter(Protocol):
-    """A network on one device. `segment` is called from one thread; `preprocess` from any."""
+    """A network on one device. `segment` is called from one thread; `preprocess` from any.
+
+    Inputs and masks are what the accelerator's parts pass between them. On the CPU an input is one picture's,
+    float32 [h, w, 3], and its mask uint8 [h, w]; on a GPU an input is a group's `DevicePictures` and the masks
+    of the group are one `DeviceMasks`.
+    """
 
     @property
     def name(self) -> str:
         """Name of the network, as a client asks for it."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user must know about the masks, each one sentence; empty as a rule."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -31,13 +36,13 @@ class Segmenter(Protocol):
 
     @property
     def max_batch_size(self) -> int:
-        """The most inputs that `segment` takes at once."""
+        """The most pictures that `segment` takes at once."""
 
-    def preprocess(self, picture: Picture) -> NDArray[np.float32]:
-        """The network's input for a picture: [h, w, 3]."""
+    def preprocess(self, pictures: Any) -> Any:
+        """The network's input for a group of pictures."""
 
-    def segment(self, inputs: Sequence[NDArray[np.float32]], class_ids: Sequence[int]) -> list[NDArray[np.uint8]]:
-        """One mask [h, w] for each input: 0..255, the probability of its class."""
+    def segment(self, inputs: Sequence[Any], class_ids: Sequence[int]) -> list[Any]:
+        """The masks of each input, 0..255: the probability of its class."""
 
     def close(self) -> None:
         """Release the network's memory. Calling it again does nothing."""

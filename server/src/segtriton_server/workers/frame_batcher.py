@@ -15,13 +15,15 @@ _Item = TypeVar("_Item")
 @dataclass(slots=True)
 class _Waiting(Generic[_Item]):
     item: _Item
+    size: int
     since: float
 
 
 class FrameBatcher(Generic[_Item]):
     """Queues one line a session and hands out batches, one item a line in turn.
 
-    A batch goes out when it is full, or when its oldest item has waited `deadline_seconds`.
+    An item holds one frame or several, and a batch at most `batch_size` frames; only an item that is larger by itself
+    makes a batch that is. A batch goes out when it is full, or when its oldest item has waited `deadline_seconds`.
     The lines are not bounded here: a session's frames in flight are.
     """
 
@@ -33,11 +35,11 @@ class FrameBatcher(Generic[_Item]):
         self._condition = threading.Condition()
         self._closed = False
 
-    def add(self, session_id: str, item: _Item) -> None:
-        """Put an item at the end of its session's line."""
+    def add(self, session_id: str, item: _Item, size: int = 1) -> None:
+        """Put an item of `size` frames at the end of its session's line."""
         with self._condition:
             line = self._lines.setdefault(session_id, deque())
-            line.append(_Waiting(item, self._clock()))
+            line.append(_Waiting(item, size, self._clock()))
             self._condition.notify()
 
     def forget(self, session_id: str) -> None:
@@ -65,18 +67,22 @@ class FrameBatcher(Generic[_Item]):
         waiting = [line for line in self._lines.values() if line]
         if not waiting:
             return None
-        if sum(map(len, waiting)) >= self._batch_size:
+        if sum(entry.size for line in waiting for entry in line) >= self._batch_size:
             return 0.0
         return min(line[0].since for line in waiting) + self._deadline_seconds - self._clock()
 
     def _take(self) -> list[_Item]:
         batch: list[_Item] = []
-        while len(batch) < self._batch_size:
-            served = [session_id for session_id, line in self._lines.items() if line]
-            if not served:
+        room = self._batch_size
+        while (session_id := self._next_in_turn()) is not None:
+            line = self._lines[session_id]
+            if batch and line[0].size > room:
                 break
-            for session_id in served[: self._batch_size - len(batch)]:
-                batch.append(self._lines[session_id].popleft().item)
-                # Whoever was served goes to the end of the round.
-                self._lines[session_id] = self._lines.pop(session_id)
+            room -= line[0].size
+            batch.append(line.popleft().item)
+            # Whoever was served goes to the end of the round.
+            self._lines[session_id] = self._lines.pop(session_id)
         return batch
+
+    def _next_in_turn(self) -> str | None:
+        return next((session_id for session_id, line in self._lines.items() if line), None)

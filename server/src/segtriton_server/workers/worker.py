@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 
 from segtriton_server.settings import Settings
@@ -28,6 +28,7 @@ class Worker:
     def __init__(
         self,
         settings: Settings,
+        environment: Mapping[str, str],
         on_message: Callable[[Worker, ChannelMessage], None],
         on_death: Callable[[Worker], None],
     ) -> None:
@@ -36,6 +37,7 @@ class Worker:
         self.busy_seconds = 0.0
         self.ready = threading.Event()
         self.dead = threading.Event()
+        self.environment = environment
         self._on_message = on_message
         self._on_death = on_death
         self._outbox: queue.SimpleQueue[ChannelMessage | None] = queue.SimpleQueue()
@@ -50,6 +52,7 @@ class Worker:
                     settings_argument(settings),
                 ],
                 pass_fds=[theirs.fileno()],
+                env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )

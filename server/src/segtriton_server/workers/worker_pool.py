@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from segtriton_protocol import ErrorCode, Open, Packet, SegtritonError
 from segtriton_server.settings import Settings
 from segtriton_server.workers.channel import ChannelMessage
+from segtriton_server.workers.placement import place_workers
 from segtriton_server.workers.worker import Worker
 from segtriton_server.workers.worker_process import open_message
 
@@ -19,7 +20,7 @@ _WATCH_SECONDS = 0.5
 
 
 class WorkerPool:
-    """Workers by session. Dead and hung workers are replaced.
+    """Workers by session. Dead and hung workers are replaced. Raises NoDeviceError where a GPU is wanted and missing.
 
     Args:
         settings: the server's settings.
@@ -35,7 +36,7 @@ class WorkerPool:
         on_lost: Callable[[str, bool], None],
         on_restart: Callable[[], None],
     ) -> None:
-        self._settings = settings
+        self._settings, self._environments = place_workers(settings)
         self._on_message = on_message
         self._on_lost = on_lost
         self._on_restart = on_restart
@@ -51,7 +52,7 @@ class WorkerPool:
         Raises:
             RuntimeError: a worker died or took longer than the setting start_timeout.
         """
-        self._workers = [self._start_worker() for _ in range(self._settings.num_workers)]
+        self._workers = [self._start_worker(environment) for environment in self._environments]
         deadline = time.monotonic() + self._settings.start_timeout
         for worker in list(self._workers):
             while not worker.ready.wait(_WATCH_SECONDS):
@@ -102,8 +103,8 @@ class WorkerPool:
         if worker is not None:
             worker.send(message)
 
-    def _start_worker(self) -> Worker:
-        return Worker(self._settings, lambda worker, message: self._on_message(message), self._replace)
+    def _start_worker(self, environment: Mapping[str, str]) -> Worker:
+        return Worker(self._settings, environment, lambda worker, message: self._on_message(message), self._replace)
 
     def _replace(self, dead: Worker) -> None:
         if self._closed.is_set():
@@ -124,7 +125,7 @@ class WorkerPool:
         if self._closed.is_set():
             return
         with self._lock:
-            self._workers[self._workers.index(dead)] = self._start_worker()
+            self._workers[self._workers.index(dead)] = self._start_worker(dead.environment)
         self._on_restart()
 
     def _watch(self) -> None:

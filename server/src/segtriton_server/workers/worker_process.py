@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import json
+import logging
 import os
 import queue
 import sys
@@ -14,16 +15,20 @@ from collections import defaultdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from segtriton_protocol import ErrorCode, Open, SegtritonError
+from segtriton_protocol import Open, SegtritonError
 from segtriton_protocol.json_fields import encode_json
 from segtriton_protocol.tensors import MESSAGE
 from segtriton_server.observability.logs import configure_logging
 from segtriton_server.settings import Settings
-from segtriton_server.vision.networks import create_segmenter
+from segtriton_server.workers.accelerator import create_accelerator
 from segtriton_server.workers.channel import Channel, ChannelMessage
+from segtriton_server.workers.failures import judge_failure
 from segtriton_server.workers.frame_batcher import FrameBatcher
-from segtriton_server.workers.session_pipeline import NetworkJob, Results, ResultSink, SessionPipeline
+from segtriton_server.workers.network_job import NetworkJob
+from segtriton_server.workers.results import Results, ResultSink
+from segtriton_server.workers.session_pipeline import SessionPipeline
 
+_LOG = logging.getLogger(__name__)
 _HEARTBEAT_SECONDS = 0.5
 _C_LIBRARY = ctypes.CDLL("libc.so.6")
 
@@ -34,9 +39,7 @@ class WorkerProcess(ResultSink):
     def __init__(self, channel: Channel, settings: Settings) -> None:
         self._channel = channel
         self._settings = settings
-        self._segmenter = create_segmenter(
-            settings.network, settings.networks, settings.network_threads, settings.batch_size
-        )
+        self._accelerator = create_accelerator(settings)
         self._batcher: FrameBatcher[NetworkJob] = FrameBatcher(settings.batch_size, settings.batch_deadline)
         self._pipelines: dict[str, SessionPipeline] = {}
         self._outbox: queue.SimpleQueue[ChannelMessage] = queue.SimpleQueue()
@@ -86,6 +89,11 @@ class WorkerProcess(ResultSink):
         """Say that the session cannot go on."""
         self._outbox.put(ChannelMessage("failed", session_id, error.to_json()))
 
+    def lost(self) -> None:
+        """End the process at once: the router replaces it and tells its sessions."""
+        _LOG.critical("the accelerator is lost, and this worker with it")
+        os._exit(1)
+
     # ---------------------------------------------------------------- messages of the router
 
     def _handle(self, message: ChannelMessage) -> None:
@@ -113,15 +121,12 @@ class WorkerProcess(ResultSink):
                 message.session_id,
                 read_open(message),
                 self._settings,
-                self._segmenter,
+                self._accelerator,
                 self._batcher,
                 self,
             )
-        except SegtritonError as error:
-            self.failed(message.session_id, error)
         except Exception as error:  # noqa: BLE001 - a codec library may raise anything at a hostile header
-            reason = f"The session's codecs failed to open with {type(error).__name__}."
-            self.failed(message.session_id, SegtritonError(ErrorCode.INTERNAL, reason))
+            self.failed(message.session_id, judge_failure(error, "Opening the session", self._accelerator, self))
         else:
             self._pipelines[message.session_id] = pipeline
             self._outbox.put(ChannelMessage("opened", message.session_id, pipeline.describe()))
@@ -138,24 +143,30 @@ class WorkerProcess(ResultSink):
 
     def _run_network(self) -> None:
         while batch := self._batcher.next_batch():
-            started = self._network_since = time.monotonic()
+            self._network_since = time.monotonic()
             try:
-                masks = self._segmenter.segment(
-                    [job.network_input for job in batch], [job.pipeline.class_id for job in batch]
-                )
+                self._run_batch(batch)
             except Exception as error:  # noqa: BLE001 - the batch's sessions are told, the others go on
-                reason = SegtritonError(ErrorCode.INTERNAL, f"The network failed with {type(error).__name__}.")
-                for session_id in {job.pipeline.session_id for job in batch}:
+                _LOG.exception("the network failed")
+                reason = judge_failure(error, "The network", self._accelerator, self)
+                for session_id in {job.session_id for job in batch}:
                     self.failed(session_id, reason)
-                continue
             finally:
                 self._network_since = None
-            seconds = (time.monotonic() - started) / len(batch)
-            for job, mask in zip(batch, masks, strict=True):
-                job.mask = mask
-                self.results(job.pipeline.session_id, Results(stages={"network": [seconds]}))
-                job.pipeline.masked(job)
-            self._outbox.put(ChannelMessage("batch", body={"frames": len(batch)}))
+
+    def _run_batch(self, batch: list[NetworkJob]) -> None:
+        started = time.monotonic()
+        masks = self._accelerator.segmenter.segment(
+            [job.network_input for job in batch], [job.class_id for job in batch]
+        )
+        seconds, num_frames = time.monotonic() - started, sum(len(job.group) for job in batch)
+        for job, job_masks in zip(batch, masks, strict=True):
+            job.masks = job_masks
+            results = Results()
+            results.add_time("network", seconds * len(job.group) / num_frames, len(job.group))
+            self.results(job.session_id, results)
+            job.deliver(job)
+        self._outbox.put(ChannelMessage("batch", body={"frames": num_frames}))
 
     def _beat(self) -> None:
         closed_before = 0

@@ -49,6 +49,40 @@ def test_order_is_kept_and_everybody_is_served_in_turn(arrivals: list[str], batc
             waiting[session] -= 1
 
 
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 9)), min_size=1, max_size=40), st.integers(1, 12))
+def test_items_of_several_frames_fill_a_batch_but_do_not_overfill_it(
+    arrivals: list[tuple[str, int]], batch_size: int
+) -> None:
+    batcher: FrameBatcher[Item] = FrameBatcher(batch_size, 0.0)
+    for number, (session, size) in enumerate(arrivals):
+        batcher.add(session, (session, number), size)
+    waiting = {session: [number for number, (name, _) in enumerate(arrivals) if name == session] for session in "abcd"}
+    while any(waiting.values()):
+        batch = batcher.next_batch()
+        frames = sum(arrivals[number][1] for _, number in batch)
+        assert len(batch) == 1 or frames <= batch_size
+        for session, number in batch:
+            assert waiting[session].pop(0) == number
+        left = [arrivals[numbers[0]][1] for numbers in waiting.values() if numbers]
+        assert not left or frames + max(left) > batch_size
+
+
+def test_an_item_larger_than_a_batch_goes_alone(clock: Clock) -> None:
+    batcher: FrameBatcher[Item] = FrameBatcher(4, 0.0, clock)
+    for session, size in (("a", 1), ("b", 9), ("c", 1), ("d", 3)):
+        batcher.add(session, (session, size), size)
+
+    assert [batcher.next_batch() for _ in range(3)] == [[("a", 1)], [("b", 9)], [("c", 1), ("d", 3)]]
+
+
+def test_a_batch_is_full_by_its_frames(clock: Clock) -> None:
+    batcher: FrameBatcher[Item] = FrameBatcher(8, 5.0, clock)
+    batcher.add("a", ("a", 0), 5)
+    batcher.add("b", ("b", 0), 3)
+
+    assert batcher.next_batch() == [("a", 0), ("b", 0)]
+
+
 def test_a_busy_session_cannot_push_another_out(clock: Clock) -> None:
     batcher: FrameBatcher[Item] = FrameBatcher(4, 0.0, clock)
     for number in range(20):

@@ -41,6 +41,7 @@ class SelfieSegmenter:
 
     classes: tuple[str, ...] = ("background", "person")
     default_class: str = "person"
+    warnings: tuple[str, ...] = ()
 
     def __init__(self, variant: SelfieVariant, networks_folder: Path, num_threads: int, max_batch_size: int) -> None:
         """Load the network and run it once, so that a wrong file fails here and not in a session."""
@@ -55,9 +56,9 @@ class SelfieSegmenter:
         batch_sizes = sorted({min(_LARGE_BATCH, max_batch_size), 1}, reverse=True)
         self._runs = [_FixedBatchRun(model, size, self.input_hw, num_threads) for size in batch_sizes]
 
-    def preprocess(self, picture: Picture) -> NDArray[np.float32]:
+    def preprocess(self, pictures: Picture) -> NDArray[np.float32]:
         """RGB [h, w, 3] in 0..1, whatever the picture's size and colour."""
-        return small_rgb(picture, self.input_hw)
+        return small_rgb(pictures, self.input_hw)
 
     def segment(self, inputs: Sequence[NDArray[np.float32]], class_ids: Sequence[int]) -> list[NDArray[np.uint8]]:
         """Masks [h, w] in 0..255; bit-identical whichever inputs share the call."""

@@ -1,0 +1,53 @@
+"""The CUDA driver, asked without torch: the router must not pay for it, nor hold a context."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Mapping
+
+_SCHED_BLOCKING_SYNC = 4  # CU_CTX_SCHED_BLOCKING_SYNC
+
+
+class NoDeviceError(RuntimeError):
+    """The process sees no usable GPU."""
+
+
+def let_waiting_threads_sleep() -> None:
+    """Set the flag of the first device's context, before it is made, that lets threads sleep while they wait.
+
+    By default they spin, and so many threads wait here for the device that nothing would be left for the encoders
+    on the CPU.
+
+    Raises:
+        NoDeviceError: there is no GPU, or its driver does not work.
+    """
+    driver = _driver()
+    device = ctypes.c_int()
+    if driver.cuDeviceGet(ctypes.byref(device), 0) != 0:
+        raise NoDeviceError("this process sees no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES")
+    driver.cuDevicePrimaryCtxSetFlags_v2(device, _SCHED_BLOCKING_SYNC)
+
+
+def visible_devices(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """The GPUs, or parts of one, that this process sees, each as `CUDA_VISIBLE_DEVICES` names it.
+
+    Raises:
+        NoDeviceError: there is none, or the driver does not work.
+    """
+    driver = _driver()
+    count = ctypes.c_int()
+    if driver.cuDeviceGetCount(ctypes.byref(count)) != 0 or count.value == 0:
+        raise NoDeviceError("this machine shows no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES")
+    named = [name.strip() for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return named[: count.value] or [str(index) for index in range(count.value)]
+
+
+def _driver() -> ctypes.CDLL:
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        raise NoDeviceError("the NVIDIA driver's libcuda.so.1 is not here; is the container run with a GPU?") from None
+    if (status := driver.cuInit(0)) != 0:
+        raise NoDeviceError(f"the NVIDIA driver does not start (cuInit: {status}); check nvidia-smi")
+    return driver

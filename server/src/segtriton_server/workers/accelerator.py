@@ -1,0 +1,95 @@
+"""The one place where the parts of a pipeline are chosen: for the CPU or for a GPU."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from segtriton_protocol import VideoFormat
+from segtriton_server.encoders.encoder import Encoder, EncoderSetup
+from segtriton_server.encoders.ladder import choose_encoder
+from segtriton_server.media.decoder import Decoder
+from segtriton_server.media.libav_decoder import LibavDecoder
+from segtriton_server.settings import Settings
+from segtriton_server.vision.compositor import create_compositor
+from segtriton_server.vision.effects import effect_of
+from segtriton_server.vision.networks import create_segmenter
+from segtriton_server.vision.segmenter import Segmenter
+
+
+class SessionCompositor(Protocol):
+    """Draws one session's effect."""
+
+    def compose(self, pictures: Any, mask: Any, out: Any) -> None:
+        """Write every pixel of `out`, pictures of the same number, kind and size as `pictures`."""
+
+
+class SessionOutput(NamedTuple):
+    """What draws and codes one session's frames, and a sentence on why this encoder."""
+
+    compositor: SessionCompositor
+    encoder: Encoder
+    encoder_reason: str
+
+
+class Accelerator(Protocol):
+    """Makes the parts of pipelines; they understand each other's pictures and masks, and nobody else's.
+
+    Attributes:
+        segmenter: the network, shared by all sessions of the process.
+        group_size: the most frames that travel through a pipeline together.
+    """
+
+    segmenter: Segmenter
+    group_size: int
+
+    def open_decoder(self, video: VideoFormat, *, low_delay: bool) -> Decoder:
+        """Open a decoder; raises UNSUPPORTED_FORMAT or LIMIT_EXCEEDED."""
+
+    def open_output(self, setup: EncoderSetup) -> SessionOutput:
+        """Open what draws and codes one session's frames; raises UNKNOWN_ENCODER."""
+
+    def is_fatal(self, error: Exception) -> bool:
+        """Whether no session of this process can go on after the error."""
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Whether the accelerator's memory ran out, which is the end of one session only."""
+
+
+class CpuAccelerator:
+    """libavcodec, OpenCV and LiteRT; frames travel one by one, as a call costs less than a picture."""
+
+    group_size = 1
+
+    def __init__(self, settings: Settings) -> None:
+        """Load the network."""
+        self._settings = settings
+        self.segmenter: Segmenter = create_segmenter(
+            settings.network, settings.networks, settings.network_threads, settings.batch_size
+        )
+
+    def open_decoder(self, video: VideoFormat, *, low_delay: bool) -> Decoder:
+        """See `Accelerator`."""
+        return LibavDecoder(video, self._settings.num_decoder_threads, self._settings.max_pixels, low_delay=low_delay)
+
+    def open_output(self, setup: EncoderSetup) -> SessionOutput:
+        """See `Accelerator`."""
+        encoder, reason = choose_encoder(setup)
+        return SessionOutput(create_compositor(effect_of(setup.output), setup.size_hw), encoder, reason)
+
+    def is_fatal(self, error: Exception) -> bool:
+        """Never: a process without a GPU has nothing that one session could break for all."""
+        return False
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """See `Accelerator`."""
+        return isinstance(error, MemoryError)
+
+
+def create_accelerator(settings: Settings) -> Accelerator:
+    """Return the parts for `settings.accelerator`: "cpu" or "gpu"."""
+    if settings.accelerator == "gpu":
+        # Imported here, so that a server without a GPU needs none of a GPU's packages.
+        from segtriton_server.workers.gpu_accelerator import GpuAccelerator
+
+        return GpuAccelerator(settings)
+    return CpuAccelerator(settings)

@@ -1,0 +1,72 @@
+"""Which decoded frames of a session go on to the network."""
+
+from __future__ import annotations
+
+from segtriton_protocol import Drop, DropReason, ErrorCode, Packet, SegtritonError
+from segtriton_server.encoders.encoder import FrameTag
+from segtriton_server.frames import Pictures
+from segtriton_server.media.decoder import FrameGroup
+from segtriton_server.workers.results import Results
+
+# No decoder gives a picture so many packets after the one that it was coded in.
+_FORGET_AFTER = 64
+
+
+class Admission:
+    """Remembers the packets that went into the decoder and judges by them the frames that come out."""
+
+    def __init__(self, size_hw: tuple[int, int], wanted_seq: int) -> None:
+        """For frames of a height and width in pixels; those before `wanted_seq` are not sent back."""
+        self._size_hw = size_hw
+        self._wanted_seq = wanted_seq
+        self._tags: dict[int, FrameTag] = {}
+        self._hidden: set[int] = set()
+
+    def expect(self, packet: Packet) -> None:
+        """Take note of a packet that goes into the decoder."""
+        self._tags[packet.seq] = FrameTag(packet.seq, packet.pts, packet.duration)
+        if packet.is_hidden:
+            self._hidden.add(packet.seq)
+
+    def admit(self, group: FrameGroup, results: Results) -> tuple[FrameGroup, tuple[FrameTag, ...]] | None:
+        """Return the frames that go on and their tags, None if none does; the others are booked in `results`.
+
+        Raises:
+            SegtritonError: UNSUPPORTED_FORMAT, for frames of another size than OPEN said.
+        """
+        judged = [self._judge(seq, results) for seq in group.seqs]
+        self._forget_before(max(group.seqs) - _FORGET_AFTER)
+        tags = tuple(tag for tag in judged if tag is not None)
+        if not tags:
+            return None
+        self._check_size(group.pictures)
+        return group.select([position for position, tag in enumerate(judged) if tag is not None]), tags
+
+    def _judge(self, seq: int, results: Results) -> FrameTag | None:
+        tag, is_hidden = self._take(seq)
+        if tag is None:  # a second picture of one packet has no number of its own
+            return None
+        if seq < self._wanted_seq:  # it was decoded only for those after it
+            results.skipped.append(seq)
+            return None
+        if is_hidden:
+            results.drops.append(Drop(seq, DropReason.HIDDEN))
+            return None
+        return tag
+
+    def _take(self, seq: int) -> tuple[FrameTag | None, bool]:
+        is_hidden = seq in self._hidden
+        self._hidden.discard(seq)
+        return self._tags.pop(seq, None), is_hidden
+
+    def _forget_before(self, limit: int) -> None:
+        for seq in [seq for seq in self._tags if seq < limit]:
+            self._take(seq)
+
+    def _check_size(self, pictures: Pictures) -> None:
+        if pictures.size_hw != self._size_hw:
+            (height, width), (said_height, said_width) = pictures.size_hw, self._size_hw
+            raise SegtritonError(
+                ErrorCode.UNSUPPORTED_FORMAT,
+                f"The picture is {width}x{height} but OPEN said {said_width}x{said_height}.",
+            )

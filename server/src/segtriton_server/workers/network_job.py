@@ -1,0 +1,33 @@
+"""What the pipelines give to the network, and take back from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from segtriton_server.encoders.encoder import FrameTag
+from segtriton_server.media.decoder import FrameGroup
+
+
+@dataclass(slots=True)
+class NetworkJob:
+    """A session's frames on their way through the network.
+
+    Attributes:
+        session_id: whose frames they are.
+        class_id: what the network shall find in them.
+        group: the frames.
+        tags: one for each of them.
+        network_input: what the segmenter made of their pictures.
+        deliver: takes the job back with its masks; jobs of a session come back in the order that they were given.
+        masks: the masks of all frames, once the network has run.
+    """
+
+    session_id: str
+    class_id: int
+    group: FrameGroup
+    tags: tuple[FrameTag, ...]
+    network_input: Any
+    deliver: Callable[[NetworkJob], None]
+    masks: Any = None

@@ -1,0 +1,113 @@
+"""An accelerator whose parts decode, find and draw nothing: what a test of the stages between them needs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from segtriton_protocol import Packet, VideoFormat
+from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup, FrameTag
+from segtriton_server.media.decoder import Decoded, FrameGroup
+from segtriton_server.workers.accelerator import SessionOutput
+
+SIZE = (48, 64)
+
+
+class DeviceLostError(RuntimeError):
+    pass
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """Pictures that are mere numbers."""
+
+    numbers: tuple[int, ...]
+    size_hw: tuple[int, int] = SIZE
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def select(self, positions: Sequence[int]) -> Numbered:
+        return Numbered(tuple(self.numbers[position] for position in positions))
+
+
+@dataclass
+class Parts:
+    """Decoder, network, compositor and encoder in one; the decoder gives all packets of a call as one group."""
+
+    group_size: int = 4
+    takes_mask: bool = False
+    errors: dict[str, Exception] = field(default_factory=dict)
+    calls: list[tuple[str, Any]] = field(default_factory=list)
+
+    name = "parts"
+    codec = "numbers"
+    extradata = b"\1"
+    size_hw = SIZE
+    warnings = ("The masks are random.",)
+    classes = ("background", "person")
+    default_class = "person"
+    input_hw = (12, 16)
+    max_batch_size = 32
+
+    @property
+    def segmenter(self) -> Parts:
+        return self
+
+    def open_decoder(self, video: VideoFormat, *, low_delay: bool) -> Parts:
+        self._note("open_decoder", low_delay)
+        return self
+
+    def open_output(self, setup: EncoderSetup) -> SessionOutput:
+        self._note("open_output", setup.mask_hw)
+        return SessionOutput(self, self, "It is the only one.")
+
+    def is_fatal(self, error: Exception) -> bool:
+        return isinstance(error, DeviceLostError)
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        return isinstance(error, MemoryError)
+
+    def decode(self, packets: Sequence[Packet]) -> Decoded:
+        seqs = tuple(packet.seq for packet in packets)
+        self._note("decode", seqs)
+        return Decoded([FrameGroup(seqs, Numbered(seqs))], damaged=0)
+
+    def preprocess(self, pictures: Numbered) -> Numbered:
+        self._note("preprocess", pictures.numbers)
+        return pictures
+
+    def segment(self, inputs: Sequence[Numbered], class_ids: Sequence[int]) -> list[str]:
+        self._note("segment", tuple(class_ids))
+        return [f"masks of {len(item)}" for item in inputs]
+
+    def canvas(self, like: Numbered) -> Canvas:
+        return Canvas([])
+
+    def compose(self, pictures: Numbered, masks: str, out: list[Numbered]) -> None:
+        self._note("compose", (pictures.numbers, masks))
+        out.append(pictures)
+
+    def encode(self, canvas: Canvas, tags: Sequence[FrameTag]) -> list[EncodedFrame]:
+        (pictures,) = canvas.pictures
+        assert pictures.numbers == tuple(tag.seq for tag in tags)
+        return [EncodedFrame(tag, b"frame", is_keyframe=True) for tag in tags]
+
+    def encode_masks(self, masks: str, tags: Sequence[FrameTag]) -> list[EncodedFrame]:
+        return [EncodedFrame(tag, masks.encode(), is_keyframe=True) for tag in tags]
+
+    def flush(self) -> Any:
+        return Decoded() if threading.current_thread().name.startswith("decode") else []
+
+    def close(self) -> None:
+        self._note("close", threading.current_thread().name.partition("-")[0])
+
+    def named(self, name: str) -> list[Any]:
+        return [argument for call, argument in self.calls if call == name]
+
+    def _note(self, name: str, argument: Any) -> None:
+        self.calls.append((name, argument))
+        if name in self.errors:
+            raise self.errors[name]

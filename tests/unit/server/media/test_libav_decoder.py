@@ -1,0 +1,78 @@
+"""Packets are decoded together as they are one by one, and a damaged one among them costs no other."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from client_clips import make_clip
+
+from segtriton_client.demuxer import Demuxer
+from segtriton_protocol import Packet, VideoFormat
+from segtriton_server.frames import Picture
+from segtriton_server.media.decoder import Decoded, FrameGroup
+from segtriton_server.media.libav_decoder import LibavDecoder
+
+NUM_FRAMES = 20
+GARBAGE = b"\xff" * 60
+
+
+@pytest.fixture(params=[0, 2], ids=["in-order", "b-frames"])
+def clip(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[VideoFormat, list[Packet]]:
+    with Demuxer(make_clip(tmp_path / "clip.mp4", b_frames=request.param)) as demuxer:
+        return demuxer.format, [packet for packet in demuxer if isinstance(packet, Packet)]
+
+
+def decode(video: VideoFormat, groups: Sequence[Sequence[Packet]], *, low_delay: bool) -> tuple[list[FrameGroup], int]:
+    decoder = LibavDecoder(video, 2, 1 << 20, low_delay=low_delay)
+    answers: list[Decoded] = [*(decoder.decode(packets) for packets in groups), decoder.flush()]
+    decoder.close()
+    return [group for answer in answers for group in answer.groups], sum(answer.damaged for answer in answers)
+
+
+def luma_by_seq(groups: Sequence[FrameGroup]) -> dict[int, bytes]:
+    pixels = {}
+    for group in groups:
+        assert isinstance(group.pictures, Picture)
+        assert group.owner is not None
+        (seq,) = group.seqs
+        pixels[seq] = np.ascontiguousarray(group.pictures.planes[0]).tobytes()
+    return pixels
+
+
+@pytest.mark.parametrize("low_delay", [True, False], ids=["live", "file"])
+@pytest.mark.parametrize("size", [3, 8, NUM_FRAMES])
+def test_packets_together_give_what_they_give_one_by_one(
+    clip: tuple[VideoFormat, list[Packet]], size: int, low_delay: bool
+) -> None:
+    video, packets = clip
+    alone, _ = decode(video, [[packet] for packet in packets], low_delay=low_delay)
+    together, damaged = decode(
+        video, [packets[start : start + size] for start in range(0, NUM_FRAMES, size)], low_delay=low_delay
+    )
+
+    assert damaged == 0
+    assert [group.seqs for group in together] == [group.seqs for group in alone]
+    assert luma_by_seq(together) == luma_by_seq(alone)
+    assert luma_by_seq(together).keys() == set(range(NUM_FRAMES))
+    assert {group.pictures.size_hw for group in together} == {(48, 64)}
+
+
+@pytest.mark.parametrize("low_delay", [True, False], ids=["live", "file"])
+def test_a_damaged_packet_is_counted_and_the_others_go_on(
+    clip: tuple[VideoFormat, list[Packet]], low_delay: bool
+) -> None:
+    video, packets = clip
+    packets[7] = replace(packets[7], payload=GARBAGE)
+    groups, damaged = decode(video, [packets[:4], packets[4:12], packets[12:]], low_delay=low_delay)
+
+    assert damaged == 1
+    assert {seq for group in groups for seq in group.seqs} == set(range(NUM_FRAMES)) - {7}
+
+
+def test_nothing_but_damage_gives_nothing(clip: tuple[VideoFormat, list[Packet]]) -> None:
+    video, packets = clip
+    groups, damaged = decode(video, [[replace(packet, payload=GARBAGE) for packet in packets[:3]]], low_delay=True)
+
+    assert (groups, damaged) == ([], 3)

@@ -1,0 +1,83 @@
+"""Each frame that leaves the decoder goes on or is booked, by the packet that it was coded in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from segtriton_protocol import Drop, DropReason, ErrorCode, Packet, SegtritonError
+from segtriton_server.encoders.encoder import FrameTag
+from segtriton_server.media.decoder import FrameGroup
+from segtriton_server.workers.admission import Admission
+from segtriton_server.workers.results import Results
+
+SIZE = (48, 64)
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """Pictures that are mere numbers."""
+
+    numbers: tuple[int, ...]
+    size_hw: tuple[int, int] = SIZE
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def select(self, positions: Sequence[int]) -> "Numbered":
+        return Numbered(tuple(self.numbers[position] for position in positions), self.size_hw)
+
+
+def group_of(*seqs: int, size_hw: tuple[int, int] = SIZE) -> FrameGroup:
+    return FrameGroup(seqs, Numbered(seqs, size_hw))
+
+
+def admission_for(num_packets: int, wanted_seq: int = 0, hidden: Sequence[int] = ()) -> Admission:
+    admission = Admission(SIZE, wanted_seq)
+    for seq in range(num_packets):
+        admission.expect(Packet(seq, seq * 10, seq * 10, 10, True, b"x", is_hidden=seq in hidden))
+    return admission
+
+
+def test_a_frame_gets_the_tag_of_its_packet() -> None:
+    results = Results()
+    admitted = admission_for(4).admit(group_of(2, 1), results)
+
+    assert admitted == (group_of(2, 1), (FrameTag(2, 20, 10), FrameTag(1, 10, 10)))
+    assert results == Results()
+
+
+def test_those_in_between_are_booked_and_cut_out() -> None:
+    results = Results()
+    admission = admission_for(8, wanted_seq=2, hidden=(4,))
+    admitted = admission.admit(group_of(1, 2, -1, 4, 2, 5), results)
+
+    assert admitted == (group_of(2, 5), (FrameTag(2, 20, 10), FrameTag(5, 50, 10)))
+    assert results.skipped == [1]
+    assert results.drops == [Drop(4, DropReason.HIDDEN)]
+
+
+def test_of_a_group_that_is_all_booked_nothing_goes_on() -> None:
+    results = Results()
+
+    assert admission_for(3, wanted_seq=3).admit(group_of(0, 1, 2), results) is None
+    assert results.skipped == [0, 1, 2]
+
+
+def test_another_size_is_refused_only_where_it_would_be_shown() -> None:
+    admission = admission_for(4, wanted_seq=2)
+
+    assert admission.admit(group_of(0, 1, size_hw=(50, 64)), Results()) is None
+    with pytest.raises(SegtritonError, match="64x50 but OPEN said 64x48") as caught:
+        admission.admit(group_of(2, 3, size_hw=(50, 64)), Results())
+    assert caught.value.code is ErrorCode.UNSUPPORTED_FORMAT
+
+
+def test_packets_that_gave_no_frame_are_forgotten_in_time() -> None:
+    admission = admission_for(200, hidden=(3,))
+    admission.admit(group_of(100), Results())
+    results = Results()
+
+    assert admission.admit(group_of(3, 35), results) is None
+    assert results == Results()
+    assert admission.admit(group_of(36), results) is not None

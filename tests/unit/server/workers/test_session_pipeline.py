@@ -1,0 +1,163 @@
+"""A session's stages over parts that decode nothing: groups travel whole, and failures are told apart."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from pipeline_parts import DeviceLostError, Parts
+
+from segtriton_protocol import ErrorCode, Open, OutputSpec, Packet, SegtritonError, VideoFormat
+from segtriton_server.settings import Settings
+from segtriton_server.workers.frame_batcher import FrameBatcher
+from segtriton_server.workers.network_job import NetworkJob
+from segtriton_server.workers.results import Results, ResultSink
+from segtriton_server.workers.session_pipeline import SessionPipeline
+
+VIDEO = VideoFormat("h264", 64, 48, Fraction(1, 25))
+
+
+class Sink(ResultSink):
+    """Keeps what comes."""
+
+    def __init__(self) -> None:
+        self.packets: list[Packet] = []
+        self.stages: dict[str, list[float]] = {}
+        self.errors: list[SegtritonError] = []
+        self.num_lost = 0
+        self.over = threading.Event()
+
+    def results(self, session_id: str, results: Results) -> None:
+        self.packets += results.packets
+        for stage, seconds in results.stages.items():
+            self.stages.setdefault(stage, []).extend(seconds)
+
+    def ended(self, session_id: str) -> None:
+        self.over.set()
+
+    def failed(self, session_id: str, error: SegtritonError) -> None:
+        self.errors.append(error)
+        self.over.set()
+
+    def lost(self) -> None:
+        self.num_lost += 1
+
+
+@dataclass
+class Run:
+    """A pipeline with the network's thread beside it."""
+
+    parts: Parts
+    sink: Sink
+    pipeline: SessionPipeline
+
+    def finish(self, num_packets: int) -> None:
+        for seq in range(num_packets):
+            self.pipeline.put(Packet(seq, seq, seq, 1, True, b"x"))
+        self.pipeline.end()
+        self.pipeline.start()
+        assert self.sink.over.wait(10)
+
+
+@pytest.fixture
+def make_run() -> Iterator[Callable[..., Run]]:
+    batcher: FrameBatcher[NetworkJob] = FrameBatcher(16, 0.0)
+    runs: list[Run] = []
+
+    def run_network(parts: Parts) -> None:
+        while batch := batcher.next_batch():
+            for job, masks in zip(batch, parts.segment([job.network_input for job in batch], []), strict=True):
+                job.masks = masks
+                job.deliver(job)
+
+    def make(parts: Parts, **settings: Any) -> Run:
+        sink = Sink()
+        request = Open(video=VIDEO, output=OutputSpec())
+        pipeline = SessionPipeline("0" * 32, request, Settings(**settings), parts, batcher, sink)
+        threading.Thread(target=run_network, args=(parts,), daemon=True).start()
+        runs.append(Run(parts, sink, pipeline))
+        return runs[-1]
+
+    yield make
+    for run in runs:
+        run.pipeline.close()
+    batcher.close()
+
+
+@pytest.mark.parametrize("takes_mask", [False, True], ids=["pictures", "masks"])
+@pytest.mark.parametrize("frames_in_flight", [1, 3, 6, 100])
+def test_groups_travel_whole_however_few_slots_there_are(
+    make_run: Callable[..., Run], frames_in_flight: int, takes_mask: bool
+) -> None:
+    run = make_run(Parts(takes_mask=takes_mask), frames_in_flight=frames_in_flight)
+    run.finish(10)
+
+    groups = [(0, 1, 2, 3), (4, 5, 6, 7), (8, 9)]
+    assert run.sink.errors == []
+    assert run.parts.named("decode") == run.parts.named("preprocess") == groups
+    assert [packet.seq for packet in run.sink.packets] == list(range(10))
+    if takes_mask:
+        assert [packet.payload for packet in run.sink.packets] == [b"masks of 4"] * 8 + [b"masks of 2"] * 2
+    else:
+        assert run.parts.named("compose") == [(group, f"masks of {len(group)}") for group in groups]
+
+
+def test_stage_times_are_those_of_one_frame(make_run: Callable[..., Run]) -> None:
+    run = make_run(Parts())
+    run.finish(10)
+
+    stages = run.sink.stages
+    assert [len(stages[stage]) for stage in ("preprocess", "compose", "encode")] == [10, 10, 10]
+    assert len(stages["decode"]) == 10 + 1  # the flush
+    assert len(set(stages["preprocess"][:4])) == 1
+
+
+def test_a_packet_does_not_wait_for_its_group_to_fill(make_run: Callable[..., Run]) -> None:
+    run = make_run(Parts(group_size=8))
+    run.pipeline.start()
+    run.pipeline.put(Packet(0, 0, 0, 1, True, b"x"))
+
+    for _ in range(500):
+        if run.sink.packets:
+            break
+        threading.Event().wait(0.01)
+    assert [packet.seq for packet in run.sink.packets] == [0]
+
+
+@pytest.mark.parametrize("stage", ["decode", "preprocess", "compose"])
+@pytest.mark.parametrize(
+    ("error", "code", "num_lost"),
+    [
+        (MemoryError(), ErrorCode.RESOURCE_EXHAUSTED, 0),
+        (KeyError("a path that is nobody's business"), ErrorCode.INTERNAL, 0),
+        (DeviceLostError(), ErrorCode.INTERNAL, 1),
+        (SegtritonError(ErrorCode.DECODE_FAILED, "It does not decode."), ErrorCode.DECODE_FAILED, 0),
+    ],
+)
+def test_a_failure_is_judged(
+    make_run: Callable[..., Run], stage: str, error: Exception, code: ErrorCode, num_lost: int
+) -> None:
+    run = make_run(Parts(errors={stage: error}))
+    run.finish(3)
+
+    assert [told.code for told in run.sink.errors] == [code]
+    assert run.sink.num_lost == num_lost
+    assert "business" not in str(run.sink.errors[0])
+
+
+def test_the_decoder_is_closed_when_there_is_no_encoder_for_it(make_run: Callable[..., Run]) -> None:
+    parts = Parts(errors={"open_output": MemoryError()})
+    with pytest.raises(MemoryError):
+        make_run(parts)
+
+    assert len(parts.named("close")) == 1
+
+
+def test_the_reply_names_what_was_chosen(make_run: Callable[..., Run]) -> None:
+    described = make_run(Parts(), visualization_class_name="background").pipeline.describe()
+
+    assert described["class_name"] == "background"
+    assert described["warnings"] == ["The masks are random."]
+    assert make_run(Parts()).pipeline.describe()["class_name"] == "person"

@@ -1,0 +1,114 @@
+"""A worker over parts that do nothing: what the router is told of batches and failures."""
+
+import multiprocessing
+import threading
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+import pytest
+from pipeline_parts import DeviceLostError, Parts
+
+from segtriton_protocol import ErrorCode, Open, Packet, VideoFormat
+from segtriton_server.settings import Settings
+from segtriton_server.workers import worker_process
+from segtriton_server.workers.channel import Channel, ChannelMessage
+from segtriton_server.workers.worker_process import WorkerProcess, open_message
+
+OPEN = Open(video=VideoFormat("h264", 64, 48, Fraction(1, 25)))
+PACKETS = [Packet(seq, seq, seq, 1, True, b"x") for seq in range(6)]
+
+
+class Router:
+    """The other end of a worker's channel."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def send(self, message: ChannelMessage) -> None:
+        self._channel.send(message)
+
+    def run(self, session_id: str) -> list[ChannelMessage]:
+        """Open a session, send all packets, and return what comes until it is over."""
+        self.send(open_message(session_id, OPEN))
+        self.send(ChannelMessage("packets", session_id, packets=PACKETS))
+        self.send(ChannelMessage("end", session_id))
+        return self.receive_until("ended", "failed")
+
+    def receive_until(self, *kinds: str) -> list[ChannelMessage]:
+        messages = [self._channel.receive()]
+        while messages[-1].kind not in kinds:
+            messages.append(self._channel.receive())
+        return messages
+
+
+@pytest.fixture
+def exits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The statuses that the worker meant to exit with."""
+    statuses: list[int] = []
+    monkeypatch.setattr("os._exit", statuses.append)
+    return statuses
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch, exits: list[int]) -> Iterator[Callable[[Parts], Router]]:
+    ours, theirs = multiprocessing.Pipe()
+    threads: list[threading.Thread] = []
+
+    def start_worker(parts: Parts) -> Router:
+        monkeypatch.setattr(worker_process, "create_accelerator", lambda settings: parts)
+        worker = WorkerProcess(Channel(theirs), Settings(batch_size=16, batch_deadline=0.05))
+        threads.append(threading.Thread(target=worker.run, daemon=True))
+        threads[0].start()
+        router = Router(Channel(ours))
+        router.receive_until("ready")
+        return router
+
+    yield start_worker
+    ours.close()
+    for thread in threads:
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def test_batches_and_times_are_counted_in_frames(start: Callable[[Parts], Router]) -> None:
+    router = start(Parts(group_size=4))
+    messages = router.run("a")
+
+    assert [packet.seq for message in messages for packet in message.packets] == list(range(6))
+    times = [seconds for message in messages for seconds in (message.body or {}).get("stages", {}).get("network", [])]
+    batches = [message.body["frames"] for message in messages if message.kind == "batch"]
+    assert len(times) == len(PACKETS)
+    assert set(batches) <= {1, 2, 3, 4, 5, 6}
+    assert next(message.body["warnings"] for message in messages if message.kind == "opened") == list(Parts.warnings)
+
+
+@pytest.mark.parametrize("stage", ["segment", "decode", "open_output"])
+@pytest.mark.parametrize(
+    ("error", "code", "statuses"),
+    [
+        (MemoryError(), ErrorCode.RESOURCE_EXHAUSTED, []),
+        (KeyError("secret"), ErrorCode.INTERNAL, []),
+        (DeviceLostError("CUDA"), ErrorCode.INTERNAL, [1]),
+    ],
+)
+def test_a_failure_ends_its_session_or_the_process(
+    start: Callable[[Parts], Router],
+    exits: list[int],
+    stage: str,
+    error: Exception,
+    code: ErrorCode,
+    statuses: list[int],
+) -> None:
+    parts = Parts(errors={stage: error})
+    router = start(parts)
+    failed = router.run("a")[-1]
+
+    assert failed.kind == "failed"
+    assert failed.body["code"] == code.name
+    assert failed.body["retryable"] == (code is ErrorCode.RESOURCE_EXHAUSTED)
+    assert exits[:1] == statuses
+    assert "secret" not in str(failed.body)
+
+    parts.errors.clear()
+    router.send(ChannelMessage("close", "a"))
+    assert router.run("b")[-1].kind == "ended"
