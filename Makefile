@@ -60,6 +60,18 @@ test-unit: setup ## tests without a server
 test-integration: setup ## tests against a real Triton
 	@pytest -q tests/integration
 
+# On a machine with a GPU; GPU_PYTHON names another Python that has the GPU's packages already.
+GPU_PYTHON ?=
+GPU_ENVIRONMENT := $(if $(GPU_PYTHON),,$(STAMPS)/gpu)
+GPU_RUN := PYTHONPATH=protocol/src:server/src:client/src:$$PYTHONPATH $(if $(GPU_PYTHON),$(GPU_PYTHON),$(BIN)/python)
+
+.PHONY: test-gpu bench-gpu
+test-gpu: $(GPU_ENVIRONMENT) ## tests that need an NVIDIA GPU; they fail where there is none
+	@$(GPU_RUN) -m pytest -q tests/gpu
+
+bench-gpu: $(GPU_ENVIRONMENT) ## speed on a GPU against its limits, one table (BENCH_ARGS=... for options)
+	@$(GPU_RUN) tests/bench/gpu/run.py $(BENCH_ARGS)
+
 bench: setup ## speed against a plain script and against the limits, one table (BENCH_ARGS=... for options)
 	@python tests/bench/run.py $(BENCH_ARGS)
 
@@ -91,6 +103,9 @@ lock: $(STAMPS)/packages ## compile requirements.lock and server/triton.lock (UV
 	@sed -n 's/^triton = \["\(.*\)"\]$$/\1/p' server/pyproject.toml | \
 	    uv pip compile --quiet --no-deps --generate-hashes --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links - --output-file server/triton.lock
+	@uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate --no-header \
+	    --no-emit-index-url --no-emit-find-links --no-emit-package segtriton-protocol $(UV_COMPILE_FLAGS) \
+	    --extra gpu --extra tensorrt server/pyproject.toml --output-file server/gpu.lock
 
 clean: ## remove everything that was made here; downloads stay in the user's cache
 	@rm -rf $(VENV) .assets $(OUT) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
@@ -105,6 +120,10 @@ $(STAMPS)/packages: requirements.lock server/triton.lock $(STAMPS)/interpreter
 
 $(STAMPS)/distributions: protocol/pyproject.toml server/pyproject.toml client/pyproject.toml $(STAMPS)/packages
 	@$(PYTHON) $(SETUP) distributions
+
+$(STAMPS)/gpu: server/gpu.lock $(ENVIRONMENT) $(ASSETS)
+	@uv pip install --quiet --python $(BIN)/python --require-hashes --requirement server/gpu.lock
+	@touch $@
 
 $(ASSETS): server/src/segtriton_server/launch/assets.py $(ENVIRONMENT)
 	@python -m segtriton_server.launch.assets --into .assets

@@ -1,0 +1,62 @@
+"""Which encoder a session on a GPU gets, and why."""
+
+from __future__ import annotations
+
+import av
+import torch
+
+from segtriton_protocol import ErrorCode, SegtritonError
+from segtriton_server.encoders.encoder import Encoder, EncoderSetup
+from segtriton_server.encoders.gpu.device_mask_encoder import DeviceMaskEncoder
+from segtriton_server.encoders.gpu.device_x264 import DeviceX264Encoder
+from segtriton_server.encoders.gpu.nvenc_encoder import NvencEncoder, NvencUnavailableError, probe_nvenc
+from segtriton_server.encoders.gpu.nvjpeg_encoder import NvjpegEncoder, ToPlanarRgb
+
+_ASKED_FOR = "The client asked for it."
+
+
+def choose_gpu_encoder(
+    setup: EncoderSetup, stream: torch.cuda.Stream, to_planar_rgb: ToPlanarRgb
+) -> tuple[Encoder, str]:
+    """Open the encoder that the client asked for, or the first rung that works.
+
+    Args:
+        setup: the session's.
+        stream: the stream that draws the session's pictures.
+        to_planar_rgb: see `NvjpegEncoder`.
+
+    Returns:
+        The encoder and a sentence on why it was chosen.
+
+    Raises:
+        SegtritonError: UNKNOWN_ENCODER when the one asked for cannot code this picture.
+    """
+    wanted = setup.output.encoder
+    is_odd = any(length % 2 for length in setup.size_hw)
+    if wanted == "mask":
+        return DeviceMaskEncoder(setup, stream), _ASKED_FOR
+    if wanted == "mjpeg":
+        return NvjpegEncoder(setup, stream, to_planar_rgb), _ASKED_FOR
+    if is_odd and wanted == "auto":
+        return NvjpegEncoder(setup, stream, to_planar_rgb), "H.264 in 4:2:0 has no odd picture sizes."
+    if is_odd:
+        raise SegtritonError(
+            ErrorCode.UNKNOWN_ENCODER,
+            f"h264 cannot code {setup.size_hw[1]}x{setup.size_hw[0]} in 4:2:0; encoders for it: auto, mjpeg, mask.",
+        )
+    try:
+        return _open_h264(setup, stream)
+    except av.FFmpegError:
+        if wanted == "auto":
+            return NvjpegEncoder(setup, stream, to_planar_rgb), "Neither NVENC nor x264 works on this machine."
+        raise SegtritonError(ErrorCode.UNKNOWN_ENCODER, "h264 does not work here; encoders: mjpeg, mask.") from None
+
+
+def _open_h264(setup: EncoderSetup, stream: torch.cuda.Stream) -> tuple[Encoder, str]:
+    reason = probe_nvenc()
+    if reason is None:
+        try:
+            return NvencEncoder(setup, stream), "This GPU encodes H.264 itself."
+        except NvencUnavailableError as error:  # this size, or one session too many
+            reason = str(error)
+    return DeviceX264Encoder(setup, stream), f"NVENC does not work here ({reason}); x264 on the CPU is the next."

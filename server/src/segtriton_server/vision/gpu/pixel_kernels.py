@@ -1,0 +1,113 @@
+"""The kernels of `kernels.cu` as functions on pictures and tensors, all on the current stream."""
+
+from __future__ import annotations
+
+from ctypes import c_float, c_int
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from segtriton_server.device.kernels import KernelModule
+from segtriton_server.device.pictures import DevicePictures
+from segtriton_server.frames import ColorMatrix, ColorRange
+from segtriton_server.vision.color import yuv_to_rgb_affine
+
+_SOURCE = Path(__file__).with_name("kernels.cu")
+
+
+class PixelKernels:
+    """See `kernels.cu` for what each does; grids are [n, rows, columns, ...]."""
+
+    def __init__(self, compile_cache: Path | None) -> None:
+        """Compile, or load what was compiled before."""
+        self._module = KernelModule(_SOURCE, compile_cache)
+
+    def to_input(
+        self, pictures: DevicePictures, normal: torch.Tensor, network_input: torch.Tensor, guide: torch.Tensor
+    ) -> None:
+        """Write the network's input and the grey guide of a group.
+
+        Args:
+            pictures: n pictures.
+            normal: float32 [2, 3], factors and offsets that turn RGB 0..255 into what the network wants.
+            network_input: half [n, rows, columns, 3], written.
+            guide: uint8 [n, rows, columns], written.
+        """
+        rows, columns = network_input.shape[1:3]
+        name = "rgb_to_input" if pictures.is_rgb else "nv12_to_input"
+        source = *_source(pictures), _affine(pictures)
+        self._module.launch(
+            name, (len(pictures), rows, columns), *source, normal, network_input, guide, c_int(rows), c_int(columns)
+        )
+
+    def subject(self, masks: torch.Tensor, slope: float, offset: float, subject: torch.Tensor) -> None:
+        """Enlarge masks uint8 [n, h, w] to the grid of `subject` and put them through a ramp."""
+        count, rows, columns = subject.shape
+        mask_size = c_int(masks.shape[1]), c_int(masks.shape[2])
+        arguments = (masks, *mask_size, c_float(slope), c_float(offset), subject, c_int(rows), c_int(columns))
+        self._module.launch("mask_to_subject", (count, rows, columns), *arguments)
+
+    def weighted(self, pictures: DevicePictures, subject: torch.Tensor, weighted: torch.Tensor) -> None:
+        """Write colours times the background's weight, and the weight: float32 [n, rows, columns, 4]."""
+        count, rows, columns, _ = weighted.shape
+        name = "rgb_to_weighted" if pictures.is_rgb else "nv12_to_weighted"
+        subject_size = c_int(subject.shape[1]), c_int(subject.shape[2])
+        arguments = (*_source(pictures), subject, *subject_size, weighted, c_int(rows), c_int(columns))
+        self._module.launch(name, (count, rows, columns), *arguments)
+
+    def blur_layers(self, blurred: torch.Tensor, subject: torch.Tensor, layers: torch.Tensor) -> None:
+        """Make the layers uint8 [n, rows, columns, 4] of blurred colours float32 [n, h, w, 4]."""
+        count, rows, columns, _ = layers.shape
+        blur_size = c_int(blurred.shape[1]), c_int(blurred.shape[2])
+        arguments = (blurred, *blur_size, subject, layers, c_int(rows), c_int(columns))
+        self._module.launch("blur_layers", (count, rows, columns), *arguments)
+
+    def blend(self, pictures: DevicePictures, layers: torch.Tensor, out: DevicePictures) -> None:
+        """Draw the enlarged layers uint8 [n, rows, columns, 4] over the pictures."""
+        height, width = pictures.size_hw
+        grid = layers, c_int(layers.shape[1]), c_int(layers.shape[2])
+        targets: list[torch.Tensor | int] = []
+        for plane in out.planes:
+            targets += [plane, plane.stride(0)]
+        name, divisor = ("blend_rgb", 1) if pictures.is_rgb else ("blend_nv12", 2)
+        cells = len(pictures), height // divisor, width // divisor
+        self._module.launch(name, cells, *_planes(pictures), *grid, *targets, c_int(height), c_int(width))
+
+    def planar_rgb(self, pictures: DevicePictures) -> torch.Tensor:
+        """Return RGB uint8 [n, 3, H, W] of a group."""
+        if pictures.is_rgb:
+            return pictures.planes[0].permute(0, 3, 1, 2).contiguous()
+        height, width = pictures.size_hw
+        out = torch.empty((len(pictures), 3, height, width), dtype=torch.uint8, device="cuda")
+        arguments = (*_planes(pictures), _affine(pictures), out, c_int(height), c_int(width))
+        self._module.launch("nv12_to_planar_rgb", (len(pictures), height, width // 2), *arguments)
+        return out
+
+
+def _planes(pictures: DevicePictures) -> list[torch.Tensor | int]:
+    arguments: list[torch.Tensor | int] = []
+    for plane in pictures.planes:
+        arguments += [plane, plane.stride(0)]
+    return arguments
+
+
+def _source(pictures: DevicePictures) -> list[torch.Tensor | int | c_int]:
+    height, width = pictures.size_hw
+    return [*_planes(pictures), c_int(height), c_int(width)]
+
+
+def _affine(pictures: DevicePictures) -> torch.Tensor:
+    if pictures.is_rgb:
+        return _identity()
+    return _yuv_affine(pictures.matrix, pictures.color_range)
+
+
+@cache
+def _yuv_affine(matrix: ColorMatrix, color_range: ColorRange) -> torch.Tensor:
+    return torch.tensor(yuv_to_rgb_affine(matrix, color_range), dtype=torch.float32, device="cuda").contiguous()
+
+
+@cache
+def _identity() -> torch.Tensor:
+    return torch.eye(3, 4, dtype=torch.float32, device="cuda")

@@ -1,0 +1,92 @@
+"""What runs a network on batches: torch in CUDA graphs, or an engine of TensorRT."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class Runner(Protocol):
+    """A network on one device and stream.
+
+    Attributes:
+        inputs: half [max_batch_size, h, w, 3], to be written before `run`.
+        class_ids: int64 [max_batch_size], the same.
+    """
+
+    inputs: Tensor
+    class_ids: Tensor
+
+    def run(self, count: int) -> Tensor:
+        """Return the masks uint8 [count, h, w] of the first inputs, valid until the next run on this stream."""
+
+
+class ClassMasks(nn.Module):
+    """A network, and the probability of one class for each input."""
+
+    def __init__(self, network: nn.Module) -> None:
+        """Wrap a network of torchvision's."""
+        super().__init__()
+        self._network = network
+
+    def forward(self, inputs: Tensor, class_ids: Tensor) -> Tensor:
+        """Make masks uint8 [n, h, w] of inputs [n, 3, h, w] and class ids [n]."""
+        return class_masks(self._network(inputs)["out"], class_ids)
+
+
+def class_masks(logits: Tensor, class_ids: Tensor) -> Tensor:
+    """Masks uint8 [n, h, w], 255 where the class is certain, of logits [n, classes, h, w] and class ids [n]."""
+    chosen = torch.arange(len(class_ids), device=class_ids.device)
+    probability = logits.softmax(dim=1)[chosen, class_ids]
+    return (probability * 255).round_().to(torch.uint8)
+
+
+class GraphRunner:
+    """A torch module, captured in CUDA graphs for a few batch sizes; other sizes take the next larger one.
+
+    Measured on an H100, FCN-ResNet101: batches of 4 run at 3,257 pictures/s against 1,963 without graphs, single
+    pictures at 1,209 against 111; batches of 32 are as fast either way.
+    """
+
+    def __init__(
+        self, masks: ClassMasks, input_hw: tuple[int, int], max_batch_size: int, stream: torch.cuda.Stream
+    ) -> None:
+        """Move the module to the device and capture it on the stream."""
+        masks = masks.half().to(device="cuda", memory_format=torch.channels_last).eval()
+        self.inputs = torch.zeros((max_batch_size, *input_hw, 3), dtype=torch.half, device="cuda")
+        self.class_ids = torch.zeros(max_batch_size, dtype=torch.int64, device="cuda")
+        self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
+        pool = torch.cuda.graph_pool_handle()
+        with torch.inference_mode():
+            # The largest first: the smaller ones then fit into the memory that it has taken.
+            for size in reversed(batch_sizes(max_batch_size)):
+                self._graphs[size] = self._capture(masks, size, pool, stream)
+
+    def run(self, count: int) -> Tensor:
+        """See `Runner`."""
+        size = next(size for size in sorted(self._graphs) if size >= count)
+        graph, masks = self._graphs[size]
+        graph.replay()
+        return masks[:count]
+
+    def _capture(
+        self, masks: ClassMasks, size: int, pool: tuple[int, int], stream: torch.cuda.Stream
+    ) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+        inputs = self.inputs[:size].permute(0, 3, 1, 2)
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(2):  # cuDNN chooses its algorithms and takes its workspace, which a capture forbids
+                masks(inputs, self.class_ids[:size])
+        stream.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+            result = masks(inputs, self.class_ids[:size])
+        return graph, result
+
+
+def batch_sizes(max_batch_size: int) -> list[int]:
+    """Powers of two up to the largest size, and that itself."""
+    sizes = [1 << exponent for exponent in range(max_batch_size.bit_length()) if 1 << exponent < max_batch_size]
+    return [*sizes, max_batch_size]

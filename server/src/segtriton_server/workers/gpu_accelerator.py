@@ -1,0 +1,61 @@
+"""NVDEC, CV-CUDA, torch and the GPU's encoders; frames travel in groups, as a call costs more than a picture."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+
+from segtriton_protocol import VideoFormat
+from segtriton_server.device.context import open_device
+from segtriton_server.encoders.encoder import EncoderSetup
+from segtriton_server.encoders.gpu.gpu_ladder import choose_gpu_encoder
+from segtriton_server.media.decoder import Decoder
+from segtriton_server.media.gpu_decoders import open_gpu_decoder
+from segtriton_server.media.nvdec_pool import NvdecPool
+from segtriton_server.settings import Settings
+from segtriton_server.vision.effects import effect_of
+from segtriton_server.vision.gpu import operators
+from segtriton_server.vision.gpu.compositor import GpuCompositor
+from segtriton_server.vision.gpu.networks import create_gpu_segmenter
+from segtriton_server.vision.gpu.pixel_kernels import PixelKernels
+from segtriton_server.vision.segmenter import Segmenter
+from segtriton_server.workers.accelerator import SessionOutput
+
+_LOG = logging.getLogger(__name__)
+
+
+class GpuAccelerator:
+    """See `Accelerator`; uses the first device that the process sees."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Load the network and warm it up."""
+        open_device()
+        operators.limit_cache(settings.device_cache_bytes)
+        self._settings = settings
+        self._kernels = PixelKernels(Path(settings.compile_cache) if settings.compile_cache else None)
+        self.segmenter: Segmenter = create_gpu_segmenter(settings, self._kernels)
+        self.group_size = min(settings.group_size, settings.batch_size)
+        self._pool = NvdecPool(settings.spare_decoders, settings.max_pixels)
+        for warning in self.segmenter.warnings:
+            _LOG.warning("%s: %s", self.segmenter.name, warning)
+
+    def open_decoder(self, video: VideoFormat, *, low_delay: bool) -> Decoder:
+        """See `Accelerator`."""
+        return open_gpu_decoder(video, self._pool, self._settings, low_delay=low_delay)
+
+    def open_output(self, setup: EncoderSetup) -> SessionOutput:
+        """See `Accelerator`; both parts work on one stream, which orders drawing and coding."""
+        stream = torch.cuda.Stream()
+        encoder, reason = choose_gpu_encoder(setup, stream, self._kernels.planar_rgb)
+        compositor = GpuCompositor(effect_of(setup.output), setup.size_hw, self._kernels, stream)
+        return SessionOutput(compositor, encoder, reason)
+
+    def is_fatal(self, error: Exception) -> bool:
+        """Whether CUDA's context is lost: every later call would fail, too."""
+        return not self.is_out_of_memory(error) and "CUDA error" in str(error)
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """See `Accelerator`."""
+        return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
