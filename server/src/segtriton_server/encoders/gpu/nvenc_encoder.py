@@ -104,8 +104,11 @@ class NvencEncoder:
     def _take(self, packets: Sequence[Mapping[str, Any]]) -> list[EncodedFrame]:
         encoded = []
         for packet in packets:
-            tag = self._waiting.pop(int(packet["timestamp"])).tag
-            encoded.append(EncodedFrame(tag, bytes(packet["data"]), int(packet["picture_type"]) == _IDR))
+            number = int(packet["timestamp"])
+            waiting = self._waiting.pop(number, None)
+            if waiting is None:
+                raise RuntimeError(f"NVENC returned a packet for picture {number}, which does not wait for one")
+            encoded.append(EncodedFrame(waiting.tag, bytes(packet["data"]), int(packet["picture_type"]) == _IDR))
         return encoded
 
 
@@ -169,7 +172,7 @@ def _encode_probe() -> int:
         canvas = Canvas(DevicePictures(nv12_planes(buffer, height, width)), buffer)
         tags = [FrameTag(number, number, 1) for number in range(_PROBE_FRAMES)]
         encoded = encoder.encode(canvas, tags) + encoder.flush()
-    except (*_errors(_load_library()), KeyError) as error:
+    except _errors(_load_library()) as error:
         raise NvencUnavailableError(_first_line(error)) from error
     finally:
         encoder.close()

@@ -1,0 +1,350 @@
+"""The GPU encoders without a GPU: torch, torchvision and PyNvVideoCodec on NumPy, with streams that really lag."""
+
+import contextlib
+import ctypes
+import importlib
+import sys
+import types
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from segtriton_protocol import ColorTags, OutputSpec
+from segtriton_server.encoders.encoder import EncoderSetup, FrameTag
+
+_GPU_MODULES = "segtriton_server.encoders.gpu"
+_PICTURES = "segtriton_server.device.pictures"
+_MODULES = [
+    _PICTURES,
+    _GPU_MODULES,
+    *(
+        f"{_GPU_MODULES}.{name}"
+        for name in (
+            "canvases",
+            "device_mask_encoder",
+            "device_x264",
+            "downloads",
+            "gpu_ladder",
+            "nvenc_encoder",
+            "nvjpeg_encoder",
+        )
+    ),
+]
+
+
+class FakeStream:
+    """Does nothing of what it is given until somebody waits for it, as a GPU may."""
+
+    handles = 0
+
+    def __init__(self):
+        FakeStream.handles += 1
+        self.cuda_stream = 0x1000 + FakeStream.handles
+        self.device_index = 0
+        self._work = []
+        self._done = 0
+
+    def enqueue(self, task):
+        self._work.append(task)
+
+    def wait_event(self, event):
+        self.enqueue(event.synchronize)
+
+    @property
+    def end(self):
+        return self._done + len(self._work)
+
+    def run_until(self, end):
+        while self._done < end:
+            task = self._work.pop(0)
+            self._done += 1
+            task()
+
+
+class FakeEvent:
+    def __init__(self, blocking=False):
+        assert blocking, "spinning takes the encoders' cores"
+        self._stream, self._end = None, 0
+
+    def record(self, stream):
+        self._stream, self._end = stream, stream.end
+
+    def synchronize(self):
+        self._stream.run_until(self._end)
+
+
+class FakeTensor:
+    def __init__(self, array, pinned=False):
+        self.array = array
+        self.pinned = pinned
+
+    shape = property(lambda self: self.array.shape)
+    dtype = property(lambda self: self.array.dtype)
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, key):
+        return FakeTensor(self.array[key], self.pinned)
+
+    def __iter__(self):
+        return iter(self.unbind())
+
+    def numel(self):
+        return self.array.size
+
+    def view(self, *shape):
+        if len(shape) == 1 and isinstance(shape[0], tuple):
+            (shape,) = shape
+        viewed = self.array.view()
+        viewed.shape = shape  # raises where it would have to copy, as torch does
+        return FakeTensor(viewed, self.pinned)
+
+    def unsqueeze(self, axis):
+        return FakeTensor(np.expand_dims(self.array, axis), self.pinned)
+
+    def permute(self, *axes):
+        return FakeTensor(self.array.transpose(axes))
+
+    def contiguous(self):
+        result = FakeTensor(np.zeros(self.shape, self.dtype))
+        result.copy_(self, non_blocking=True)
+        return result
+
+    def unbind(self):
+        return tuple(FakeTensor(row, self.pinned) for row in self.array)
+
+    def copy_(self, source, non_blocking):
+        assert non_blocking
+        assert self.shape == source.shape
+        FakeTorch.current.enqueue(lambda: np.copyto(self.array, source.array))
+        return self
+
+    def data_ptr(self):
+        return self.array.ctypes.data
+
+    def numpy(self):
+        return self.array
+
+
+class FakeTorch(types.ModuleType):
+    """`current` is the stream of the only thread; `pinned` lists the sizes of host memory that was taken."""
+
+    current = None
+
+    def __init__(self):
+        super().__init__("torch")
+        FakeTorch.current = self.default = FakeStream()
+        self.uint8 = np.dtype(np.uint8)
+        self.Tensor = FakeTensor
+        self.pinned = []
+        self.cuda = types.SimpleNamespace(
+            Stream=FakeStream,
+            Event=FakeEvent,
+            stream=self._stream,
+            current_stream=lambda: FakeTorch.current,
+            default_stream=lambda: self.default,
+        )
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _stream(stream):
+        before, FakeTorch.current = FakeTorch.current, stream
+        try:
+            yield
+        finally:
+            FakeTorch.current = before
+
+    def empty(self, shape, *, dtype, device="cpu", pin_memory=False):
+        if pin_memory:
+            self.pinned.append(shape)
+        return FakeTensor(np.full(shape, 77, dtype), pin_memory)
+
+    def zeros(self, shape, *, dtype, device):
+        return FakeTensor(np.zeros(shape, dtype))
+
+    def cat(self, tensors):
+        result = FakeTensor(np.zeros(sum(tensor.numel() for tensor in tensors), np.uint8))
+        FakeTorch.current.enqueue(lambda: np.concatenate([tensor.array for tensor in tensors], out=result.array))
+        return result
+
+
+class FakeJpeg:
+    """torchvision's encoder: its own stream, tied to the stream that was current when it was made."""
+
+    def __init__(self):
+        self.calls = []
+        self._stream, self._home = FakeStream(), None
+
+    def encode(self, images, quality):
+        self._home = self._home or FakeTorch.current
+        self._home.run_until(self._home.end)
+        self.calls.append((len(images), quality))
+        results = []
+        for image in images:
+            assert image.array.flags.c_contiguous
+            content = np.frombuffer(f"q{quality}:".encode() + image.array.tobytes(), np.uint8)
+            result = FakeTensor(np.zeros(content.size - len(results), np.uint8))  # lengths differ
+            self._stream.enqueue(
+                lambda result=result, content=content: np.copyto(result.array, content[: result.numel()])
+            )
+            results.append(result)
+        done = FakeEvent(blocking=True)
+        done.record(self._stream)
+        self._home.wait_event(done)
+        return results
+
+
+class FakePicParams:
+    def __init__(self):
+        self.inputTimeStamp = 0
+
+
+class FakeNvencError(Exception):
+    pass
+
+
+class FakeNvencUnsupportedError(Exception):
+    pass
+
+
+class FakeNvencSession:
+    """PyNvEncoder as bound by PyNvVideoCodec 2.2: late packets as dicts, strict about shapes and strides."""
+
+    def __init__(self, library, width, height, options):
+        self._library, self._width, self._height = library, width, height
+        self.options = options
+        self._held = []
+        self.ended = False
+
+    def GetSequenceParams(self):  # noqa: N802
+        return b"\0\0\0\1\x67sps\0\0\0\1\x68pps"
+
+    def Encode(self, frame, pic_params):  # noqa: N802
+        assert not self.ended
+        assert isinstance(pic_params, FakePicParams)
+        luma, chroma = frame.cuda()
+        height, width = self._height, self._width
+        content = self._read(luma, (height, width, 1), (width, 1, 1))
+        content += self._read(chroma, (height // 2, width // 2, 2), (width, 2, 1))
+        number = len(self._library.encoded)
+        self._library.encoded.append(content)
+        kind = 3 if number % int(self.options["gop"]) == 0 else 0
+        self._held.append({"data": b"packet" + content, "timestamp": pic_params.inputTimeStamp, "picture_type": kind})
+        return self._release(self._library.delay)
+
+    def EndEncode(self):  # noqa: N802
+        self.ended = True
+        return self._release(0)
+
+    def _release(self, keep):
+        count = max(0, len(self._held) - keep)
+        released, self._held = self._held[:count], self._held[count:]
+        return self._library.arrange(released)
+
+    @staticmethod
+    def _read(plane, shape, strides):
+        interface = plane.__cuda_array_interface__
+        assert interface["shape"] == shape
+        assert interface["strides"] == strides
+        assert interface["typestr"] == "|u1"
+        address, is_read_only = interface["data"]
+        assert not is_read_only
+        return ctypes.string_at(address, int(np.prod(shape)))
+
+
+class FakeNvenc(types.ModuleType):
+    """`delay`: how many frames are held back; `failure`: what opening raises; `arrange`: may reorder or drop."""
+
+    NV_ENC_PIC_PARAMS = FakePicParams
+    PyNvVCException = FakeNvencError
+    PyNvVCExceptionUnsupported = FakeNvencUnsupportedError
+
+    def __init__(self):
+        super().__init__("PyNvVideoCodec")
+        self.delay = 1
+        self.failure = None
+        self.arrange = list
+        self.sessions = []
+        self.encoded = []
+
+    def CreateEncoder(self, width, height, fmt, usecpuinputbuffer, **kwargs):  # noqa: N802
+        assert (fmt, usecpuinputbuffer) == ("NV12", False)
+        if self.failure is not None:
+            raise self.failure
+        session = FakeNvencSession(self, width, height, kwargs)
+        self.sessions.append((width, height, kwargs, session))
+        return session
+
+
+class Gpu:
+    """The fakes, and the modules under test as they were imported on top of them."""
+
+    def __init__(self, torch, jpeg, nvenc):
+        self.torch, self.jpeg, self.nvenc = torch, jpeg, nvenc
+        self.stream = FakeStream()
+        self.pictures = importlib.import_module(_PICTURES)
+
+    def module(self, name):
+        return importlib.import_module(f"{_GPU_MODULES}.{name}")
+
+    def like(self, height, width, count=1, rgb=False):
+        shapes = [(height, width, 3)] if rgb else [(height, width, 1), (height // 2, width // 2, 2)]
+        return self.pictures.DevicePictures(tuple(FakeTensor(np.zeros((count, *shape), np.uint8)) for shape in shapes))
+
+    def draw(self, canvas, content):
+        """Let the stream write NV12 [n, 3H/2, W] or RGB [n, H, W, 3] into a canvas, through its planes, later."""
+        planes = canvas.pictures.planes
+        if not canvas.pictures.is_rgb:
+            height = canvas.pictures.size_hw[0]
+            chroma = content[:, height:].reshape(planes[1].shape)
+            content = content[:, :height, :, None]
+            self.stream.enqueue(lambda: np.copyto(planes[1].array, chroma))
+        self.stream.enqueue(lambda: np.copyto(planes[0].array, content))
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """The modules that need a GPU's packages, imported anew on top of fakes, and forgotten afterwards."""
+    torch, jpeg, nvenc = FakeTorch(), FakeJpeg(), FakeNvenc()
+    io = types.ModuleType("torchvision.io")
+    io.encode_jpeg = jpeg.encode
+    torchvision = types.ModuleType("torchvision")
+    torchvision.io = io
+    fakes = {"torch": torch, "torchvision": torchvision, "torchvision.io": io, "PyNvVideoCodec": nvenc}
+    for name, fake in fakes.items():
+        monkeypatch.setitem(sys.modules, name, fake)
+    before = {name: sys.modules.pop(name) for name in _MODULES if name in sys.modules}
+    yield Gpu(torch, jpeg, nvenc)
+    for name in _MODULES:
+        sys.modules.pop(name, None)
+    for name, module in before.items():
+        sys.modules[name] = module
+        parent, _, child = name.rpartition(".")
+        setattr(sys.modules[parent], child, module)
+
+
+@pytest.fixture
+def setup_of():
+    """Return a function that makes an encoder's setup of a size and of what the client asked for."""
+
+    def make(height=64, width=96, frame_rate=Fraction(25), low_delay=False, **output):
+        return EncoderSetup(
+            size_hw=(height, width),
+            mask_hw=(16, 24),
+            time_base=Fraction(1, 25),
+            frame_rate=frame_rate,
+            color=ColorTags(1, 1, 1),
+            output=OutputSpec(**output),
+            num_threads=2,
+            low_delay=low_delay,
+        )
+
+    return make
+
+
+@pytest.fixture
+def tags_of():
+    """Return a function that makes the tags of frames by their numbers."""
+    return lambda numbers: [FrameTag(number, 100 + 3 * number, 3) for number in numbers]
