@@ -6,6 +6,7 @@ import functools
 import importlib
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from typing import Any, NamedTuple, cast
 
@@ -140,16 +141,20 @@ class _PlaneInterface:
 @functools.cache
 def probe_nvenc() -> str | None:
     """Encode two small pictures, once a process; return None where that works, else the reason in one line."""
+    # Where it fails, PyNvVideoCodec leaves another CUDA context behind as the current one of the thread.
+    with ThreadPoolExecutor(max_workers=1) as apart:
+        reason = apart.submit(_try_nvenc).result()
+    if reason is not None:
+        _log.info("NVENC does not work: %s", reason)
+    return reason
+
+
+def _try_nvenc() -> str | None:
     try:
         count = _encode_probe()
     except NvencUnavailableError as error:
-        reason = str(error)
-    else:
-        if count == _PROBE_FRAMES:
-            return None
-        reason = f"NVENC returned {count} of {_PROBE_FRAMES} pictures"
-    _log.info("NVENC does not work: %s", reason)
-    return reason
+        return str(error)
+    return None if count == _PROBE_FRAMES else f"NVENC returned {count} of {_PROBE_FRAMES} pictures"
 
 
 def _encode_probe() -> int:

@@ -1,0 +1,340 @@
+"""The benchmark on a GPU: the service against the machine's limits and the sample's way, all in one run.
+
+    python tests/bench/gpu/run.py [--quick] [--only SECTION...] [--json FILE] [--clips FOLDER] [--seconds N]
+
+Sections: clips, limits, seed, service, live, frames, profile (see `Benchmark`). Everything is written to FILE after
+each figure, so that a run that is cut short loses little. A section that fails is told at the end; the others go on.
+Nothing here is an assertion: targets are shown beside.
+"""
+
+import argparse
+import contextlib
+import itertools
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).parents[1]))  # tables and processes are as in the benchmark on the CPU
+
+from children import run_children
+from figures import PROFILED_SESSIONS, Figures, keeps_pace, make_rows
+from gpu_clips import FOLDER, Clip, make_clip
+from gpu_host import ROOT, describe
+from load import Load, Stream, run_frames, run_streams
+from table import render
+
+from segtriton_server.launch import LaunchSettings, TritonProcess
+
+SECTIONS = ("clips", "limits", "seed", "service", "live", "frames", "profile")
+OUTPUTS: dict[str, dict[str, Any]] = {
+    "mask": {"effect": "blur", "encoder": "mask"},
+    "mjpeg": {"effect": "blur", "encoder": "mjpeg", "quality": 85},
+    "h264": {"effect": "blur", "encoder": "h264", "preset": "ultrafast", "crf": 23},
+}
+WARM_SECONDS = 1.0
+LIVE_WARM_SECONDS = 2.0
+FRAME_CLIENTS = 4
+CHILD_SLACK_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured."""
+
+    seconds: float
+    limit_seconds: float
+    num_frames: int
+    nvdec_threads: tuple[int, ...]
+    processes: int
+    sessions: tuple[int, ...]
+    live: tuple[int, ...]
+
+
+FULL = Plan(4.0, 2.5, 300, (1, 2, 4, 8, 16), 4, (1, 2, 4, 8, 16), (16, 32, 48, 64, 80, 96))
+QUICK = Plan(2.0, 1.5, 120, (4, 8), 2, (1, 8, 16), (16, 48))
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is measured, and with what."""
+
+    plan: Plan
+    network: str
+    size_wh: tuple[int, int]
+    clips: Path
+    assets: Path
+    environment: dict[str, str]
+    deadline: float
+
+
+class Server:
+    """One Triton for all sections, started when it is first needed, and again after it has ended."""
+
+    def __init__(self, setup: Setup, figures: Figures) -> None:
+        self._setup = setup
+        self._figures = figures
+        self._folder = tempfile.TemporaryDirectory(prefix="segtriton-bench-")
+        self._process: TritonProcess | None = None
+
+    def get(self) -> TritonProcess:
+        """Return a Triton that is ready."""
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        network = self._setup.network
+        networks = self._setup.assets / "networks"
+        settings = LaunchSettings(
+            model_repository=ROOT / "triton_models",
+            models=(network, f"{network}_streaming"),
+            grpc_port=0,
+            http_port=0,
+            metrics_port=0,
+            networks=networks if networks.is_dir() else None,
+            log_path=Path(self._folder.name) / "triton.log",
+            ready_timeout_seconds=180,
+            environment=self._setup.environment,
+        )
+        process, started = TritonProcess(settings), time.monotonic()
+        process.start()
+        self._process = process
+        process.wait_ready()
+        self._figures.ready_seconds = time.monotonic() - started
+        return process
+
+    def stop(self) -> None:
+        """End it if it runs."""
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+
+    def log_tail(self) -> str:
+        """What it said last."""
+        return self._process.log_tail() if self._process is not None else ""
+
+
+class Benchmark:
+    """Each method named like a section measures it; clips are made whenever one is needed."""
+
+    def __init__(self, setup: Setup, save: Callable[[Figures], None]) -> None:
+        self.figures = Figures()
+        self._setup = setup
+        self._save = save
+        self._server = Server(setup, self.figures)
+
+    def run(self, sections: Sequence[str]) -> Figures:
+        """Measure the sections in their order."""
+        try:
+            for section in SECTIONS:
+                if section in sections and not self._is_late(section):
+                    self._attempt(section, getattr(self, section))
+        finally:
+            self._server.stop()
+        return self.figures
+
+    def clips(self) -> None:
+        """The clips: a film, and the same as a live source sends it."""
+        for kind in ("film", "live"):
+            self._clip(kind)
+
+    def limits(self) -> None:
+        """What the machine can do in each stage alone."""
+        plan = self._setup.plan
+        self._limit("nvdec", threads=plan.nvdec_threads)
+        self._limit("nvdec", threads=(4,), processes=plan.processes)
+        for name in ("network", "network_ours", "pre_post", "nvjpeg"):
+            self._limit(name)
+        self._limit("nvjpeg", processes=plan.processes)
+        self._limit("x264")
+
+    def seed(self) -> None:
+        """The sample's way."""
+        seconds = self._setup.plan.limit_seconds
+        arguments = [str(self._clip("film").path), "--seconds", str(seconds)]
+        (speeds,) = run_children("seed_way.py", [arguments], 3 * seconds + CHILD_SLACK_SECONDS)
+        self.figures.seed.update(speeds)
+
+    def service(self) -> None:
+        """Streamed sessions, more and more of them, for each encoder."""
+        for encoder, sessions in itertools.product(OUTPUTS, self._setup.plan.sessions):
+            if not self._is_late(f"service, {encoder}, {sessions} sessions"):
+                self._streams(encoder, sessions)
+
+    def live(self) -> None:
+        """Sessions in real time, until one comes late."""
+        for sessions in self._setup.plan.live:
+            if self._is_late(f"live, {sessions} sessions"):
+                return
+            progress(f"live, {sessions} sessions")
+            stream = Stream(self._clip("live").path, self._setup.network, OUTPUTS["mask"], "live")
+            load = run_streams(self._server.get(), stream, sessions, self._setup.plan.seconds, LIVE_WARM_SECONDS)
+            self._note(self.figures.live, sessions, load)
+            if not keeps_pace(load):
+                return
+
+    def frames(self) -> None:
+        """Raw frames in batches, and what streaming does beside it."""
+        path, seconds = self._clip("film").path, self._setup.plan.seconds
+        progress(f"raw frames, {FRAME_CLIENTS} clients")
+        load = run_frames(self._server.get(), path, self._setup.network, FRAME_CLIENTS, seconds, WARM_SECONDS)
+        self._note(self.figures.ways, "raw frames", load)
+        for sessions in (1, FRAME_CLIENTS):
+            streamed = self.figures.service.get(("mjpeg", sessions)) or self._streams("mjpeg", sessions)
+            self.figures.ways[f"streamed, MJPEG, {sessions} session{'s' * (sessions > 1)}"] = streamed
+
+    def profile(self) -> None:
+        """Where the time goes with some sessions; measured with the service, or now."""
+        for encoder in OUTPUTS:
+            if (encoder, PROFILED_SESSIONS) not in self.figures.service and not self._is_late(f"profile, {encoder}"):
+                self._streams(encoder, PROFILED_SESSIONS)
+
+    def _streams(self, encoder: str, sessions: int) -> Load:
+        progress(f"{encoder}, {sessions} sessions")
+        stream = Stream(self._clip("film").path, self._setup.network, OUTPUTS[encoder])
+        load = run_streams(self._server.get(), stream, sessions, self._setup.plan.seconds, WARM_SECONDS)
+        self._note(self.figures.service, (encoder, sessions), load)
+        return load
+
+    def _limit(self, limit: str, threads: tuple[int, ...] = (0,), processes: int = 1) -> None:
+        """Measure one limit, in one process or in several at once, for each number of threads (0: as it likes)."""
+        name = f"{limit}, {processes} processes" if processes > 1 else limit
+
+        def measure() -> None:
+            seconds = self._setup.plan.limit_seconds
+            arguments = [
+                limit,
+                str(self._clip("film").path),
+                "--seconds",
+                str(seconds),
+                "--threads",
+                *map(str, threads),
+            ]
+            limit_seconds = seconds * len(threads) + CHILD_SLACK_SECONDS
+            results = run_children("gpu_limits.py", [arguments] * processes, limit_seconds)
+            for count in threads:
+                key = f"{name}, {count} threads{' each' * (processes > 1)}" if count else name
+                self.figures.limits[key] = sum(result["per_second"][str(count)] for result in results)
+                progress(f"  {key}: {self.figures.limits[key]:.1f} fps")
+
+        if not self._is_late(name):
+            self._attempt(name, measure)
+
+    def _clip(self, kind: str) -> Clip:
+        setup = self._setup
+        source = setup.assets / "clips" / "bigbuckbunny.mp4"
+        return make_clip(source, kind, setup.size_wh, setup.plan.num_frames, setup.clips)
+
+    def _note(self, group: dict[Any, Load], key: Any, load: Load) -> None:
+        group[key] = load
+        latency = ", ".join(f"{name} {value:.1f}" for name, value in load.latency_ms.items())
+        progress(f"  {load.frames_per_second:.1f} fps, latency {latency} ms, {load.note}")
+        self._save(self.figures)
+
+    def _attempt(self, name: str, measure: Callable[[], None]) -> None:
+        progress(name)
+        try:
+            measure()
+        except Exception as error:  # noqa: BLE001 - told at the end; what else can be measured is worth having
+            self.figures.errors[name] = f"{type(error).__name__}: {error}"
+            progress(f"  FAILED: {self.figures.errors[name]}\n{self._server.log_tail()}")
+            if name in SECTIONS:
+                # A broken section may have left sessions behind; the next begins with a new server.
+                with contextlib.suppress(Exception):
+                    self._server.stop()
+        self._save(self.figures)
+
+    def _is_late(self, name: str) -> bool:
+        if time.monotonic() < self._setup.deadline:
+            return False
+        progress(f"{name}: left out, the time is over")
+        return True
+
+
+def progress(step: str) -> None:
+    """Say what is going on, and since when."""
+    sys.stderr.write(f"[{time.monotonic() - STARTED:5.0f} s] {step}\n")
+    sys.stderr.flush()
+
+
+def write_json(path: Path, figures: Figures, host: dict[str, str], setup: Setup) -> None:
+    """Rows, and all figures behind them; whoever reads meanwhile never sees half a file."""
+    plan = {**asdict(setup.plan), "size_wh": setup.size_wh, "network": setup.network}
+    rows = [row.to_json() for row in make_rows(figures)]
+    content = {"machine": host, "plan": plan, "environment": setup.environment, "rows": rows, **figures.to_json()}
+    partial = path.with_suffix(path.suffix + ".part")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Compare the service on a GPU with its limits and the sample's way.")
+    add = parser.add_argument
+    add("--quick", action="store_true", help="fewer and shorter measurements, in about two minutes")
+    add("--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="SECTION", help=", ".join(SECTIONS))
+    add("--json", type=Path, metavar="FILE", help="write all figures to FILE, too")
+    add("--clips", type=Path, metavar="FOLDER", default=FOLDER, help="where clips are kept; default: %(default)s")
+    add("--seconds", type=float, metavar="N", help="how long each figure of the service is taken")
+    add("--budget", type=float, metavar="N", default=400, help="begin nothing after N seconds; default: %(default)s")
+    add("--network", default="fcn_resnet101", help="the pair of models NAME and NAME_streaming; default: %(default)s")
+    add("--size", type=parse_size, metavar="WxH", default=(1920, 1080), help="of the clips; default: 1920x1080")
+    add("--sessions", type=int, nargs="+", metavar="N", help="numbers of streamed sessions")
+    add("--env", action="append", default=[], metavar="NAME=VALUE", help="a setting of the server, repeatable")
+    add("--commit", default="", help="the version measured, where there is no git to ask")
+    add("--assets", type=Path, default=ROOT / ".assets", help="default: %(default)s")
+    return parser.parse_args(arguments)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read WxH."""
+    width, _, height = text.partition("x")
+    return int(width), int(height)
+
+
+def make_setup(options: argparse.Namespace) -> Setup:
+    """Turn the command line into what is measured."""
+    plan = asdict(QUICK if options.quick else FULL)
+    if options.seconds:
+        plan.update(seconds=options.seconds, limit_seconds=min(options.seconds, plan["limit_seconds"]))
+    if options.sessions:
+        plan.update(sessions=tuple(options.sessions))
+    environment = {"SEGTRITON_WEIGHTS": "seeded", "SEGTRITON_STREAM_SLOTS": "128"}
+    environment.update(item.partition("=")[::2] for item in options.env)
+    if options.network.startswith("selfie"):
+        del environment["SEGTRITON_WEIGHTS"]  # its weights are in the repository's assets
+    return Setup(
+        plan=Plan(**plan),
+        network=options.network,
+        size_wh=options.size,
+        clips=options.clips,
+        assets=options.assets,
+        environment=environment,
+        deadline=STARTED + options.budget,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; the exit status tells whether a section failed."""
+    options = parse(arguments)
+    setup, host = make_setup(options), describe(options.commit)
+
+    def save(figures: Figures) -> None:
+        if options.json:
+            write_json(options.json, figures, host, setup)
+
+    figures = Benchmark(setup, save).run(options.only)
+    print("{gpu}, driver {driver}, torch {torch}, {cores} cores, commit {commit}".format(**host), end="; ")
+    print("{}x{}, {}".format(*setup.size_wh, setup.network))
+    print(render(make_rows(figures)))
+    for name, error in figures.errors.items():
+        print(f"FAILED {name}: {error}")
+    return 1 if figures.errors else 0
+
+
+STARTED = time.monotonic()
+
+if __name__ == "__main__":
+    sys.exit(main())
