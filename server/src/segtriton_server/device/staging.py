@@ -28,13 +28,21 @@ class PinnedBuffer:
         array: NDArray[np.uint8] = host.numpy()
         return array
 
-    def upload(self, array: NDArray[np.uint8]) -> torch.Tensor:
-        """Copy an array to a new CUDA tensor on the current stream, and wait until this buffer is free again."""
-        host = self._view(torch.Size(array.shape))
-        np.copyto(host.numpy(), array)
-        tensor = host.to("cuda", non_blocking=True)
+    def array(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """A part of this buffer, to be filled for `send`."""
+        array: NDArray[np.uint8] = self._view(torch.Size(shape)).numpy()
+        return array
+
+    def send(self, shape: tuple[int, ...]) -> torch.Tensor:
+        """Copy what `array` was filled with to a new CUDA tensor on the current stream, and wait for it."""
+        tensor = self._view(torch.Size(shape)).to("cuda", non_blocking=True)
         record_event().synchronize()
         return tensor
+
+    def upload(self, array: NDArray[np.uint8]) -> torch.Tensor:
+        """Copy an array to a new CUDA tensor on the current stream, and wait for it."""
+        np.copyto(self.array(array.shape), array)
+        return self.send(array.shape)
 
     def _view(self, shape: torch.Size) -> torch.Tensor:
         if self._memory.numel() < shape.numel():

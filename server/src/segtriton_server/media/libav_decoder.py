@@ -15,16 +15,15 @@ from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
 
 from segtriton_protocol import ErrorCode, Framing, Packet, SegtritonError, VideoFormat
-from segtriton_server.frames import ColorMatrix, ColorRange, Picture, Plane
+from segtriton_server.frames import Picture, Plane
+from segtriton_server.media.color_tags import picture_color
 from segtriton_server.media.decoder import Decoded, FrameGroup
 
 CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "mpeg4", "mjpeg")
 
 # FFmpeg's own av1 decoder only drives hardware.
 _DECODERS = {"av1": "libdav1d"}
-_MATRICES = {1: ColorMatrix.BT709, 5: ColorMatrix.BT601, 6: ColorMatrix.BT601, 9: ColorMatrix.BT2020}
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
-_HD_HEIGHT = 720
 
 
 class LibavDecoder:
@@ -96,14 +95,11 @@ class LibavDecoder:
         return FrameGroup((seq,), self._picture(owner), owner)
 
     def _picture(self, frame: VideoFrame) -> Picture:
-        full_range = frame.color_range == _FULL_RANGE or self._video.color.full_range
-        code_point = frame.colorspace if frame.colorspace in _MATRICES else self._video.color.matrix
-        default = ColorMatrix.BT709 if frame.height >= _HD_HEIGHT else ColorMatrix.BT601
-        return Picture(
-            planes=plane_views(frame),
-            matrix=_MATRICES.get(code_point, default),
-            color_range=ColorRange.FULL if full_range else ColorRange.LIMITED,
+        is_full = frame.color_range == _FULL_RANGE
+        matrix, color_range = picture_color(
+            self._video.color, frame.height, frame.colorspace, frame_is_full_range=is_full
         )
+        return Picture(plane_views(frame), matrix, color_range)
 
 
 def _copy_packet(packet: Packet) -> av.Packet[VideoStream]:

@@ -1,0 +1,154 @@
+"""The GPU's own decoder, through PyNvVideoCodec; pictures stay on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from segtriton_protocol import ErrorCode, Packet, SegtritonError, VideoFormat
+from segtriton_server.device.pictures import DevicePictures, nv12_planes, record_event
+from segtriton_server.media.bitstream import Bitstream, DamagedPacketError
+from segtriton_server.media.color_tags import picture_color
+from segtriton_server.media.decoder import Decoded, FrameGroup
+from segtriton_server.media.nvdec_pool import NvdecPool, PooledDecoder
+
+
+class UnsupportedStreamError(Exception):
+    """NVDEC refused a stream before it gave a picture; another decoder can begin anew."""
+
+
+class NvdecDecoder:
+    """Decodes 4:2:0 with even sizes to 8-bit NV12; what has more bits loses the least significant ones."""
+
+    def __init__(self, video: VideoFormat, pool: NvdecPool, nvc: Any, *, group_size: int, low_delay: bool) -> None:
+        """Take a decoder from the pool.
+
+        Args:
+            video: the stream.
+            pool: lends the decoder.
+            nvc: the module PyNvVideoCodec.
+            group_size: the most pictures of a group.
+            low_delay: whether each picture must come as soon as it can.
+        """
+        self.name = f"nvdec {video.codec}"
+        self._video = video
+        self._pool = pool
+        self._nvc = nvc
+        self._group_size = group_size
+        self._bitstream = Bitstream(video)
+        size_wh = video.width, video.height
+        self._pooled: PooledDecoder | None = pool.acquire(nvc, video.codec, size_wh, low_delay=low_delay)
+        self._has_shown = False
+        self._is_flushed = True
+        self._is_sound = True
+
+    def decode(self, packets: Sequence[Packet]) -> Decoded:
+        """See `Decoder`; raises UnsupportedStreamError."""
+        groups = self._groups()
+        damaged = 0
+        for packet in packets:
+            try:
+                self._decode(self._bitstream.rewrite(packet), packet.seq, groups)
+            except DamagedPacketError:
+                damaged += 1
+        return Decoded(groups.finish(), damaged)
+
+    def flush(self) -> Decoded:
+        """See `Decoder`."""
+        groups = self._groups()
+        self._run(self._nvc.PacketData(), groups)
+        self._is_flushed = True
+        return Decoded(groups.finish())
+
+    def close(self) -> None:
+        """Give the decoder back to the pool, or drop it where it has failed. Calling it again does nothing."""
+        pooled, self._pooled = self._pooled, None
+        if pooled is None or not self._is_sound:
+            return
+        if not self._is_flushed:
+            try:
+                pooled.decoder.Decode(self._nvc.PacketData())
+            except self._nvc.PyNvVCException:
+                return
+        self._pool.give_back(pooled)
+
+    def _decode(self, payload: bytes, seq: int, groups: _GroupBuilder) -> None:
+        memory = np.frombuffer(payload, np.uint8)
+        packet = self._nvc.PacketData()
+        packet.bsl = len(payload)
+        packet.bsl_data = memory.ctypes.data
+        packet.pts = seq
+        packet.decode_flag = self._nvc.VideoPacketFlag.ENDOFPICTURE
+        self._is_flushed = False
+        self._run(packet, groups)
+
+    def _run(self, packet: Any, groups: _GroupBuilder) -> None:
+        assert self._pooled is not None, "the decoder is closed"
+        try:
+            frames = self._pooled.decoder.Decode(packet)
+        except self._nvc.PyNvVCExceptionUnsupported as error:
+            self._is_sound = False
+            if not self._has_shown:
+                raise UnsupportedStreamError(_first_line(error)) from None
+            raise SegtritonError(
+                ErrorCode.UNSUPPORTED_FORMAT, "The stream changed to what this GPU's decoder does not take."
+            ) from None
+        except self._nvc.PyNvVCException as error:
+            self._is_sound = False
+            raise DamagedPacketError(_first_line(error)) from None
+        for frame in frames:
+            self._has_shown = True
+            groups.add(frame.getPTS(), torch.from_dlpack(frame))
+
+    def _groups(self) -> _GroupBuilder:
+        assert self._pooled is not None, "the decoder is closed"
+        return _GroupBuilder(self._video, self._pooled.stream, self._group_size)
+
+
+class _GroupBuilder:
+    """Copies pictures out of the decoder's few buffers, which it uses again with the next packet."""
+
+    def __init__(self, video: VideoFormat, stream: torch.cuda.Stream, group_size: int) -> None:
+        self._video = video
+        self._stream = stream
+        self._group_size = group_size
+        self._groups: list[FrameGroup] = []
+        self._seqs: list[int] = []
+        self._buffer: torch.Tensor | None = None
+
+    def add(self, seq: int, picture: torch.Tensor) -> None:
+        """Take a picture [3 * H / 2, W] of 8 or 16 bits."""
+        if picture.dtype != torch.uint8:
+            picture = picture.view(torch.uint8)[:, 1::2]  # the high byte of each little-endian sample
+        if self._buffer is not None and self._buffer.shape[1:] != picture.shape:
+            self._close_group()
+        with torch.cuda.stream(self._stream):
+            if self._buffer is None:
+                self._buffer = torch.empty((self._group_size, *picture.shape), dtype=torch.uint8, device="cuda")
+            self._buffer[len(self._seqs)].copy_(picture, non_blocking=True)
+        self._seqs.append(seq)
+        if len(self._seqs) == self._group_size:
+            self._close_group()
+
+    def finish(self) -> list[FrameGroup]:
+        """The groups so far."""
+        if self._seqs:
+            self._close_group()
+        return self._groups
+
+    def _close_group(self) -> None:
+        assert self._buffer is not None
+        rows, width = self._buffer.shape[1:]
+        height = rows * 2 // 3
+        matrix, color_range = picture_color(self._video.color, height)
+        planes = nv12_planes(self._buffer[: len(self._seqs)], height, width)
+        pictures = DevicePictures(planes, matrix, color_range, record_event(self._stream))
+        self._groups.append(FrameGroup(tuple(self._seqs), pictures))
+        self._seqs, self._buffer = [], None
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if "Error Type" in line), str(error)[:80])
