@@ -52,7 +52,8 @@ class Bitstream:
 
     def _units(self, payload: bytes) -> Iterator[bytes]:
         position = 0
-        while position < len(payload):
+        # libavcodec ignores a rest that is shorter than a length, too.
+        while position + self._length_bytes <= len(payload):
             start = position + self._length_bytes
             position = start + int.from_bytes(payload[position:start], "big")
             if position > len(payload):

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from segtriton_protocol import Packet, VideoFormat
+from segtriton_server.device.streams import StreamPool
 from segtriton_server.media.decoder import Decoded, Decoder
 from segtriton_server.media.libav_decoder import LibavDecoder
 from segtriton_server.media.nvdec import NvdecDecoder, UnsupportedStreamError
@@ -22,7 +23,9 @@ _MOST_KEPT_PACKETS = 64
 _MOST_KEPT_BYTES = 32 << 20
 
 
-def open_gpu_decoder(video: VideoFormat, pool: NvdecPool, settings: Settings, *, low_delay: bool) -> Decoder:
+def open_gpu_decoder(
+    video: VideoFormat, pool: NvdecPool, streams: StreamPool, settings: Settings, *, low_delay: bool
+) -> Decoder:
     """Open NVDEC where it decodes such streams, else libavcodec with an upload.
 
     Raises:
@@ -31,7 +34,7 @@ def open_gpu_decoder(video: VideoFormat, pool: NvdecPool, settings: Settings, *,
 
     def open_on_cpu(reason: str) -> Decoder:
         decoder = LibavDecoder(video, settings.num_decoder_threads, settings.max_pixels, low_delay=low_delay)
-        return UploadingDecoder(decoder, reason)
+        return UploadingDecoder(decoder, streams, reason)
 
     # Imported here: the module does not load without a driver, which only a process that decodes has to have.
     nvc = importlib.import_module("PyNvVideoCodec")
@@ -64,7 +67,7 @@ class SwitchingDecoder:
         try:
             decoded = self._decoder.decode(packets)
         except UnsupportedStreamError as error:
-            return self._switch(error)
+            return self._switch(error, packets)
         if decoded.groups:
             self._kept = None
         return decoded
@@ -74,7 +77,7 @@ class SwitchingDecoder:
         try:
             return self._decoder.flush()
         except UnsupportedStreamError as error:
-            begun = self._switch(error)
+            begun = self._switch(error, [])
         rest = self._decoder.flush()
         return Decoded([*begun.groups, *rest.groups], begun.damaged + rest.damaged)
 
@@ -90,9 +93,9 @@ class SwitchingDecoder:
         if len(self._kept) > _MOST_KEPT_PACKETS or num_bytes > _MOST_KEPT_BYTES:
             self._kept = None
 
-    def _switch(self, error: UnsupportedStreamError) -> Decoded:
+    def _switch(self, error: UnsupportedStreamError, packets: Sequence[Packet]) -> Decoded:
         _LOG.info("NVDEC refused a stream (%s), libavcodec takes over", error)
         self._decoder.close()
         self._decoder = self._open_second("NVDEC refused the stream")
-        kept, self._kept = self._kept or [], None
-        return self._decoder.decode(kept)
+        kept, self._kept = self._kept, None
+        return self._decoder.decode(packets if kept is None else kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,10 @@ from segtriton_server.device.pictures import DevicePictures, nv12_planes, record
 from segtriton_server.media.bitstream import Bitstream, DamagedPacketError
 from segtriton_server.media.color_tags import picture_color
 from segtriton_server.media.decoder import Decoded, FrameGroup
-from segtriton_server.media.nvdec_pool import NvdecPool, PooledDecoder
+from segtriton_server.media.display_numbers import DisplayNumbers
+from segtriton_server.media.nvdec_pool import DecoderKind, NvdecPool, PooledDecoder
+
+_LOG = logging.getLogger(__name__)
 
 
 class UnsupportedStreamError(Exception):
@@ -21,7 +25,10 @@ class UnsupportedStreamError(Exception):
 
 
 class NvdecDecoder:
-    """Decodes 4:2:0 with even sizes to 8-bit NV12; what has more bits loses the least significant ones."""
+    """Decodes 4:2:0 with even sizes to 8-bit NV12; what has more bits loses the least significant ones.
+
+    A stream whose size changes keeps the size it began with: the chip scales.
+    """
 
     def __init__(self, video: VideoFormat, pool: NvdecPool, nvc: Any, *, group_size: int, low_delay: bool) -> None:
         """Take a decoder from the pool.
@@ -39,48 +46,64 @@ class NvdecDecoder:
         self._nvc = nvc
         self._group_size = group_size
         self._bitstream = Bitstream(video)
+        self._numbers = DisplayNumbers()
         size_wh = video.width, video.height
-        self._pooled: PooledDecoder | None = pool.acquire(nvc, video.codec, size_wh, low_delay=low_delay)
+        kind = DecoderKind(video.codec, video.pixel_format, low_delay)
+        self._pooled: PooledDecoder | None = pool.acquire(nvc, kind, size_wh)
         self._has_shown = False
+        self._shown_wh: tuple[int, int] | None = None
         self._is_flushed = True
         self._is_sound = True
 
     def decode(self, packets: Sequence[Packet]) -> Decoded:
         """See `Decoder`; raises UnsupportedStreamError."""
-        groups = self._groups()
+        groups = self._groups(len(packets))  # about as many pictures come out as packets go in
         damaged = 0
+        has_shown = self._has_shown
         for packet in packets:
             try:
-                self._decode(self._bitstream.rewrite(packet), packet.seq, groups)
+                self._decode(self._bitstream.rewrite(packet), packet.seq, packet.pts, groups)
             except DamagedPacketError:
                 damaged += 1
+            except UnsupportedStreamError as error:
+                if has_shown:
+                    raise SegtritonError(
+                        ErrorCode.UNSUPPORTED_FORMAT, "The stream changed to what this GPU's decoder does not take."
+                    ) from error
+                raise  # no picture has left this object yet: the other decoder can begin anew
         return Decoded(groups.finish(), damaged)
 
     def flush(self) -> Decoded:
         """See `Decoder`."""
-        groups = self._groups()
-        self._run(self._nvc.PacketData(), groups)
+        groups = self._groups(self._group_size)
+        damaged = 0
+        try:
+            self._run(self._nvc.PacketData(), groups)
+        except DamagedPacketError:
+            damaged = 1
         self._is_flushed = True
-        return Decoded(groups.finish())
+        return Decoded(groups.finish(), damaged)
 
     def close(self) -> None:
         """Give the decoder back to the pool, or drop it where it has failed. Calling it again does nothing."""
         pooled, self._pooled = self._pooled, None
-        if pooled is None or not self._is_sound:
+        # One whose stream had another size than said would scale the next session's pictures to it.
+        if pooled is None or not self._is_sound or self._shown_wh not in (None, pooled.size_wh):
             return
         if not self._is_flushed:
             try:
                 pooled.decoder.Decode(self._nvc.PacketData())
-            except self._nvc.PyNvVCException:
+            except Exception:  # noqa: BLE001 - whatever it is, the decoder is dropped
+                _LOG.debug("a decoder could not be flushed and is dropped", exc_info=True)
                 return
         self._pool.give_back(pooled)
 
-    def _decode(self, payload: bytes, seq: int, groups: _GroupBuilder) -> None:
+    def _decode(self, payload: bytes, seq: int, pts: int | None, groups: _GroupBuilder) -> None:
         memory = np.frombuffer(payload, np.uint8)
         packet = self._nvc.PacketData()
         packet.bsl = len(payload)
         packet.bsl_data = memory.ctypes.data
-        packet.pts = seq
+        packet.pts = self._numbers.give(seq, pts)
         packet.decode_flag = self._nvc.VideoPacketFlag.ENDOFPICTURE
         self._is_flushed = False
         self._run(packet, groups)
@@ -89,23 +112,20 @@ class NvdecDecoder:
         assert self._pooled is not None, "the decoder is closed"
         try:
             frames = self._pooled.decoder.Decode(packet)
-        except self._nvc.PyNvVCExceptionUnsupported as error:
+        except (self._nvc.PyNvVCExceptionUnsupported, self._nvc.PyNvVCException) as error:
             self._is_sound = False
-            if not self._has_shown:
+            if not self._has_shown or isinstance(error, self._nvc.PyNvVCExceptionUnsupported):
                 raise UnsupportedStreamError(_first_line(error)) from None
-            raise SegtritonError(
-                ErrorCode.UNSUPPORTED_FORMAT, "The stream changed to what this GPU's decoder does not take."
-            ) from None
-        except self._nvc.PyNvVCException as error:
-            self._is_sound = False
             raise DamagedPacketError(_first_line(error)) from None
         for frame in frames:
             self._has_shown = True
-            groups.add(frame.getPTS(), torch.from_dlpack(frame))
+            picture = torch.from_dlpack(frame)
+            self._shown_wh = picture.shape[1], picture.shape[0] * 2 // 3
+            groups.add(self._numbers.take(frame.getPTS()), picture)
 
-    def _groups(self) -> _GroupBuilder:
+    def _groups(self, size: int) -> _GroupBuilder:
         assert self._pooled is not None, "the decoder is closed"
-        return _GroupBuilder(self._video, self._pooled.stream, self._group_size)
+        return _GroupBuilder(self._video, self._pooled.stream, min(size, self._group_size))
 
 
 class _GroupBuilder:

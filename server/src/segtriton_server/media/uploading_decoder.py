@@ -15,6 +15,7 @@ from av.video.reformatter import Colorspace
 from segtriton_protocol import Packet
 from segtriton_server.device.pictures import DevicePictures, record_event
 from segtriton_server.device.staging import PinnedBuffer
+from segtriton_server.device.streams import StreamPool
 from segtriton_server.frames import ColorMatrix, ColorRange, Picture
 from segtriton_server.media.decoder import Decoded, Decoder, FrameGroup
 
@@ -28,12 +29,13 @@ _COLORSPACES = {
 class UploadingDecoder:
     """Passes a CPU decoder's pictures on as NV12, or as RGB where a side is odd."""
 
-    def __init__(self, decoder: Decoder, reason: str) -> None:
+    def __init__(self, decoder: Decoder, streams: StreamPool, reason: str) -> None:
         """Wrap a decoder; `reason` says why it is not the GPU's."""
         self.name = f"{decoder.name} ({reason})"
         self._decoder = decoder
         self._staging = PinnedBuffer()
-        self._stream = torch.cuda.Stream()
+        self._stream = streams.lend()
+        streams.give_back_with(self, self._stream)
 
     def decode(self, packets: Sequence[Packet]) -> Decoded:
         """See `Decoder`."""

@@ -9,6 +9,7 @@ import torch
 
 from segtriton_protocol import VideoFormat
 from segtriton_server.device.context import open_device
+from segtriton_server.device.streams import StreamPool
 from segtriton_server.encoders.encoder import EncoderSetup
 from segtriton_server.encoders.gpu.gpu_ladder import choose_gpu_encoder
 from segtriton_server.media.decoder import Decoder
@@ -37,18 +38,20 @@ class GpuAccelerator:
         self._kernels = PixelKernels(Path(settings.compile_cache) if settings.compile_cache else None)
         self.segmenter: Segmenter = create_gpu_segmenter(settings, self._kernels)
         self.group_size = min(settings.group_size, settings.batch_size)
-        self._pool = NvdecPool(settings.spare_decoders, settings.max_pixels)
+        self._streams = StreamPool()
+        self._decoders = NvdecPool(settings.spare_decoders, settings.max_pixels)
         for warning in self.segmenter.warnings:
             _LOG.warning("%s: %s", self.segmenter.name, warning)
 
     def open_decoder(self, video: VideoFormat, *, low_delay: bool) -> Decoder:
         """See `Accelerator`."""
-        return open_gpu_decoder(video, self._pool, self._settings, low_delay=low_delay)
+        return open_gpu_decoder(video, self._decoders, self._streams, self._settings, low_delay=low_delay)
 
     def open_output(self, setup: EncoderSetup) -> SessionOutput:
         """See `Accelerator`; both parts work on one stream, which orders drawing and coding."""
-        stream = torch.cuda.Stream()
+        stream = self._streams.lend()
         encoder, reason = choose_gpu_encoder(setup, stream, self._kernels.planar_rgb)
+        self._streams.give_back_with(encoder, stream)
         compositor = GpuCompositor(effect_of(setup.output), setup.size_hw, self._kernels, stream)
         return SessionOutput(compositor, encoder, reason)
 

@@ -54,7 +54,8 @@ class GraphRunner:
         self, masks: ClassMasks, input_hw: tuple[int, int], max_batch_size: int, stream: torch.cuda.Stream
     ) -> None:
         """Move the module to the device and capture it on the stream."""
-        masks = masks.half().to(device="cuda", memory_format=torch.channels_last).eval()
+        # The graphs read the weights where they lie: without this reference, that memory would go to others.
+        self._masks = masks.half().to(device="cuda", memory_format=torch.channels_last).eval()
         self.inputs = torch.zeros((max_batch_size, *input_hw, 3), dtype=torch.half, device="cuda")
         self.class_ids = torch.zeros(max_batch_size, dtype=torch.int64, device="cuda")
         self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
@@ -62,7 +63,7 @@ class GraphRunner:
         with torch.inference_mode():
             # The largest first: the smaller ones then fit into the memory that it has taken.
             for size in reversed(batch_sizes(max_batch_size)):
-                self._graphs[size] = self._capture(masks, size, pool, stream)
+                self._graphs[size] = self._capture(size, pool, stream)
 
     def run(self, count: int) -> Tensor:
         """See `Runner`."""
@@ -72,17 +73,17 @@ class GraphRunner:
         return masks[:count]
 
     def _capture(
-        self, masks: ClassMasks, size: int, pool: tuple[int, int], stream: torch.cuda.Stream
+        self, size: int, pool: tuple[int, int], stream: torch.cuda.Stream
     ) -> tuple[torch.cuda.CUDAGraph, Tensor]:
         inputs = self.inputs[:size].permute(0, 3, 1, 2)
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(2):  # cuDNN chooses its algorithms and takes its workspace, which a capture forbids
-                masks(inputs, self.class_ids[:size])
+                self._masks(inputs, self.class_ids[:size])
         stream.synchronize()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
-            result = masks(inputs, self.class_ids[:size])
+            result = self._masks(inputs, self.class_ids[:size])
         return graph, result
 
 
