@@ -113,7 +113,7 @@ class StreamSession:
         """Send packets in groups, waiting for credit; raises what ended the session."""
         waiting = list(packets)
         while waiting:
-            await self._wait_for_credit(waiting[0])
+            await self._wait_for_credit(waiting)
             group = self._take_group(waiting)
             self.ledger.record_sent(group, time.monotonic())
             await self._post(Packets(self.opened.session_id, tuple(group), self.ledger.answered))
@@ -178,13 +178,13 @@ class StreamSession:
     def _is_owed_an_answer(self) -> bool:
         return self.ledger.outstanding > 0 or self._is_ending or self._waits_for_credit
 
-    async def _wait_for_credit(self, packet: Packet) -> None:
-        if self._room(packet):
+    async def _wait_for_credit(self, waiting: Sequence[Packet]) -> None:
+        if self._room_for_group(waiting):
             self._raise_if_over()
             return
         self._waits_for_credit = True
         try:
-            while not self._room(packet):
+            while not self._room_for_group(waiting):
                 self._raise_if_over()
                 self._changed.clear()
                 await self._changed.wait()
@@ -197,6 +197,12 @@ class StreamSession:
             raise self._failure
         if self._is_over:
             raise ServiceLostError("The session is over; nothing more can be sent.")
+
+    def _room_for_group(self, waiting: Sequence[Packet]) -> bool:
+        # Were each packet sent as soon as one was answered, all groups would in time become single packets, with the
+        # cost of a message each (Clark, "Window and Acknowledgement Strategy in TCP", RFC 813, 1982).
+        group = min(len(waiting), self._group_packets, max(1, self.opened.credit.packets // 4))
+        return self._room(waiting[0], group - 1)
 
     def _room(self, packet: Packet, more_packets: int = 0, more_bytes: int = 0) -> bool:
         return (

@@ -206,12 +206,12 @@ class StreamingService:
 
     def _on_results(self, session: Session, message: ChannelMessage) -> None:
         totals, counts = self._stage_totals.get(session.session_id), self._stage_counts.get(session.session_id)
-        for stage, durations in message.body["stages"].items():
-            for seconds in durations:
+        for stage, calls in message.body["stages"].items():
+            for seconds, frames in calls:
                 self._metrics.observe("segtriton_stage_duration_seconds", seconds, stage=stage)
-            if totals is not None and counts is not None:
-                totals[stage] += sum(durations)
-                counts[stage] += len(durations)
+                if totals is not None and counts is not None:
+                    totals[stage] += seconds * frames
+                    counts[stage] += frames
         session.deliver(
             message.packets,
             message.body["skipped"],

@@ -10,17 +10,20 @@ from segtriton_protocol import Drop, Packet, SegtritonError
 
 @dataclass(slots=True)
 class Results:
-    """What a stage has finished, to be sent to the router in one message; `stages` holds seconds per frame."""
+    """What a stage has finished, to be sent to the router in one message.
+
+    `stages` holds for each call of a stage the seconds that it took per frame, and of how many frames.
+    """
 
     packets: list[Packet] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
     damaged: int = 0
-    stages: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    stages: dict[str, list[tuple[float, int]]] = field(default_factory=lambda: defaultdict(list))
 
     def add_time(self, stage: str, seconds: float, frames: int) -> None:
         """Note that a stage took so long for so many frames together."""
-        self.stages[stage] += [seconds / frames] * frames
+        self.stages[stage].append((seconds / frames, frames))
 
 
 class ResultSink:

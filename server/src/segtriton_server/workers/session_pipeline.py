@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from segtriton_protocol import Open, Packet, SegtritonError
@@ -55,7 +56,8 @@ class SessionPipeline:
         self._sink = sink
         self._open_parts(request, settings)
         self._admission = Admission((request.video.height, request.video.width), request.wanted_seq)
-        self._packets: queue.SimpleQueue[Packet | None] = queue.SimpleQueue()
+        self._packets: queue.SimpleQueue[Sequence[Packet] | None] = queue.SimpleQueue()
+        self._unread: deque[Packet] = deque()
         self._masked: queue.SimpleQueue[NetworkJob | None] = queue.SimpleQueue()
         self._frames_in_flight = settings.frames_in_flight
         self._in_flight = threading.Semaphore(settings.frames_in_flight)
@@ -90,9 +92,9 @@ class SessionPipeline:
             "warnings": list(self._segmenter.warnings),
         }
 
-    def put(self, packet: Packet) -> None:
-        """Take one packet."""
-        self._packets.put(packet)
+    def put(self, packets: Sequence[Packet]) -> None:
+        """Take packets that arrived together: they are decoded together, if there are not too many for a group."""
+        self._packets.put(packets)
 
     def end(self) -> None:
         """Take note that no packet follows."""
@@ -162,17 +164,20 @@ class SessionPipeline:
 
     def _next_packets(self) -> tuple[list[Packet], bool]:
         """Wait for a packet and take those that wait behind it, at most a group; and whether they are the last."""
-        packets: list[Packet] = []
-        packet = self._packets.get()
-        while packet is not None:
-            packets.append(packet)
-            if len(packets) >= self._accelerator.group_size:
-                return packets, False
+        group_size = self._accelerator.group_size
+        is_last = False
+        while len(self._unread) < group_size and not is_last:
             try:
-                packet = self._packets.get_nowait()
+                arrived = self._packets.get(block=not self._unread)
             except queue.Empty:
-                return packets, False
-        return packets, True
+                break
+            is_last = arrived is None
+            self._unread += arrived or ()
+        packets = [self._unread.popleft() for _ in range(min(group_size, len(self._unread)))]
+        if is_last and self._unread:
+            self._packets.put(None)  # to be met again after the packets before it
+            is_last = False
+        return packets, is_last
 
     def _decode_together(self, packets: list[Packet]) -> None:
         for packet in packets:

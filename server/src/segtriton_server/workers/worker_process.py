@@ -43,7 +43,7 @@ class WorkerProcess(ResultSink):
         self._batcher: FrameBatcher[NetworkJob] = FrameBatcher(settings.batch_size, settings.batch_deadline)
         self._pipelines: dict[str, SessionPipeline] = {}
         self._outbox: queue.SimpleQueue[ChannelMessage] = queue.SimpleQueue()
-        self._stages: dict[str, dict[str, list[float]]] = {}
+        self._stages: dict[str, dict[str, list[tuple[float, int]]]] = {}
         self._stages_lock = threading.Lock()
         self._network_since: float | None = None
         self._closed_sessions = 0
@@ -68,8 +68,8 @@ class WorkerProcess(ResultSink):
             return  # closed while this was in the making
         with self._stages_lock:
             waiting = self._stages.setdefault(session_id, defaultdict(list))
-            for stage, seconds in results.stages.items():
-                waiting[stage] += seconds
+            for stage, calls in results.stages.items():
+                waiting[stage] += calls
             if not (results.packets or results.skipped or results.drops or results.damaged):
                 return
             self._stages[session_id] = defaultdict(list)
@@ -104,8 +104,7 @@ class WorkerProcess(ResultSink):
         if pipeline is None:
             return
         if message.kind == "packets":
-            for packet in message.packets:
-                pipeline.put(packet)
+            pipeline.put(message.packets)
         elif message.kind == "end":
             pipeline.end()
         elif message.kind == "close":

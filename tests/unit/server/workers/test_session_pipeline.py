@@ -24,15 +24,15 @@ class Sink(ResultSink):
 
     def __init__(self) -> None:
         self.packets: list[Packet] = []
-        self.stages: dict[str, list[float]] = {}
+        self.stages: dict[str, list[tuple[float, int]]] = {}
         self.errors: list[SegtritonError] = []
         self.num_lost = 0
         self.over = threading.Event()
 
     def results(self, session_id: str, results: Results) -> None:
         self.packets += results.packets
-        for stage, seconds in results.stages.items():
-            self.stages.setdefault(stage, []).extend(seconds)
+        for stage, calls in results.stages.items():
+            self.stages.setdefault(stage, []).extend(calls)
 
     def ended(self, session_id: str) -> None:
         self.over.set()
@@ -55,7 +55,7 @@ class Run:
 
     def finish(self, num_packets: int) -> None:
         for seq in range(num_packets):
-            self.pipeline.put(Packet(seq, seq, seq, 1, True, b"x"))
+            self.pipeline.put([Packet(seq, seq, seq, 1, True, b"x")])
         self.pipeline.end()
         self.pipeline.start()
         assert self.sink.over.wait(10)
@@ -109,15 +109,15 @@ def test_stage_times_are_those_of_one_frame(make_run: Callable[..., Run]) -> Non
     run.finish(10)
 
     stages = run.sink.stages
-    assert [len(stages[stage]) for stage in ("preprocess", "compose", "encode")] == [10, 10, 10]
-    assert len(stages["decode"]) == 10 + 1  # the flush
-    assert len(set(stages["preprocess"][:4])) == 1
+    for stage in ("preprocess", "compose", "encode"):
+        assert [frames for _, frames in stages[stage]] == [4, 4, 2]
+    assert [frames for _, frames in stages["decode"]] == [4, 4, 2, 1]  # the last is the flush
 
 
 def test_a_packet_does_not_wait_for_its_group_to_fill(make_run: Callable[..., Run]) -> None:
     run = make_run(Parts(group_size=8))
     run.pipeline.start()
-    run.pipeline.put(Packet(0, 0, 0, 1, True, b"x"))
+    run.pipeline.put([Packet(0, 0, 0, 1, True, b"x")])
 
     for _ in range(500):
         if run.sink.packets:
@@ -161,3 +161,15 @@ def test_the_reply_names_what_was_chosen(make_run: Callable[..., Run]) -> None:
     assert described["class_name"] == "background"
     assert described["warnings"] == ["The masks are random."]
     assert make_run(Parts()).pipeline.describe()["class_name"] == "person"
+
+
+def test_packets_that_arrived_together_are_decoded_together(make_run: Callable[..., Run]) -> None:
+    run = make_run(Parts(group_size=4))
+    packets = [Packet(seq, seq, seq, 1, True, b"x") for seq in range(11)]
+    run.pipeline.put(packets[:3])
+    run.pipeline.put(packets[3:])
+    run.pipeline.end()
+    run.pipeline.start()
+
+    assert run.sink.over.wait(10)
+    assert run.parts.named("decode") == [(0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10)]
