@@ -212,9 +212,10 @@ def check_books(runs: list[Run], before: dict[str, float], server: TritonProcess
     for reason in reasons:
         dropped = sum(run.ended.frames_dropped.get(reason, 0) for run in runs if run.ended)
         assert grown(f'segtriton_frames_total{{outcome="{reason}"}}') == dropped
-    assert grown("segtriton_frame_latency_seconds_count") == frames_out
-    assert grown("segtriton_batch_frames_sum") == frames_out
-    assert grown('segtriton_stage_duration_seconds_count{stage="network"}') == frames_out
+    # Histograms are thinned where frames come fast.
+    assert 0 < grown("segtriton_frame_latency_seconds_count") <= frames_out
+    assert 0 < grown("segtriton_batch_frames_sum") <= frames_out
+    assert 0 < grown('segtriton_stage_duration_seconds_count{stage="network"}') <= frames_out
     assert grown("segtriton_streams_opened_total") == len(runs)
     assert after["segtriton_active_streams"] == 0
     assert after["segtriton_stream_load"] == 0

@@ -4,10 +4,14 @@ Names, help and labels stand here once. A `MetricFamily` must outlive its metric
 """
 
 import threading
+from collections import Counter, defaultdict
 from typing import Any
 
 _SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
 _BATCH = [1, 2, 4, 8, 16, 32, 64]
+
+# Of one histogram with one set of labels, at each flush.
+MOST_OBSERVATIONS = 50
 
 COUNTER, GAUGE, HISTOGRAM = "COUNTER", "GAUGE", "HISTOGRAM"
 
@@ -28,41 +32,81 @@ _FAMILIES: dict[str, tuple[str, str, list[float] | None]] = {
 }
 
 
+_Key = tuple[str, tuple[tuple[str, str], ...]]
+
+
 class Metrics:
-    """The server's metrics, made by Triton's `MetricFamily` class, which the model hands in."""
+    """The server's metrics, made by Triton's `MetricFamily` class, which the model hands in.
+
+    Each change of a metric is a message from the model's process to Triton, and with live sessions these took more time
+    than all other work of the router. So counters and observations are gathered here and handed on by `flush`.
+    """
 
     def __init__(self, metric_family: Any) -> None:
         self._families = {
             name: metric_family(name=name, description=text, kind=getattr(metric_family, kind))
             for name, (kind, text, _) in _FAMILIES.items()
         }
-        self._metrics: dict[tuple[str, str], Any] = {}
+        self._metrics: dict[_Key, Any] = {}
         # Two metrics changed at once by two threads end Triton with a broken heap.
+        self._triton_lock = threading.Lock()
         self._lock = threading.Lock()
+        self._added: Counter[_Key] = Counter()
+        self._observed: dict[_Key, list[float]] = defaultdict(list)
         for name, (kind, _, _) in _FAMILIES.items():
             if kind == GAUGE:
-                self._metric(name, {})
+                self._metric((name, ()))
 
     def add(self, name: str, amount: float = 1, **labels: str) -> None:
-        """Increase a counter."""
+        """Increase a counter, by 0 to make it appear."""
         with self._lock:
-            self._metric(name, labels).increment(amount)
+            self._added[_key(name, labels)] += amount  # type: ignore[assignment]
 
     def set(self, name: str, value: float) -> None:
-        """Set a gauge."""
-        with self._lock:
-            self._metric(name, {}).set(value)
+        """Set a gauge, at once."""
+        with self._triton_lock:
+            self._metric((name, ())).set(value)
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add a value to a histogram."""
         with self._lock:
-            self._metric(name, labels).observe(value)
+            self._observed[_key(name, labels)].append(value)
 
-    def _metric(self, name: str, labels: dict[str, str]) -> Any:
-        key = (name, repr(labels))
+    def flush(self) -> None:
+        """Hand on what has gathered.
+
+        Counters are exact. Of the observations of one histogram at most `MOST_OBSERVATIONS` are handed on, spread
+        evenly from the least to the greatest: the distribution stays, its count is not the number of frames.
+        """
+        with self._lock:
+            added, self._added = self._added, Counter()
+            observed, self._observed = self._observed, defaultdict(list)
+        with self._triton_lock:
+            for key, amount in added.items():
+                self._metric(key).increment(amount)
+            for key, values in observed.items():
+                metric = self._metric(key)
+                for value in thinned(values, MOST_OBSERVATIONS):
+                    metric.observe(value)
+
+    def _metric(self, key: _Key) -> Any:
         metric = self._metrics.get(key)
         if metric is None:
+            name, labels = key
             buckets = _FAMILIES[name][2]
             options = {} if buckets is None else {"buckets": buckets}
-            metric = self._metrics[key] = self._families[name].Metric(labels=labels, **options)
+            metric = self._metrics[key] = self._families[name].Metric(labels=dict(labels), **options)
         return metric
+
+
+def thinned(values: list[float], most: int) -> list[float]:
+    """At most so many of the values, evenly spread over them in order of size, the greatest among them."""
+    if len(values) <= most:
+        return values
+    ordered = sorted(values)
+    last = len(ordered) - 1
+    return [ordered[round(position * last / (most - 1))] for position in range(most)]
+
+
+def _key(name: str, labels: dict[str, str]) -> _Key:
+    return name, tuple(labels.items())

@@ -70,6 +70,7 @@ class StreamingService:
         )
         metrics.set("segtriton_stream_slots", settings.stream_slots)
         metrics.add("segtriton_worker_restarts_total", 0)
+        metrics.flush()
         self._pool.start()
         self._closed = threading.Event()
         threading.Thread(target=self._reap, name="reap-sessions", daemon=True).start()
@@ -197,6 +198,7 @@ class StreamingService:
             case "results":
                 self._on_results(session, message)
             case "ended":
+                self._metrics.flush()
                 session.finish(self._stage_means(session.session_id))
             case "failed":
                 error = SegtritonError.from_json(message.body)
@@ -237,6 +239,7 @@ class StreamingService:
         self._sessions.remove(session)
         self._stage_totals.pop(session.session_id, None)
         self._stage_counts.pop(session.session_id, None)
+        self._metrics.flush()
         self._note_load()
         ledger = session.ledger
         session_log(__name__, session.session_id).info(
@@ -252,12 +255,13 @@ class StreamingService:
             now = time.monotonic()
             for session in self._sessions.all():
                 try:
-                    if session.is_cancelled():
+                    if session.is_cancelled(now):
                         session.fail(ErrorCode.CANCELLED, "The client is gone.")
                     elif session.is_idle(now, self._settings.idle_timeout):
                         session.fail(ErrorCode.IDLE_TIMEOUT, "Nothing came or went for too long.")
                 except Exception:  # noqa: BLE001 - the other sessions still need the reaper
                     _LOG.exception("a session could not be reaped")
+            self._metrics.flush()
 
     def _note_load(self) -> None:
         active = len(self._sessions)

@@ -28,6 +28,7 @@ _UNREAD_WINDOWS = 2
 
 # Each number skipped costs a drop record, so that a single message must not skip any number of them.
 _MAX_SKIPPED = 10_000
+_SILENT_SECONDS = 0.25
 
 
 class Session:
@@ -51,7 +52,7 @@ class Session:
         self.window = window
         self.error: SegtritonError | None = None
         self.is_open = False
-        self.last_activity = time.monotonic()
+        self.last_activity = self._last_heard = time.monotonic()
         self._responder = responder
         self._dialect = dialect
         self._metrics = metrics
@@ -88,7 +89,7 @@ class Session:
         taken: list[Packet] = []
         drops: list[Drop] = []
         with self._lock:
-            self.last_activity = now
+            self.last_activity = self._last_heard = now
             if self._end_seq is not None:
                 raise self._refusal(ErrorCode.INVALID_MESSAGE, "Packets came after END.")
             for packet in packets:
@@ -180,10 +181,14 @@ class Session:
             self._send(Failed(error))
             self._close()
 
-    def is_cancelled(self) -> bool:
-        """Whether the client has gone; False once the session has closed."""
+    def is_cancelled(self, now: float) -> bool:
+        """Whether the client has gone; False once the session has closed.
+
+        Triton is asked only about those who have been silent for a moment: it takes as long as to send a frame.
+        """
         with self._lock:
-            return not self._closed and self._responder.is_cancelled()
+            is_silent = now - self._last_heard > _SILENT_SECONDS
+            return is_silent and not self._closed and self._responder.is_cancelled()
 
     def is_idle(self, now: float, timeout: float) -> bool:
         """Whether nothing has come or gone for `timeout` seconds."""

@@ -76,6 +76,7 @@ class Books:
 
     def metric(self, name: str) -> dict[tuple[str, ...], float]:
         """The values of a metric by its labels' values; zeros left out."""
+        self.metrics.flush()
         (family,) = (family for family in self.families if family.name == name)
         values = {
             tuple(metric.labels.values()): metric.value() or float(len(metric.observations))

@@ -1,6 +1,7 @@
 """One session against a responder that keeps what is sent."""
 
 import hashlib
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -103,7 +104,16 @@ def test_after_its_end_a_session_says_no_more(make_books: MakeBooks, make_packet
 
     assert len(books.responder.sent) == sent
     assert books.closed == [session]
-    assert not session.is_cancelled()
+    assert not session.is_cancelled(time.monotonic() + 10)
+
+
+def test_only_a_silent_client_is_asked_whether_it_is_there(make_books: MakeBooks) -> None:
+    books = make_books()
+    session = books.open()
+    books.responder.cancelled = True
+
+    assert not session.is_cancelled(time.monotonic())
+    assert session.is_cancelled(time.monotonic() + 1)
 
 
 def test_a_refused_open_is_no_failed_session(make_books: MakeBooks) -> None:

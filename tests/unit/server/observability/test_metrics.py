@@ -1,0 +1,56 @@
+import pytest
+from triton_python_backend_utils import MetricFamily
+
+from segtriton_server.observability.metrics import MOST_OBSERVATIONS, Metrics, thinned
+
+FRAMES, LATENCY = "segtriton_frames_total", "segtriton_frame_latency_seconds"
+
+
+@pytest.fixture
+def families() -> dict[str, MetricFamily]:
+    return {}
+
+
+@pytest.fixture
+def metrics(families: dict[str, MetricFamily]) -> Metrics:
+    class Recorder:
+        COUNTER, GAUGE, HISTOGRAM = MetricFamily.COUNTER, MetricFamily.GAUGE, MetricFamily.HISTOGRAM
+
+        def __call__(self, **options: object) -> MetricFamily:
+            family = MetricFamily(**options)  # type: ignore[arg-type]
+            families[family.name] = family
+            return family
+
+    return Metrics(Recorder())
+
+
+def test_counters_are_exact_after_a_flush(metrics: Metrics, families: dict[str, MetricFamily]) -> None:
+    for _ in range(1000):
+        metrics.add(FRAMES, 2, outcome="out")
+    metrics.add(FRAMES, outcome="damaged")
+    assert not families[FRAMES].metrics
+
+    metrics.flush()
+    metrics.flush()
+    assert {metric.labels["outcome"]: metric.value() for metric in families[FRAMES].metrics} == {
+        "out": 2000,
+        "damaged": 1,
+    }
+
+
+def test_a_few_observations_are_all_handed_on(metrics: Metrics, families: dict[str, MetricFamily]) -> None:
+    for value in (0.3, 0.1, 0.2):
+        metrics.observe(LATENCY, value)
+    metrics.flush()
+
+    (metric,) = families[LATENCY].metrics
+    assert metric.observations == [0.3, 0.1, 0.2]
+
+
+def test_many_observations_keep_their_distribution_and_their_greatest() -> None:
+    values = [float(number) for number in range(1000)]
+    kept = thinned(values[::-1], MOST_OBSERVATIONS)
+
+    assert len(kept) == MOST_OBSERVATIONS
+    assert (kept[0], kept[-1]) == (0.0, 999.0)
+    assert abs(sorted(kept)[len(kept) // 2] - 500) < 50
