@@ -60,10 +60,10 @@ test-unit: setup ## tests without a server
 test-integration: setup ## tests against a real Triton
 	@pytest -q tests/integration
 
-# On a machine with a GPU; GPU_PYTHON names another Python that has the GPU's packages already.
+# On a machine with a GPU; GPU_PYTHON names another Python that has the GPU's packages and ours already.
 GPU_PYTHON ?=
 GPU_ENVIRONMENT := $(if $(GPU_PYTHON),,$(STAMPS)/gpu)
-GPU_RUN := PYTHONPATH=protocol/src:server/src:client/src:$$PYTHONPATH $(if $(GPU_PYTHON),$(GPU_PYTHON),$(BIN)/python)
+GPU_RUN := $(if $(GPU_PYTHON),$(GPU_PYTHON),$(BIN)/python)
 
 .PHONY: test-gpu bench-gpu
 test-gpu: $(GPU_ENVIRONMENT) ## tests that need an NVIDIA GPU; they fail where there is none

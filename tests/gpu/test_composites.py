@@ -2,19 +2,16 @@
 
 from functools import cache
 
-import av
 import cv2
 import numpy as np
 import pytest
 import torch
-from av.video.reformatter import ColorRange as AvColorRange
-from av.video.reformatter import Colorspace
-from gpu_clips import source_frames, source_planes, source_rgb
+from gpu_clips import source_planes, source_rgb
 from gpu_pictures import Planes, download, empty_like, least_psnr, psnr, to_picture, upload
 
 from segtriton_server.device.pictures import DeviceMasks, DevicePictures, record_event
 from segtriton_server.frames import ColorMatrix, ColorRange, Picture
-from segtriton_server.vision.color import rgb_to_yuv, yuv_to_rgb_affine
+from segtriton_server.vision.color import rgb_to_yuv, rgb_to_yuv_affine, yuv_to_rgb_affine
 from segtriton_server.vision.compositor import create_compositor
 from segtriton_server.vision.effects import EffectSpec
 from segtriton_server.vision.gpu.compositor import GpuCompositor
@@ -142,11 +139,15 @@ def exact_rgb(planes: Planes, matrix: ColorMatrix, color_range: ColorRange) -> n
     """RGB float64 [h, w, 3] of a picture; chroma is repeated."""
     if len(planes) == 1:
         return planes[0].astype(np.float64)
+    return np.clip(unclipped_rgb(planes, matrix, color_range), 0.0, 255.0)
+
+
+def unclipped_rgb(planes: Planes, matrix: ColorMatrix, color_range: ColorRange) -> np.ndarray:
+    """The same of planes (Y, U, V), with colours that RGB does not have."""
     height, width = planes[0].shape
     chroma = [plane.repeat(2, axis=0).repeat(2, axis=1)[:height, :width] for plane in planes[1:]]
     affine = yuv_to_rgb_affine(matrix, color_range)
-    rgb = np.stack([planes[0], *chroma], axis=2) @ affine[:, :3].T + affine[:, 3]
-    return np.clip(rgb, 0.0, 255.0)
+    return np.stack([planes[0], *chroma], axis=2) @ affine[:, :3].T + affine[:, 3]
 
 
 @pytest.mark.parametrize("kind", ["nv12", "rgb"])
@@ -182,25 +183,35 @@ def test_normalisation_is_a_factor_and_an_offset_for_each_colour(kernels: PixelK
     assert (guide == 100).all()
 
 
-@pytest.mark.parametrize("size_wh", SIZES, ids=size_id)
-def test_planar_rgb_is_that_of_swscale(size_wh: tuple[int, int], kernels: PixelKernels) -> None:
-    frames = list(source_frames(size_wh, 2))
-    pictures = upload(source_planes(size_wh, 2), ColorMatrix.BT601, ColorRange.LIMITED)
+def exact_jpeg_planes(planes: Planes, matrix: ColorMatrix, color_range: ColorRange) -> Planes:
+    """Y, Cb, Cr as JFIF wants them, float64: every pixel through RGB, then the chroma of 2 x 2 averaged."""
+    affine = rgb_to_yuv_affine(ColorMatrix.BT601, ColorRange.FULL)
+    yuv = unclipped_rgb(planes, matrix, color_range) @ affine[:, :3].T + affine[:, 3]
+    luma, *chroma = np.moveaxis(np.clip(yuv, 0.0, 255.0), 2, 0)
+    rows, columns = planes[1].shape
+    return luma, *(plane.reshape(rows, 2, columns, 2).mean((1, 3)) for plane in chroma)
 
-    planar = kernels.planar_rgb(pictures)
+
+@pytest.mark.parametrize(("matrix", "color_range"), [*COLORS, (ColorMatrix.BT2020, ColorRange.FULL)])
+@pytest.mark.parametrize("size_wh", [*SIZES, (126, 94)], ids=size_id)
+def test_jpeg_planes_are_full_range_bt601(
+    size_wh: tuple[int, int], matrix: ColorMatrix, color_range: ColorRange, kernels: PixelKernels
+) -> None:
+    planes = source_planes(size_wh, 3)
+
+    joined = kernels.jpeg_planes(upload(planes, matrix, color_range))
     torch.cuda.synchronize()
 
-    assert planar.shape == (2, 3, size_wh[1], size_wh[0])
-    for found, frame in zip(planar.permute(0, 2, 3, 1).cpu().numpy(), frames, strict=True):
-        assert psnr(found, rgb_of(frame)) > SAME
+    width, height = size_wh
+    assert joined.shape == (3, 3 * height * width // 2)
+    for picture, source in zip(joined.cpu().numpy(), planes, strict=True):
+        luma, *chroma = np.split(picture, [height * width, height * width * 5 // 4])
+        found = luma.reshape(height, width), *(plane.reshape(height // 2, width // 2) for plane in chroma)
+        assert least_psnr(found, exact_jpeg_planes(source, matrix, color_range)) > 50.0
+        if (matrix, color_range) == (ColorMatrix.BT601, ColorRange.FULL):
+            assert least_psnr(found, source) == float("inf")
 
 
-def rgb_of(frame: av.VideoFrame) -> np.ndarray:
-    converted = frame.reformat(
-        format="rgb24",
-        src_colorspace=Colorspace.ITU601,
-        dst_colorspace=Colorspace.ITU601,
-        src_color_range=AvColorRange.MPEG,
-        dst_color_range=AvColorRange.JPEG,
-    )
-    return converted.to_ndarray()
+def test_no_jpeg_planes_are_made_of_rgb(kernels: PixelKernels) -> None:
+    with pytest.raises(TypeError, match="NV12"):
+        kernels.jpeg_planes(upload(pictures_of("rgb", (64, 48), 1)))

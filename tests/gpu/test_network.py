@@ -1,5 +1,6 @@
 """The networks in half precision, fused and in graphs, against torchvision's own in float32."""
 
+import gc
 import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from gpu_pictures import upload
 from torch import Tensor, nn
 
 from segtriton_server.device.pictures import DevicePictures
-from segtriton_server.vision.gpu.networks import GPU_NETWORKS
+from segtriton_server.settings import Settings
+from segtriton_server.vision.gpu.networks import GPU_NETWORKS, create_gpu_segmenter
 from segtriton_server.vision.gpu.pixel_kernels import PixelKernels
 from segtriton_server.vision.gpu.runner import ClassMasks, GraphRunner
 from segtriton_server.vision.gpu.segmenter import GpuSegmenter
@@ -131,6 +133,20 @@ def test_groups_of_mixed_sizes_give_what_each_gives_alone(loaded: Loaded, kernel
         difference = (shared.int() - single.int()).abs().float()
         assert float(difference.max()) <= 8
         assert float((difference <= 2).float().mean()) > 0.999
+
+
+def test_a_network_goes_on_after_other_work_has_used_the_memory(kernels: PixelKernels) -> None:
+    settings = Settings(accelerator="gpu", network="lraspp_mobilenet_v3_large", weights=SEEDED, batch_size=4)
+    segmenter = create_gpu_segmenter(settings, kernels)
+    group = upload(source_planes((640, 360), 2))
+    first = synchronized(segmenter, [group], [PERSON])[0].tensor.clone()
+    gc.collect()
+    # What nobody holds any more is given to these.
+    _others = [torch.zeros(1 << 20, device="cuda") for _ in range(64)]
+
+    again = synchronized(segmenter, [group], [PERSON])[0].tensor
+    assert int(first.max()) > 0
+    assert torch.equal(first, again)
 
 
 def synchronized(segmenter: GpuSegmenter, groups: list[DevicePictures], class_ids: list[int]) -> list:

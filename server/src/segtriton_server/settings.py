@@ -68,7 +68,7 @@ class Settings:
     inference_backend: str = "pytorch"
     compile_cache: str = ""
     workers: int = 0
-    workers_per_gpu: int = 4
+    workers_per_gpu: int = 2
     group_size: int = 8
     spare_decoders: int = 4
     device_cache_bytes: int = 256 << 20

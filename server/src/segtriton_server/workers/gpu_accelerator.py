@@ -50,7 +50,7 @@ class GpuAccelerator:
     def open_output(self, setup: EncoderSetup) -> SessionOutput:
         """See `Accelerator`; both parts work on one stream, which orders drawing and coding."""
         stream = self._streams.lend()
-        encoder, reason = choose_gpu_encoder(setup, stream, self._kernels.planar_rgb)
+        encoder, reason = choose_gpu_encoder(setup, stream, self._kernels.jpeg_planes)
         self._streams.give_back_with(encoder, stream)
         compositor = GpuCompositor(effect_of(setup.output), setup.size_hw, self._kernels, stream)
         return SessionOutput(compositor, encoder, reason)

@@ -79,6 +79,42 @@ def test_without_any_h264_asking_for_it_is_refused(choose):
     assert caught.value.code is ErrorCode.UNKNOWN_ENCODER
 
 
+@pytest.mark.parametrize(
+    ("setup", "others"),
+    [
+        ({"encoder": "mjpeg"}, "auto, h264, mask"),
+        ({"encoder": "mjpeg", "height": 65}, "mask"),
+        ({"encoder": "auto", "height": 65}, "mask"),
+    ],
+)
+def test_without_nvjpeg_the_others_are_named(gpu, choose, setup, others):
+    gpu.jpeg.places.clear()
+
+    with pytest.raises(SegtritonError) as caught:
+        choose(**setup)
+
+    assert caught.value.code is ErrorCode.UNKNOWN_ENCODER
+    reason = "nvJPEG's library was not found, neither torchvision's nor CUDA's own"
+    assert f"mjpeg does not work here ({reason}); encoders: {others}." in str(caught.value)
+
+
+@pytest.mark.usefixtures("no_nvenc", "no_x264")
+def test_without_any_encoder_auto_names_the_mask(gpu, choose):
+    gpu.jpeg.failures["nvjpegCreateSimple"] = 6
+
+    with pytest.raises(SegtritonError, match=r"EXECUTION_FAILED.*; encoders: mask\.") as caught:
+        choose(encoder="auto")
+
+    assert caught.value.code is ErrorCode.UNKNOWN_ENCODER
+
+
+def test_full_memory_is_no_reason_to_name_others(gpu, choose):
+    gpu.jpeg.failures["nvjpegEncoderStateCreate"] = 5
+
+    with pytest.raises(MemoryError):
+        choose(encoder="mjpeg")
+
+
 def test_odd_sizes_are_refused_as_on_the_cpu(choose, setup_of):
     with pytest.raises(SegtritonError) as on_cpu:
         choose_encoder(setup_of(65, 97, encoder="h264"))

@@ -10,35 +10,37 @@ from segtriton_server.encoders.encoder import Encoder, EncoderSetup
 from segtriton_server.encoders.gpu.device_mask_encoder import DeviceMaskEncoder
 from segtriton_server.encoders.gpu.device_x264 import DeviceX264Encoder
 from segtriton_server.encoders.gpu.nvenc_encoder import NvencEncoder, NvencUnavailableError, probe_nvenc
-from segtriton_server.encoders.gpu.nvjpeg_encoder import NvjpegEncoder, ToPlanarRgb
+from segtriton_server.encoders.gpu.nvjpeg import NvjpegError, NvjpegMemoryError
+from segtriton_server.encoders.gpu.nvjpeg_encoder import NvjpegEncoder, ToJpegPlanes
 
 _ASKED_FOR = "The client asked for it."
 
 
 def choose_gpu_encoder(
-    setup: EncoderSetup, stream: torch.cuda.Stream, to_planar_rgb: ToPlanarRgb
+    setup: EncoderSetup, stream: torch.cuda.Stream, to_jpeg_planes: ToJpegPlanes
 ) -> tuple[Encoder, str]:
     """Open the encoder that the client asked for, or the first rung that works.
 
     Args:
         setup: the session's.
         stream: the stream that draws the session's pictures.
-        to_planar_rgb: see `NvjpegEncoder`.
+        to_jpeg_planes: see `NvjpegEncoder`.
 
     Returns:
         The encoder and a sentence on why it was chosen.
 
     Raises:
-        SegtritonError: UNKNOWN_ENCODER when the one asked for cannot code this picture.
+        SegtritonError: UNKNOWN_ENCODER when the one asked for, or the last rung, cannot code this picture.
     """
     wanted = setup.output.encoder
     is_odd = any(length % 2 for length in setup.size_hw)
     if wanted == "mask":
         return DeviceMaskEncoder(setup, stream), _ASKED_FOR
     if wanted == "mjpeg":
-        return NvjpegEncoder(setup, stream, to_planar_rgb), _ASKED_FOR
+        others = "mask" if is_odd else "auto, h264, mask"
+        return _open_mjpeg(setup, stream, to_jpeg_planes, others), _ASKED_FOR
     if is_odd and wanted == "auto":
-        return NvjpegEncoder(setup, stream, to_planar_rgb), "H.264 in 4:2:0 has no odd picture sizes."
+        return _open_mjpeg(setup, stream, to_jpeg_planes, "mask"), "H.264 in 4:2:0 has no odd picture sizes."
     if is_odd:
         raise SegtritonError(
             ErrorCode.UNKNOWN_ENCODER,
@@ -48,8 +50,20 @@ def choose_gpu_encoder(
         return _open_h264(setup, stream)
     except av.FFmpegError:
         if wanted == "auto":
-            return NvjpegEncoder(setup, stream, to_planar_rgb), "Neither NVENC nor x264 works on this machine."
+            return _open_mjpeg(setup, stream, to_jpeg_planes, "mask"), "Neither NVENC nor x264 works on this machine."
         raise SegtritonError(ErrorCode.UNKNOWN_ENCODER, "h264 does not work here; encoders: mjpeg, mask.") from None
+
+
+def _open_mjpeg(
+    setup: EncoderSetup, stream: torch.cuda.Stream, to_jpeg_planes: ToJpegPlanes, others: str
+) -> NvjpegEncoder:
+    try:
+        return NvjpegEncoder(setup, stream, to_jpeg_planes)
+    except NvjpegMemoryError:  # it may work later
+        raise
+    except NvjpegError as error:
+        message = f"mjpeg does not work here ({error}); encoders: {others}."
+        raise SegtritonError(ErrorCode.UNKNOWN_ENCODER, message) from error
 
 
 def _open_h264(setup: EncoderSetup, stream: torch.cuda.Stream) -> tuple[Encoder, str]:

@@ -247,16 +247,28 @@ extern "C" __global__ void blend_rgb(const u8* pixels, i64 step, const u8* cells
         out[at.n * out_step + pixel + c] = blended(pixels[at.n * step + pixel + c], layer.of[0], layer.of[1 + c]);
 }
 
-// Planar RGB [n, 3, height, width]; chroma is repeated, so that an encoder's averaging gives it back as it was.
-extern "C" __global__ void nv12_to_planar_rgb(const u8* luma, i64 luma_step, const u8* chroma, i64 chroma_step,
-                                              const float* affine, u8* out, int height, int width) {
+// What JPEG codes: the planes Y, Cb and Cr of a picture one after another, [n, 3 * height * width / 2]. `affine` [3, 4] makes
+// JFIF's code values of the picture's. A thread makes 2 x 2 of luma and the chroma they share.
+extern "C" __global__ void nv12_to_jpeg_planes(const u8* luma, i64 luma_step, const u8* chroma, i64 chroma_step,
+                                               const float* affine, u8* out, int height, int width) {
     Place at = place();
-    if (2 * at.x >= width || at.y >= height) return;
-    i64 row = i64(at.y) * width + 2 * at.x, plane = i64(height) * width;
-    uchar2 bright = *reinterpret_cast<const uchar2*>(luma + at.n * luma_step + row);
-    uchar2 color = *reinterpret_cast<const uchar2*>(chroma + at.n * chroma_step + i64(at.y / 2) * width + 2 * at.x);
-    Texel<3> first = transform(affine, {float(bright.x), float(color.x), float(color.y)});
-    Texel<3> second = transform(affine, {float(bright.y), float(color.x), float(color.y)});
-    for (int c = 0; c < 3; ++c)
-        *reinterpret_cast<uchar2*>(out + (3 * at.n + c) * plane + row) = make_uchar2(to_u8(first.of[c]), to_u8(second.of[c]));
+    if (2 * at.x >= width || 2 * at.y >= height) return;
+    i64 area = i64(height) * width;
+    u8* out_luma = out + at.n * (area + area / 2);
+    u8* out_cb = out_luma + area;
+    u8* out_cr = out_cb + area / 4;
+    uchar2 color = *reinterpret_cast<const uchar2*>(chroma + at.n * chroma_step + i64(at.y) * width + 2 * at.x);
+    float cb = color.x, cr = color.y, sum = 0.0f;
+    for (int dy = 0; dy < 2; ++dy) {
+        i64 row = i64(2 * at.y + dy) * width + 2 * at.x;
+        uchar2 bright = *reinterpret_cast<const uchar2*>(luma + at.n * luma_step + row);
+        sum += float(bright.x) + float(bright.y);
+        *reinterpret_cast<uchar2*>(out_luma + row) =
+            make_uchar2(to_u8(transform(affine, {float(bright.x), cb, cr}).of[0]),
+                        to_u8(transform(affine, {float(bright.y), cb, cr}).of[0]));
+    }
+    Texel<3> shared = transform(affine, {0.25f * sum, cb, cr});
+    i64 pair = i64(at.y) * (width / 2) + at.x;
+    out_cb[pair] = to_u8(shared.of[1]);
+    out_cr[pair] = to_u8(shared.of[2]);
 }

@@ -6,12 +6,13 @@ from ctypes import c_float, c_int
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from segtriton_server.device.kernels import KernelModule
 from segtriton_server.device.pictures import DevicePictures
 from segtriton_server.frames import ColorMatrix, ColorRange
-from segtriton_server.vision.color import yuv_to_rgb_affine
+from segtriton_server.vision.color import rgb_to_yuv_affine, yuv_to_rgb_affine
 
 _SOURCE = Path(__file__).with_name("kernels.cu")
 
@@ -74,14 +75,19 @@ class PixelKernels:
         cells = len(pictures), height // divisor, width // divisor
         self._module.launch(name, cells, *_planes(pictures), *grid, *targets, c_int(height), c_int(width))
 
-    def planar_rgb(self, pictures: DevicePictures) -> torch.Tensor:
-        """Return RGB uint8 [n, 3, H, W] of a group."""
+    def jpeg_planes(self, pictures: DevicePictures) -> torch.Tensor:
+        """Return what JPEG codes of NV12 pictures: uint8 [n, 3 * H * W / 2], planes Y, Cb, Cr in full range BT.601.
+
+        Raises:
+            TypeError: the pictures are RGB.
+        """
         if pictures.is_rgb:
-            return pictures.planes[0].permute(0, 3, 1, 2).contiguous()
+            raise TypeError("JPEG's planes are made of NV12 pictures, got RGB")
         height, width = pictures.size_hw
-        out = torch.empty((len(pictures), 3, height, width), dtype=torch.uint8, device="cuda")
-        arguments = (*_planes(pictures), _affine(pictures), out, c_int(height), c_int(width))
-        self._module.launch("nv12_to_planar_rgb", (len(pictures), height, width // 2), *arguments)
+        out = torch.empty((len(pictures), 3 * height * width // 2), dtype=torch.uint8, device="cuda")
+        affine = _jpeg_affine(pictures.matrix, pictures.color_range)
+        arguments = (*_planes(pictures), affine, out, c_int(height), c_int(width))
+        self._module.launch("nv12_to_jpeg_planes", (len(pictures), height // 2, width // 2), *arguments)
         return out
 
 
@@ -106,6 +112,14 @@ def _affine(pictures: DevicePictures) -> torch.Tensor:
 @cache
 def _yuv_affine(matrix: ColorMatrix, color_range: ColorRange) -> torch.Tensor:
     return torch.tensor(yuv_to_rgb_affine(matrix, color_range), dtype=torch.float32, device="cuda").contiguous()
+
+
+@cache
+def _jpeg_affine(matrix: ColorMatrix, color_range: ColorRange) -> torch.Tensor:
+    """The affine map [3, 4] from a picture's YUV to JFIF's, through RGB."""
+    to_rgb = np.vstack([yuv_to_rgb_affine(matrix, color_range), (0.0, 0.0, 0.0, 1.0)])
+    affine = rgb_to_yuv_affine(ColorMatrix.BT601, ColorRange.FULL) @ to_rgb
+    return torch.tensor(affine, dtype=torch.float32, device="cuda").contiguous()
 
 
 @cache
