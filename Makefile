@@ -65,7 +65,10 @@ GPU_PYTHON ?=
 GPU_ENVIRONMENT := $(if $(GPU_PYTHON),,$(STAMPS)/gpu)
 GPU_RUN := $(if $(GPU_PYTHON),$(GPU_PYTHON),$(BIN)/python)
 
-.PHONY: test-gpu bench-gpu
+.PHONY: setup-gpu test-gpu bench-gpu
+setup-gpu: $(GPU_ENVIRONMENT) ## what `setup` does, and the packages for an NVIDIA GPU (3 GB)
+	@:
+
 test-gpu: $(GPU_ENVIRONMENT) ## tests that need an NVIDIA GPU; they fail where there is none
 	@$(GPU_RUN) -m pytest -q tests/gpu
 

@@ -14,7 +14,7 @@ from av.video.reformatter import Colorspace
 
 from segtriton_protocol import Packet
 from segtriton_server.device.pictures import DevicePictures, record_event
-from segtriton_server.device.staging import PinnedBuffer
+from segtriton_server.device.pinned_upload import PinnedUpload
 from segtriton_server.device.streams import StreamPool
 from segtriton_server.frames import ColorMatrix, ColorRange, Picture
 from segtriton_server.media.decoder import Decoded, Decoder, FrameGroup
@@ -33,7 +33,7 @@ class UploadingDecoder:
         """Wrap a decoder; `reason` says why it is not the GPU's."""
         self.name = f"{decoder.name} ({reason})"
         self._decoder = decoder
-        self._staging = PinnedBuffer()
+        self._staging = PinnedUpload()
         self._stream = streams.lend()
         streams.give_back_with(self, self._stream)
 

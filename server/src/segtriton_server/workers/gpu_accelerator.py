@@ -60,5 +60,5 @@ class GpuAccelerator:
         return not self.is_out_of_memory(error) and "CUDA error" in str(error)
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        """See `Accelerator`."""
-        return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
+        """See `Accelerator`; the driver and the codecs say it in words only."""
+        return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "out of memory" in str(error).lower()

@@ -18,8 +18,10 @@ from segtriton_server.encoders.encoder import EncoderSetup, FrameTag
 
 _GPU_MODULES = "segtriton_server.encoders.gpu"
 _PICTURES = "segtriton_server.device.pictures"
+_DOWNLOAD = "segtriton_server.device.pinned_download"
 _MODULES = [
     _PICTURES,
+    _DOWNLOAD,
     _GPU_MODULES,
     *(
         f"{_GPU_MODULES}.{name}"
@@ -27,7 +29,6 @@ _MODULES = [
             "canvases",
             "device_mask_encoder",
             "device_x264",
-            "downloads",
             "gpu_ladder",
             "nvenc_encoder",
             "nvjpeg",

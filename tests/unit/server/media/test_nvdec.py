@@ -21,7 +21,7 @@ from segtriton_server.settings import Settings
 
 _MODULES = [
     "segtriton_server.device.pictures",
-    "segtriton_server.device.staging",
+    "segtriton_server.device.pinned_upload",
     "segtriton_server.device.streams",
     *(f"segtriton_server.media.{name}" for name in ("gpu_decoders", "nvdec", "nvdec_pool", "uploading_decoder")),
 ]

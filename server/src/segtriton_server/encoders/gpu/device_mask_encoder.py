@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from segtriton_server.device.pictures import DeviceMasks, DevicePictures
+from segtriton_server.device.pinned_download import PinnedDownload
 from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup, FrameTag
-from segtriton_server.encoders.gpu.downloads import PinnedDownload
 from segtriton_server.encoders.mask_encoder import MaskEncoder
 
 

@@ -11,9 +11,9 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from segtriton_server.device.pictures import DeviceMasks, DevicePictures
+from segtriton_server.device.pinned_download import PinnedDownload
 from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup, FrameTag
 from segtriton_server.encoders.gpu.canvases import nv12_canvas
-from segtriton_server.encoders.gpu.downloads import PinnedDownload
 from segtriton_server.encoders.libav_encoder import X264Encoder
 
 

@@ -11,7 +11,8 @@ import torch
 
 from segtriton_server.device.context import open_device
 from segtriton_server.device.pictures import DeviceMasks, DevicePictures, record_event
-from segtriton_server.device.staging import PinnedBuffer
+from segtriton_server.device.pinned_download import PinnedDownload
+from segtriton_server.device.pinned_upload import PinnedUpload
 from segtriton_server.settings import Settings
 from segtriton_server.vision.frame_engine import FrameJob, Frames
 from segtriton_server.vision.gpu import operators
@@ -41,7 +42,8 @@ class GpuFrameEngine:
         self._kernels = PixelKernels(Path(settings.compile_cache) if settings.compile_cache else None)
         self.segmenter: Segmenter = create_gpu_segmenter(settings, self._kernels)
         self._stream = torch.cuda.Stream()
-        self._staging = PinnedBuffer()
+        self._upload_memory = PinnedUpload()
+        self._download_memory = PinnedDownload(self._stream)
 
     def compose(self, jobs: Sequence[FrameJob]) -> list[Frames]:
         """See `FrameEngine`."""
@@ -73,7 +75,7 @@ class GpuFrameEngine:
             yield batch
 
     def _upload(self, frames: Frames) -> DevicePictures:
-        return DevicePictures((self._staging.upload(frames),), ready=record_event())
+        return DevicePictures((self._upload_memory.upload(frames),), ready=record_event())
 
     def _draw(self, batch: list[_Part]) -> None:
         masks = self.segmenter.segment([part.pictures for part in batch], [part.job.class_id for part in batch])
@@ -84,4 +86,4 @@ class GpuFrameEngine:
         effect, pictures = part.job.effect, part.pictures
         drawn = DevicePictures((torch.empty_like(pictures.planes[0]),))
         GpuCompositor(effect, pictures.size_hw, self._kernels, self._stream).compose(pictures, masks, drawn)
-        part.output[part.start : part.start + len(pictures)] = self._staging.download(drawn.planes[0])
+        part.output[part.start : part.start + len(pictures)] = self._download_memory.fetch(drawn.planes[0])

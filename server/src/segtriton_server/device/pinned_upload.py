@@ -1,4 +1,4 @@
-"""Copies between host and device through pinned memory that is kept from call to call."""
+"""From the host's memory to a GPU's."""
 
 from __future__ import annotations
 
@@ -9,27 +9,15 @@ from numpy.typing import NDArray
 from segtriton_server.device.pictures import record_event
 
 
-class PinnedBuffer:
-    """Pinned host memory that grows to the largest copy and is reused; one thread at a time."""
+class PinnedUpload:
+    """Page-locked host memory that is kept from call to call: it grows, and never shrinks. One thread at a time."""
 
     def __init__(self) -> None:
         """Take nothing yet."""
         self._memory = torch.empty(0, dtype=torch.uint8, pin_memory=True)
 
-    def download(self, tensor: torch.Tensor) -> NDArray[np.uint8]:
-        """Copy a contiguous uint8 CUDA tensor on the current stream and wait for it.
-
-        Returns:
-            A view of this buffer in the tensor's shape, valid until the next call.
-        """
-        host = self._view(tensor.shape)
-        host.copy_(tensor, non_blocking=True)
-        record_event().synchronize()
-        array: NDArray[np.uint8] = host.numpy()
-        return array
-
     def array(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        """A part of this buffer, to be filled for `send`."""
+        """A part of that memory, to be filled for `send`."""
         array: NDArray[np.uint8] = self._view(torch.Size(shape)).numpy()
         return array
 

@@ -1,10 +1,12 @@
+import importlib
+
 import numpy as np
 import pytest
 
 
 @pytest.fixture
 def download(gpu):
-    return gpu.module("downloads").PinnedDownload(gpu.stream)
+    return importlib.import_module("segtriton_server.device.pinned_download").PinnedDownload(gpu.stream)
 
 
 def tensor_of(gpu, content):
