@@ -125,7 +125,7 @@ $(STAMPS)/distributions: protocol/pyproject.toml server/pyproject.toml client/py
 	@$(PYTHON) $(SETUP) distributions
 
 $(STAMPS)/gpu: server/gpu.lock $(ENVIRONMENT) $(ASSETS)
-	@uv pip install --quiet --python $(BIN)/python --require-hashes --requirement server/gpu.lock
+	@uv --no-config pip install --quiet --python $(BIN)/python --require-hashes --requirement server/gpu.lock
 	@touch $@
 
 $(ASSETS): server/src/segtriton_server/launch/assets.py $(ENVIRONMENT)
