@@ -24,7 +24,11 @@ _FAMILIES: dict[str, tuple[str, str, list[float] | None]] = {
     "segtriton_sessions_failed_total": (COUNTER, "Open sessions that ended with an error, by code.", None),
     "segtriton_frames_total": (COUNTER, "Frames ended, by outcome: out, or the reason of the drop.", None),
     "segtriton_frame_latency_seconds": (HISTOGRAM, "From a packet's arrival to the sending of its frame.", _SECONDS),
-    "segtriton_stage_duration_seconds": (HISTOGRAM, "Time of one frame in one stage.", _SECONDS),
+    "segtriton_stage_duration_seconds": (
+        HISTOGRAM,
+        "Time of a frame in one stage; of frames that went together, their mean.",
+        _SECONDS,
+    ),
     "segtriton_batch_frames": (HISTOGRAM, "Frames of one network call.", [float(size) for size in _BATCH]),
     "segtriton_worker_restarts_total": (COUNTER, "Workers replaced after a crash or a hang.", None),
     "segtriton_network_warnings": (GAUGE, "Warnings of the network in use, set when a session is opened.", None),
