@@ -64,6 +64,9 @@ class Parts:
         self._note("open_output", setup.mask_hw)
         return SessionOutput(self, self, "It is the only one.")
 
+    def give_memory_back(self) -> None:
+        self._note("give_memory_back", None)
+
     def is_fatal(self, error: Exception) -> bool:
         return isinstance(error, DeviceLostError)
 

@@ -71,7 +71,7 @@ class Settings:
     workers_per_gpu: int = 2
     group_size: int = 8
     spare_decoders: int = 4
-    device_cache_bytes: int = 256 << 20
+    device_cache_bytes: int = 64 << 20
     decoder_threads: int = 0
     network_threads: int = 1
     batch_size: int = 4

@@ -48,6 +48,9 @@ class Accelerator(Protocol):
     def open_output(self, setup: EncoderSetup) -> SessionOutput:
         """Open what draws and codes one session's frames; raises UNKNOWN_ENCODER."""
 
+    def give_memory_back(self) -> None:
+        """Free what is only kept for reuse; called when no session is open."""
+
     def is_fatal(self, error: Exception) -> bool:
         """Whether no session of this process can go on after the error."""
 
@@ -75,6 +78,9 @@ class CpuAccelerator:
         """See `Accelerator`."""
         encoder, reason = choose_encoder(setup)
         return SessionOutput(create_compositor(effect_of(setup.output), setup.size_hw), encoder, reason)
+
+    def give_memory_back(self) -> None:
+        """Nothing: the C library keeps it, which the worker sees to."""
 
     def is_fatal(self, error: Exception) -> bool:
         """Never: a process without a GPU has nothing that one session could break for all."""

@@ -55,6 +55,10 @@ class GpuAccelerator:
         compositor = GpuCompositor(effect_of(setup.output), setup.size_hw, self._kernels, stream)
         return SessionOutput(compositor, encoder, reason)
 
+    def give_memory_back(self) -> None:
+        """See `Accelerator`; idle decoders keep their surfaces."""
+        torch.cuda.empty_cache()
+
     def is_fatal(self, error: Exception) -> bool:
         """Whether CUDA's context is lost: every later call would fail, too."""
         return not self.is_out_of_memory(error) and "CUDA error" in str(error)

@@ -176,6 +176,8 @@ class WorkerProcess(ResultSink):
                 closed_before = self._closed_sessions
                 time.sleep(_HEARTBEAT_SECONDS)
                 _C_LIBRARY.malloc_trim(0)
+                if not self._pipelines:
+                    self._accelerator.give_memory_back()
             now = time.monotonic()
             busy = [pipeline.busy_seconds(now) for pipeline in list(self._pipelines.values())]
             since = self._network_since

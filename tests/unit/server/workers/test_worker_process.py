@@ -2,6 +2,7 @@
 
 import multiprocessing
 import threading
+import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 
@@ -112,3 +113,19 @@ def test_a_failure_ends_its_session_or_the_process(
     parts.errors.clear()
     router.send(ChannelMessage("close", "a"))
     assert router.run("b")[-1].kind == "ended"
+
+
+def test_memory_is_given_back_once_no_session_is_open(start: Callable[[Parts], Router]) -> None:
+    parts = Parts()
+    router = start(parts)
+    router.run("a")
+    router.run("b")
+    router.send(ChannelMessage("close", "a"))
+    time.sleep(1.5)
+    assert not parts.named("give_memory_back")
+
+    router.send(ChannelMessage("close", "b"))
+    deadline = time.monotonic() + 5
+    while not parts.named("give_memory_back") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(parts.named("give_memory_back")) == 1
