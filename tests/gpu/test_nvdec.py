@@ -45,7 +45,7 @@ class Decoding:
 
 @pytest.fixture(scope="module")
 def pool(device: None) -> NvdecPool:
-    return NvdecPool(SETTINGS.spare_decoders, SETTINGS.max_pixels)
+    return NvdecPool(SETTINGS.spare_decoders)
 
 
 @contextmanager
@@ -248,7 +248,7 @@ def test_a_stream_that_begins_in_the_middle_gives_its_later_half(pool: NvdecPool
 
 
 def test_decoders_opened_and_closed_in_turn_keep_memory_flat(device: None) -> None:
-    pool = NvdecPool(SETTINGS.spare_decoders, SETTINGS.max_pixels)
+    pool = NvdecPool(SETTINGS.spare_decoders)
     names = ("h264", "h264_1080p", "h264_tiny", "hevc")
     used: list[int] = []
     for number in range(20):

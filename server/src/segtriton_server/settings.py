@@ -105,6 +105,11 @@ class Settings:
         return cls(**values)
 
     @property
+    def compile_folder(self) -> Path | None:
+        """Where compiled kernels and engines are kept."""
+        return Path(self.compile_cache) if self.compile_cache else None
+
+    @property
     def num_workers(self) -> int:
         """Worker processes to start."""
         return self.workers or max(2, num_cores() // 2)

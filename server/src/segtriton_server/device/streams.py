@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
+from collections import deque
 
 import torch
 
@@ -17,18 +17,16 @@ class StreamPool:
 
     def __init__(self) -> None:
         """Begin without streams."""
-        self._lock = threading.Lock()
-        self._idle: list[torch.cuda.Stream] = []
+        # No lock: a finalizer may run in the middle of `lend`, and would wait for its own thread.
+        self._idle: deque[torch.cuda.Stream] = deque()
 
     def lend(self) -> torch.cuda.Stream:
         """Take the stream that was given back last, or a new one."""
-        with self._lock:
-            return self._idle.pop() if self._idle else torch.cuda.Stream()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return torch.cuda.Stream()
 
     def give_back_with(self, owner: object, stream: torch.cuda.Stream) -> None:
         """Take a stream back when its owner is gone."""
-        weakref.finalize(owner, self._give_back, stream)
-
-    def _give_back(self, stream: torch.cuda.Stream) -> None:
-        with self._lock:
-            self._idle.append(stream)
+        weakref.finalize(owner, self._idle.append, stream)

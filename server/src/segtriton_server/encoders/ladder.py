@@ -17,6 +17,17 @@ _RUNGS: dict[str, Callable[[EncoderSetup], Encoder]] = {
     "mask": MaskEncoder,
 }
 
+ASKED_FOR = "The client asked for it."
+NO_ODD_SIZES = "H.264 in 4:2:0 has no odd picture sizes."
+
+
+def odd_size_refusal(size_hw: tuple[int, int]) -> SegtritonError:
+    """What a client is told that asks for H.264 of an odd height or width in pixels."""
+    return SegtritonError(
+        ErrorCode.UNKNOWN_ENCODER,
+        f"h264 cannot code {size_hw[1]}x{size_hw[0]} in 4:2:0; encoders for it: auto, mjpeg, mask.",
+    )
+
 
 def choose_encoder(setup: EncoderSetup) -> tuple[Encoder, str]:
     """Open the encoder that the client asked for, or the first rung that works.
@@ -31,15 +42,12 @@ def choose_encoder(setup: EncoderSetup) -> tuple[Encoder, str]:
     is_odd = any(length % 2 for length in setup.size_hw)
     if wanted == "auto":
         if is_odd:
-            return MjpegEncoder(setup), "H.264 in 4:2:0 has no odd picture sizes."
+            return MjpegEncoder(setup), NO_ODD_SIZES
         return X264Encoder(setup), "It is the first encoder that works on this machine."
     if wanted == "h264" and is_odd:
-        raise SegtritonError(
-            ErrorCode.UNKNOWN_ENCODER,
-            f"h264 cannot code {setup.size_hw[1]}x{setup.size_hw[0]} in 4:2:0; encoders for it: auto, mjpeg, mask.",
-        )
+        raise odd_size_refusal(setup.size_hw)
     try:
-        return _RUNGS[wanted](setup), "The client asked for it."
+        return _RUNGS[wanted](setup), ASKED_FOR
     except av.FFmpegError:
         raise SegtritonError(
             ErrorCode.UNKNOWN_ENCODER, f"{wanted} does not work here; encoders: {', '.join(_RUNGS)}."

@@ -17,15 +17,11 @@ from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
 from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup, FrameTag
-from segtriton_server.frames import ColorMatrix, ColorRange, Picture, Plane
+from segtriton_server.frames import ColorRange, Picture, Plane
+from segtriton_server.media.color_tags import COLORSPACES
 from segtriton_server.media.libav_decoder import plane_views
 
 _KEYFRAME_SECONDS = 2
-_COLORSPACES = {
-    ColorMatrix.BT601: Colorspace.ITU601,
-    ColorMatrix.BT709: Colorspace.ITU709,
-    ColorMatrix.BT2020: Colorspace.ITU709,
-}
 
 
 class _LibavEncoder:
@@ -137,7 +133,7 @@ class MjpegEncoder(_LibavEncoder):
         full = canvas.pictures.color_range is ColorRange.FULL
         return cast(VideoFrame, canvas.owner).reformat(
             format="yuvj420p",
-            src_colorspace=_COLORSPACES[canvas.pictures.matrix],
+            src_colorspace=COLORSPACES[canvas.pictures.matrix],
             dst_colorspace=Colorspace.ITU601,
             src_color_range=AvColorRange.JPEG if full else AvColorRange.MPEG,
             dst_color_range=AvColorRange.JPEG,

@@ -1,11 +1,20 @@
 """Which colour matrix and range pictures have, by what a stream says of itself."""
 
+from av.video.reformatter import Colorspace
+
 from segtriton_protocol import ColorTags
 from segtriton_server.frames import ColorMatrix, ColorRange
 
 # ITU-T H.273 code points.
 _MATRICES = {1: ColorMatrix.BT709, 5: ColorMatrix.BT601, 6: ColorMatrix.BT601, 9: ColorMatrix.BT2020}
 _HD_HEIGHT = 720
+
+# What PyAV's conversions take for each; they know no BT.2020.
+COLORSPACES = {
+    ColorMatrix.BT601: Colorspace.ITU601,
+    ColorMatrix.BT709: Colorspace.ITU709,
+    ColorMatrix.BT2020: Colorspace.ITU709,
+}
 
 
 def picture_color(

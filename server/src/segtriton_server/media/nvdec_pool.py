@@ -40,10 +40,9 @@ class PooledDecoder:
 class NvdecPool:
     """Lends decoders to sessions; any thread may call."""
 
-    def __init__(self, spare_decoders: int, max_pixels: int) -> None:
-        """Keep at most `spare_decoders` idle; streams have at most `max_pixels`."""
+    def __init__(self, spare_decoders: int) -> None:
+        """Keep at most `spare_decoders` idle."""
         self._spare_decoders = spare_decoders
-        self.max_pixels = max_pixels
         self._lock = threading.Lock()
         self._idle: list[PooledDecoder] = []
 

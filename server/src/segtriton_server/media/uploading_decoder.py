@@ -10,20 +10,14 @@ import numpy as np
 import torch
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange as AvColorRange
-from av.video.reformatter import Colorspace
 
 from segtriton_protocol import Packet
 from segtriton_server.device.pictures import DevicePictures, record_event
 from segtriton_server.device.pinned_upload import PinnedUpload
 from segtriton_server.device.streams import StreamPool
-from segtriton_server.frames import ColorMatrix, ColorRange, Picture
+from segtriton_server.frames import ColorRange, Picture
+from segtriton_server.media.color_tags import COLORSPACES
 from segtriton_server.media.decoder import Decoded, Decoder, FrameGroup
-
-_COLORSPACES = {
-    ColorMatrix.BT601: Colorspace.ITU601,
-    ColorMatrix.BT709: Colorspace.ITU709,
-    ColorMatrix.BT2020: Colorspace.ITU709,
-}
 
 
 class UploadingDecoder:
@@ -91,7 +85,7 @@ def _to_rgb(frame: FrameGroup) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]
     is_full = picture.color_range is ColorRange.FULL
     converted = cast(VideoFrame, frame.owner).reformat(
         format="rgb24",
-        src_colorspace=_COLORSPACES[picture.matrix],
+        src_colorspace=COLORSPACES[picture.matrix],
         src_color_range=AvColorRange.JPEG if is_full else AvColorRange.MPEG,
         dst_color_range=AvColorRange.JPEG,
     )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 
 from segtriton_protocol import VideoFormat
-from segtriton_server.device.context import open_device
 from segtriton_server.device.streams import StreamPool
 from segtriton_server.encoders.encoder import EncoderSetup
 from segtriton_server.encoders.gpu.gpu_ladder import choose_gpu_encoder
@@ -17,10 +16,8 @@ from segtriton_server.media.gpu_decoders import open_gpu_decoder
 from segtriton_server.media.nvdec_pool import NvdecPool
 from segtriton_server.settings import Settings
 from segtriton_server.vision.effects import effect_of
-from segtriton_server.vision.gpu import operators
 from segtriton_server.vision.gpu.compositor import GpuCompositor
-from segtriton_server.vision.gpu.networks import create_gpu_segmenter
-from segtriton_server.vision.gpu.pixel_kernels import PixelKernels
+from segtriton_server.vision.gpu.networks import open_network
 from segtriton_server.vision.segmenter import Segmenter
 from segtriton_server.workers.accelerator import SessionOutput
 
@@ -32,14 +29,12 @@ class GpuAccelerator:
 
     def __init__(self, settings: Settings) -> None:
         """Load the network and warm it up."""
-        open_device()
-        operators.limit_cache(settings.device_cache_bytes)
-        self._settings = settings
-        self._kernels = PixelKernels(Path(settings.compile_cache) if settings.compile_cache else None)
-        self.segmenter: Segmenter = create_gpu_segmenter(settings, self._kernels)
+        self.segmenter: Segmenter
+        self._kernels, self.segmenter = open_network(settings)
         self.group_size = min(settings.group_size, settings.batch_size)
+        self._settings = replace(settings, group_size=self.group_size)
         self._streams = StreamPool()
-        self._decoders = NvdecPool(settings.spare_decoders, settings.max_pixels)
+        self._decoders = NvdecPool(settings.spare_decoders)
         for warning in self.segmenter.warnings:
             _LOG.warning("%s: %s", self.segmenter.name, warning)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from segtriton_protocol import Drop, Packet, SegtritonError
 
@@ -26,21 +27,17 @@ class Results:
         self.stages[stage].append((seconds / frames, frames))
 
 
-class ResultSink:
+class ResultSink(Protocol):
     """Where a pipeline puts its results; implemented by the worker's main loop."""
 
     def results(self, session_id: str, results: Results) -> None:
         """Send finished frames."""
-        raise NotImplementedError
 
     def ended(self, session_id: str) -> None:
         """Say that all results of the session are out."""
-        raise NotImplementedError
 
     def failed(self, session_id: str, error: SegtritonError) -> None:
         """Say that the session cannot go on."""
-        raise NotImplementedError
 
     def lost(self) -> None:
         """Give up the whole process: no session can go on in it."""
-        raise NotImplementedError

@@ -189,7 +189,7 @@ class Gpu:
         self.nvdec = importlib.import_module("segtriton_server.media.nvdec")
         self.decoders = importlib.import_module("segtriton_server.media.gpu_decoders")
         self.pools = importlib.import_module("segtriton_server.media.nvdec_pool")
-        self.pool = self.pools.NvdecPool(2, 1 << 20)
+        self.pool = self.pools.NvdecPool(2)
 
     def open(self, video=VIDEO, group_size=4, low_delay=True):
         return self.nvdec.NvdecDecoder(video, self.pool, self.nvc, group_size=group_size, low_delay=low_delay)
@@ -423,7 +423,7 @@ def test_no_two_sessions_share_a_stream_or_a_decoder(gpu):
 
 @pytest.mark.parametrize("spare", [0, 1, 2])
 def test_the_oldest_idle_decoders_go_first(gpu, spare):
-    gpu.pool = gpu.pools.NvdecPool(spare, 1 << 20)
+    gpu.pool = gpu.pools.NvdecPool(spare)
     pooled = [acquire(gpu) for _ in range(3)]
     for one in pooled:
         gpu.pool.give_back(one)
@@ -434,7 +434,7 @@ def test_the_oldest_idle_decoders_go_first(gpu, spare):
 
 
 def test_threads_never_get_the_same_decoder(gpu):
-    gpu.pool = gpu.pools.NvdecPool(8, 1 << 20)
+    gpu.pool = gpu.pools.NvdecPool(8)
     lent, clashes = set(), []
 
     def use():

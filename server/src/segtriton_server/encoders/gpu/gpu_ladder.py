@@ -12,8 +12,7 @@ from segtriton_server.encoders.gpu.device_x264 import DeviceX264Encoder
 from segtriton_server.encoders.gpu.nvenc_encoder import NvencEncoder, NvencUnavailableError, probe_nvenc
 from segtriton_server.encoders.gpu.nvjpeg import NvjpegError, NvjpegMemoryError
 from segtriton_server.encoders.gpu.nvjpeg_encoder import NvjpegEncoder, ToJpegPlanes
-
-_ASKED_FOR = "The client asked for it."
+from segtriton_server.encoders.ladder import ASKED_FOR, NO_ODD_SIZES, odd_size_refusal
 
 
 def choose_gpu_encoder(
@@ -35,17 +34,14 @@ def choose_gpu_encoder(
     wanted = setup.output.encoder
     is_odd = any(length % 2 for length in setup.size_hw)
     if wanted == "mask":
-        return DeviceMaskEncoder(setup, stream), _ASKED_FOR
+        return DeviceMaskEncoder(setup, stream), ASKED_FOR
     if wanted == "mjpeg":
         others = "mask" if is_odd else "auto, h264, mask"
-        return _open_mjpeg(setup, stream, to_jpeg_planes, others), _ASKED_FOR
+        return _open_mjpeg(setup, stream, to_jpeg_planes, others), ASKED_FOR
     if is_odd and wanted == "auto":
-        return _open_mjpeg(setup, stream, to_jpeg_planes, "mask"), "H.264 in 4:2:0 has no odd picture sizes."
+        return _open_mjpeg(setup, stream, to_jpeg_planes, "mask"), NO_ODD_SIZES
     if is_odd:
-        raise SegtritonError(
-            ErrorCode.UNKNOWN_ENCODER,
-            f"h264 cannot code {setup.size_hw[1]}x{setup.size_hw[0]} in 4:2:0; encoders for it: auto, mjpeg, mask.",
-        )
+        raise odd_size_refusal(setup.size_hw)
     try:
         return _open_h264(setup, stream)
     except av.FFmpegError:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from segtriton_server.device.context import open_device
 from segtriton_server.device.pictures import DeviceMasks, DevicePictures, record_event
 from segtriton_server.device.pinned_download import PinnedDownload
 from segtriton_server.device.pinned_upload import PinnedUpload
 from segtriton_server.settings import Settings
 from segtriton_server.vision.frame_engine import FrameJob, Frames
-from segtriton_server.vision.gpu import operators
 from segtriton_server.vision.gpu.compositor import GpuCompositor
-from segtriton_server.vision.gpu.networks import create_gpu_segmenter
-from segtriton_server.vision.gpu.pixel_kernels import PixelKernels
+from segtriton_server.vision.gpu.networks import open_network
 from segtriton_server.vision.segmenter import Segmenter
 
 
@@ -37,10 +33,8 @@ class GpuFrameEngine:
 
     def __init__(self, settings: Settings) -> None:
         """Load the network; raises the network's own errors and NoDeviceError."""
-        open_device()
-        operators.limit_cache(settings.device_cache_bytes)
-        self._kernels = PixelKernels(Path(settings.compile_cache) if settings.compile_cache else None)
-        self.segmenter: Segmenter = create_gpu_segmenter(settings, self._kernels)
+        self.segmenter: Segmenter
+        self._kernels, self.segmenter = open_network(settings)
         self._stream = torch.cuda.Stream()
         self._upload_memory = PinnedUpload()
         self._download_memory = PinnedDownload(self._stream)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 
 import torch
 
+from segtriton_server.device.context import open_device
 from segtriton_server.settings import Settings
 from segtriton_server.vision.errors import BackendError, UnknownNetworkError
+from segtriton_server.vision.gpu import operators
 from segtriton_server.vision.gpu.pixel_kernels import PixelKernels
 from segtriton_server.vision.gpu.runner import ClassMasks, GraphRunner, Runner
 from segtriton_server.vision.gpu.segmenter import GpuSegmenter
@@ -17,6 +18,19 @@ from segtriton_server.vision.networks.torchvision_network import SEEDED, Torchvi
 
 GPU_NETWORKS = ("fcn_resnet101", "deeplabv3_resnet50", "lraspp_mobilenet_v3_large")
 _SEEDED_WARNING = "The network's weights are random: masks mean nothing, only the speed is real."
+
+
+def open_network(settings: Settings) -> tuple[PixelKernels, GpuSegmenter]:
+    """Open the first device that the process sees, and load kernels and network there.
+
+    Raises:
+        NoDeviceError: there is no GPU.
+        VisionError: see `create_gpu_segmenter`.
+    """
+    open_device()
+    operators.limit_cache(settings.device_cache_bytes)
+    kernels = PixelKernels(settings.compile_folder)
+    return kernels, create_gpu_segmenter(settings, kernels)
 
 
 def create_gpu_segmenter(settings: Settings, kernels: PixelKernels) -> GpuSegmenter:
@@ -51,6 +65,5 @@ def _create_runner(definition: TorchvisionNetwork, settings: Settings, stream: t
         # Imported here: nobody else needs TensorRT's packages.
         from segtriton_server.vision.gpu.tensorrt_runner import TensorRtRunner
 
-        cache = Path(settings.compile_cache) if settings.compile_cache else None
-        return TensorRtRunner(network, definition.name, input_hw, settings.batch_size, stream, cache)
+        return TensorRtRunner(network, definition.name, input_hw, settings.batch_size, stream, settings.compile_folder)
     raise BackendError(f"unknown inference_backend {settings.inference_backend!r}; known: pytorch, tensorrt")

@@ -68,12 +68,9 @@ class PixelKernels:
         """Draw the enlarged layers uint8 [n, rows, columns, 4] over the pictures."""
         height, width = pictures.size_hw
         grid = layers, c_int(layers.shape[1]), c_int(layers.shape[2])
-        targets: list[torch.Tensor | int] = []
-        for plane in out.planes:
-            targets += [plane, plane.stride(0)]
         name, divisor = ("blend_rgb", 1) if pictures.is_rgb else ("blend_nv12", 2)
         cells = len(pictures), height // divisor, width // divisor
-        self._module.launch(name, cells, *_planes(pictures), *grid, *targets, c_int(height), c_int(width))
+        self._module.launch(name, cells, *_planes(pictures), *grid, *_planes(out), c_int(height), c_int(width))
 
     def jpeg_planes(self, pictures: DevicePictures) -> torch.Tensor:
         """Return what JPEG codes of NV12 pictures: uint8 [n, 3 * H * W / 2], planes Y, Cb, Cr in full range BT.601.
