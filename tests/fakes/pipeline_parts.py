@@ -30,7 +30,7 @@ class Numbered:
         return len(self.numbers)
 
     def select(self, positions: Sequence[int]) -> Numbered:
-        return Numbered(tuple(self.numbers[position] for position in positions))
+        return Numbered(tuple(self.numbers[position] for position in positions), self.size_hw)
 
 
 @dataclass

@@ -87,27 +87,6 @@ def make_file(name: str, folder: Path) -> Path:
     return path
 
 
-def read_file(path: Path) -> Clip:
-    """The packets of a file as its container frames them."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        packets = tuple(
-            Packet(seq, packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, bytes(packet))
-            for seq, packet in enumerate(packet for packet in container.demux(stream) if packet.size)
-        )
-        video = VideoFormat(
-            codec=stream.codec.canonical_name,
-            width=stream.width,
-            height=stream.height,
-            time_base=stream.time_base,
-            framing=Framing.LENGTH_PREFIXED,
-            extradata=bytes(stream.codec_context.extradata or b""),
-            frame_rate=Fraction(RATE),
-            pixel_format=stream.codec_context.pix_fmt or "",
-        )
-    return Clip(video, packets)
-
-
 def source_frames(size_wh: tuple[int, int], count: int, pixel_format: str = "yuv420p") -> list[av.VideoFrame]:
     """Natural pictures that move, with timestamps from 0."""
     made = []

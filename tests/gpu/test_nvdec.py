@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from gpu_clips import damaged, make_clip, make_file, read_file
+from gpu_clips import damaged, make_clip, make_file
 from gpu_pictures import Planes, download, least_psnr, psnr
-from raw_client import Clip
+from raw_client import Clip, read_file
 
 from segtriton_server.device.pictures import DevicePictures
 from segtriton_server.device.streams import StreamPool

@@ -58,7 +58,12 @@ class Clip:
 
 @cache
 def read_clip(name: str) -> Clip:
-    with av.open(CLIPS / name) as container:
+    return read_file(CLIPS / name)
+
+
+def read_file(path: Path) -> Clip:
+    """The packets of a file as its container frames them."""
+    with av.open(path) as container:
         stream = container.streams.video[0]
         packets = tuple(
             Packet(seq, packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, bytes(packet))
@@ -72,6 +77,7 @@ def read_clip(name: str) -> Clip:
             framing=Framing.LENGTH_PREFIXED,
             extradata=stream.codec_context.extradata or b"",
             frame_rate=stream.average_rate,
+            pixel_format=stream.codec_context.pix_fmt or "",
         )
     return Clip(video, packets)
 

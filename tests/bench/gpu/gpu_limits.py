@@ -73,14 +73,13 @@ def network(_: Clip, seconds: float, __: int) -> Callable[[], float]:
 def network_ours(_: Clip, seconds: float, __: int) -> Callable[[], float]:
     """Masks a second of the service's own network."""
     import torch
-    from gpu_parts import INPUT_HW, per_second
+    from gpu_parts import INPUT_HW, fcn_resnet101, per_second
 
     from segtriton_server.vision.gpu.runner import ClassMasks, GraphRunner
-    from segtriton_server.vision.networks.fcn_resnet101 import NETWORK
     from segtriton_server.vision.networks.fused import fuse
 
     stream = torch.cuda.Stream()
-    runner = GraphRunner(ClassMasks(fuse(NETWORK.load(Path(), "seeded"))), INPUT_HW, BATCH_SIZE, stream)
+    runner = GraphRunner(ClassMasks(fuse(fcn_resnet101())), INPUT_HW, BATCH_SIZE, stream)
 
     def step() -> int:
         runner.run(BATCH_SIZE)

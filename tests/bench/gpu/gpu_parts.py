@@ -4,6 +4,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,17 +47,11 @@ class NvdecLoop:
 
 
 def fcn_resnet101() -> torch.nn.Module:
-    """The network with random weights that stay within half precision, on the CPU."""
-    from torchvision.models.resnet import Bottleneck
-    from torchvision.models.segmentation import fcn_resnet101 as build
+    """The network with random weights that stay within half precision, in float32 on the CPU."""
+    from segtriton_server.vision.networks.fcn_resnet101 import NETWORK
+    from segtriton_server.vision.networks.torchvision_network import SEEDED
 
-    torch.manual_seed(0)
-    network = build(weights=None, weights_backbone=None, aux_loss=True)
-    for module in network.modules():
-        if isinstance(module, Bottleneck):
-            torch.nn.init.constant_(module.bn3.weight, 0.25)
-    network.aux_classifier = None
-    return network.eval()
+    return NETWORK.load(Path(), SEEDED)
 
 
 class InFlight:

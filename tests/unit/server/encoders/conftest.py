@@ -1,6 +1,5 @@
 """The GPU encoders without a GPU: torch, nvJPEG and PyNvVideoCodec on NumPy, with streams that really lag."""
 
-import contextlib
 import ctypes
 import importlib
 import sys
@@ -12,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from torch_streams import TorchOnStreams
 
 from segtriton_protocol import ColorTags, OutputSpec
 from segtriton_server.encoders.encoder import EncoderSetup, FrameTag
@@ -127,10 +127,8 @@ class FakeTensor:
         return self.array
 
 
-class FakeTorch(types.ModuleType):
+class FakeTorch(TorchOnStreams):
     """`current` is the stream of the only thread; `pinned` lists the sizes of host memory that was taken."""
-
-    current = None
 
     def __init__(self):
         super().__init__("torch")
@@ -141,18 +139,9 @@ class FakeTorch(types.ModuleType):
         self.cuda = types.SimpleNamespace(
             Stream=FakeStream,
             Event=FakeEvent,
-            stream=self._stream,
+            stream=self.enter_stream,
             current_stream=lambda: FakeTorch.current,
         )
-
-    @staticmethod
-    @contextlib.contextmanager
-    def _stream(stream):
-        before, FakeTorch.current = FakeTorch.current, stream
-        try:
-            yield
-        finally:
-            FakeTorch.current = before
 
     def empty(self, shape, *, dtype, device="cpu", pin_memory=False):
         if pin_memory:

@@ -1,6 +1,5 @@
 """NVDEC without a GPU: torch and PyNvVideoCodec on NumPy, with a decoder that reuses its few buffers."""
 
-import contextlib
 import ctypes
 import importlib
 import sys
@@ -13,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from torch_streams import TorchOnStreams
 
 from segtriton_protocol import ColorTags, ErrorCode, Framing, Packet, SegtritonError, VideoFormat
 from segtriton_server.frames import ColorMatrix, ColorRange
@@ -62,26 +62,15 @@ class FakeEvent:
         self.stream = stream
 
 
-class FakeTorch(types.ModuleType):
-    current = None
-
+class FakeTorch(TorchOnStreams):
     def __init__(self):
         super().__init__("torch")
         FakeTorch.current = None
         self.uint8 = np.dtype(np.uint8)
         self.Tensor = FakeTensor
         self.cuda = SimpleNamespace(
-            Stream=FakeStream, Event=FakeEvent, stream=self._stream, current_stream=lambda: FakeTorch.current
+            Stream=FakeStream, Event=FakeEvent, stream=self.enter_stream, current_stream=lambda: FakeTorch.current
         )
-
-    @staticmethod
-    @contextlib.contextmanager
-    def _stream(stream):
-        before, FakeTorch.current = FakeTorch.current, stream
-        try:
-            yield
-        finally:
-            FakeTorch.current = before
 
     def empty(self, shape, *, dtype, device="cpu", pin_memory=False):
         return np.full(shape, 77, dtype).view(FakeTensor)

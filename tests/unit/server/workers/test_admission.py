@@ -1,31 +1,15 @@
 """Each frame that leaves the decoder goes on or is booked, by the packet that it was coded in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pytest
+from pipeline_parts import SIZE, Numbered
 
 from segtriton_protocol import Drop, DropReason, ErrorCode, Packet, SegtritonError
 from segtriton_server.encoders.encoder import FrameTag
 from segtriton_server.media.decoder import FrameGroup
 from segtriton_server.workers.admission import Admission
 from segtriton_server.workers.results import Results
-
-SIZE = (48, 64)
-
-
-@dataclass(frozen=True)
-class Numbered:
-    """Pictures that are mere numbers."""
-
-    numbers: tuple[int, ...]
-    size_hw: tuple[int, int] = SIZE
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def select(self, positions: Sequence[int]) -> "Numbered":
-        return Numbered(tuple(self.numbers[position] for position in positions), self.size_hw)
 
 
 def group_of(*seqs: int, size_hw: tuple[int, int] = SIZE) -> FrameGroup:
