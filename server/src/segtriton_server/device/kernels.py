@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from cuda.core import Device, Kernel, LaunchConfig, ObjectCode, Program, ProgramOptions, Stream, launch
 
+from segtriton_server.device.compile_cache import write_whole
+
 _BLOCK = (32, 8, 1)
 _NVRTC_OPTIONS = ("c++17", "lineinfo")
 
@@ -65,12 +67,5 @@ def _load(source: str, compile_cache: Path | None) -> ObjectCode:
         return ObjectCode.from_cubin(kept.read_bytes())
     code = Program(source, "c++", ProgramOptions(arch=arch, std="c++17", lineinfo=True)).compile("cubin")
     if kept is not None:
-        _write_whole(kept, bytes(code.code))
+        write_whole(kept, bytes(code.code))
     return code
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{threading.get_native_id()}")
-    partial.write_bytes(content)
-    partial.replace(path)

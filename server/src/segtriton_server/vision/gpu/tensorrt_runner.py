@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import os
 import warnings
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from segtriton_server.device.compile_cache import write_whole
 from segtriton_server.vision.errors import BackendError
 from segtriton_server.vision.gpu.runner import batch_sizes, class_masks
 
@@ -203,15 +203,9 @@ class _CacheFiles:
         """Keep a file, or warn: the next start then takes longer, and nothing else is lost."""
         if self._folder is None or content is None:
             return
-        path = self._path(self._folder, suffix)
-        # Several workers may build the same engine at once, and none may read half of it.
-        unfinished = path.with_suffix(f"{suffix}.{os.getpid()}")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            unfinished.write_bytes(content)
-            unfinished.replace(path)
+            write_whole(self._path(self._folder, suffix), content)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
             _LOG.warning("Cannot write to the cache of engines: %s", error)
 
     def _path(self, folder: Path, suffix: str) -> Path:
