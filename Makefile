@@ -86,7 +86,7 @@ lint: $(ENVIRONMENT) ## style, formatting and the borders between the layers
 type: $(ENVIRONMENT) ## static types: the packages together, then each model by itself
 	@mypy $(PACKAGES)
 	@for model in triton_models/*/1/model.py; do \
-	    echo "$$model"; MYPYPATH=tests/fakes mypy "$$model"; \
+	    echo "$$model"; mypy "$$model"; \
 	done
 
 ##@ Work on it

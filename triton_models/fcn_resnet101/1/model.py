@@ -1,46 +1,5 @@
-"""Triton's adapter to the non-streamed service: frames in, composites out."""
+"""Frames in, composites out; what is particular to this model stands in config.pbtxt."""
 
-from __future__ import annotations
+from segtriton_server.adapters.frames_model import TritonPythonModel
 
-import json
-import os
-from typing import Any
-
-import triton_python_backend_utils as pb_utils
-
-from segtriton_protocol import SegtritonError
-from segtriton_protocol.tensors import INPUT_RGB, OUTPUT_RGB
-from segtriton_server.services.frame_segmentation import FrameSegmentation
-from segtriton_server.settings import Settings
-from segtriton_server.vision.frame_engine import Frames
-
-
-class TritonPythonModel:
-    """One instance of the network."""
-
-    def initialize(self, args: dict[str, str]) -> None:
-        """Load the network."""
-        config = json.loads(args["model_config"])
-        parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
-        self._service = FrameSegmentation(Settings.load(parameters, os.environ))
-
-    def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
-        """Answer all requests at once; their sizes and effects may differ."""
-        return [respond(answer) for answer in self._service.segment([read(request) for request in requests])]
-
-    def finalize(self) -> None:
-        """Release the network."""
-        self._service.close()
-
-
-def read(request: pb_utils.InferenceRequest) -> tuple[Frames, dict[str, Any]]:
-    """The frames and parameters of a request."""
-    inputs = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
-    return inputs[INPUT_RGB.name], json.loads(request.parameters() or "{}")
-
-
-def respond(answer: Frames | SegtritonError) -> pb_utils.InferenceResponse:
-    """The response with an answer."""
-    if isinstance(answer, SegtritonError):
-        return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(answer), pb_utils.TritonError.INVALID_ARG))
-    return pb_utils.InferenceResponse([pb_utils.Tensor(OUTPUT_RGB.name, answer)])
+__all__ = ["TritonPythonModel"]

@@ -1,0 +1,61 @@
+"""Triton's adapter to the streamed service: a request in, responses through its sender."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import triton_python_backend_utils as pb_utils
+
+from segtriton_protocol.tensors import STREAMING, Tensors
+from segtriton_server.observability.metrics import Metrics
+from segtriton_server.services.streaming import StreamingService
+from segtriton_server.settings import Settings
+
+
+class RequestResponder:
+    """Answers one request."""
+
+    def __init__(self, request: pb_utils.InferenceRequest) -> None:
+        """Take the request's sender."""
+        self._sender = request.get_response_sender()
+
+    def send(self, tensors: Tensors) -> None:
+        """Send one response."""
+        outputs = [pb_utils.Tensor(name, array) for name, array in tensors.items()]
+        self._sender.send(pb_utils.InferenceResponse(outputs))
+
+    def fail(self, text: str) -> None:
+        """Send one response that is an error."""
+        self._sender.send(pb_utils.InferenceResponse(error=pb_utils.TritonError(text)))
+
+    def close(self) -> None:
+        """Send the final flag."""
+        self._sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+    def is_cancelled(self) -> bool:
+        """Whether the client has cancelled or is gone."""
+        return bool(self._sender.is_cancelled())
+
+
+class TritonPythonModel:
+    """One instance: the router."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Start the service."""
+        config = json.loads(args["model_config"])
+        parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
+        settings = Settings.load(parameters, os.environ)
+        self._service = StreamingService(settings, Metrics(pb_utils.MetricFamily))
+
+    def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
+        """Hand each request to the service."""
+        for request in requests:
+            inputs = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
+            tensors = {spec.name: inputs[spec.name] for spec in STREAMING.inputs if spec.name in inputs}
+            parameters = json.loads(request.parameters() or "{}")
+            self._service.handle(request.request_id(), parameters, tensors, RequestResponder(request))
+
+    def finalize(self) -> None:
+        """End every session, so that no open sender holds up Triton's shutdown."""
+        self._service.close()
