@@ -128,18 +128,27 @@ def pre_post(clip: Clip, seconds: float, __: int) -> Callable[[], float]:
 
 
 def nvjpeg(clip: Clip, seconds: float, __: int) -> Callable[[], float]:
-    """Pictures a second of the GPU's JPEG encoder; the coded pictures stay on the device."""
+    """Pictures a second of the service's own motion JPEG encoder, from NV12 on the device to bytes on the host."""
     import torch
     from gpu_parts import DEVICE, per_second
-    from torchvision.io import encode_jpeg
 
-    pictures = list(torch.from_numpy(clip.rgb(GROUP_SIZE)).permute(0, 3, 1, 2).contiguous().to(DEVICE))
+    from segtriton_protocol import ColorTags, OutputSpec
+    from segtriton_server.device.pictures import DevicePictures, nv12_planes
+    from segtriton_server.encoders.encoder import Canvas, EncoderSetup, FrameTag
+    from segtriton_server.encoders.gpu.nvjpeg_encoder import NvjpegEncoder
+    from segtriton_server.vision.gpu.pixel_kernels import PixelKernels
 
-    def step() -> int:
-        encode_jpeg(pictures, quality=JPEG_QUALITY)
-        return len(pictures)
-
-    return lambda: per_second(step, seconds)
+    stream = torch.cuda.Stream()
+    frames = clip.frames(GROUP_SIZE, "nv12")
+    size_hw = frames[0].height, frames[0].width
+    buffer = torch.stack([torch.from_numpy(frame.to_ndarray()) for frame in frames]).to(DEVICE)
+    canvas = Canvas(DevicePictures(nv12_planes(buffer, *size_hw)), None)
+    tags = [FrameTag(seq, seq, 1) for seq in range(GROUP_SIZE)]
+    output = OutputSpec(encoder="mjpeg", quality=JPEG_QUALITY)
+    setup = EncoderSetup(size_hw, (0, 0), Fraction(1, 30), None, ColorTags(), output, 1, low_delay=False)
+    encoder = NvjpegEncoder(setup, stream, PixelKernels(None).jpeg_planes)
+    torch.cuda.synchronize()
+    return lambda: per_second(lambda: len(encoder.encode(canvas, tags)), seconds)
 
 
 def x264(clip: Clip, seconds: float, num_threads: int) -> Callable[[], float]:

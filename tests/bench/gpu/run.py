@@ -282,6 +282,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--network", default="fcn_resnet101", help="the pair of models NAME and NAME_streaming; default: %(default)s")
     add("--size", type=parse_size, metavar="WxH", default=(1920, 1080), help="of the clips; default: 1920x1080")
     add("--sessions", type=int, nargs="+", metavar="N", help="numbers of streamed sessions")
+    add("--live", type=int, nargs="+", metavar="N", help="numbers of live sessions, until one comes late")
     add("--env", action="append", default=[], metavar="NAME=VALUE", help="a setting of the server, repeatable")
     add("--commit", default="", help="the version measured, where there is no git to ask")
     add("--assets", type=Path, default=ROOT / ".assets", help="default: %(default)s")
@@ -301,6 +302,8 @@ def make_setup(options: argparse.Namespace) -> Setup:
         plan.update(seconds=options.seconds, limit_seconds=min(options.seconds, plan["limit_seconds"]))
     if options.sessions:
         plan.update(sessions=tuple(options.sessions))
+    if options.live:
+        plan.update(live=tuple(options.live))
     environment = {"SEGTRITON_WEIGHTS": "seeded", "SEGTRITON_STREAM_SLOTS": "128"}
     environment.update(item.partition("=")[::2] for item in options.env)
     if options.network.startswith("selfie"):
