@@ -35,7 +35,9 @@ class Settings:
         inference_backend: what runs a GPU network: "pytorch" or "tensorrt".
         compile_cache: folder where compiled kernels and engines are kept between starts; empty to keep none.
         workers: worker processes; 0 means one for each two cores (at least two), or `workers_per_gpu` for each GPU.
-        workers_per_gpu: worker processes that share one GPU.
+        workers_per_gpu: worker processes that share one GPU; 0 means as many as its memory holds, at most four under
+            MPS and two without.
+        mps: whether workers run on a GPU side by side, through NVIDIA's Multi-Process Service.
         group_size: the most frames of one session that travel through a GPU's stages together.
         spare_decoders: idle GPU decoders that a worker keeps for its next sessions.
         device_cache_bytes: GPU memory that CV-CUDA may keep for reuse in one worker.
@@ -68,7 +70,8 @@ class Settings:
     inference_backend: str = "pytorch"
     compile_cache: str = ""
     workers: int = 0
-    workers_per_gpu: int = 2
+    workers_per_gpu: int = 0
+    mps: bool = True
     group_size: int = 8
     spare_decoders: int = 4
     device_cache_bytes: int = 64 << 20

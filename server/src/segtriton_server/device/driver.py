@@ -5,8 +5,17 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 _SCHED_BLOCKING_SYNC = 4  # CU_CTX_SCHED_BLOCKING_SYNC
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A GPU, or a part of one, as `CUDA_VISIBLE_DEVICES` names it, and all of its memory."""
+
+    name: str
+    memory_bytes: int
 
 
 class NoDeviceError(RuntimeError):
@@ -29,8 +38,8 @@ def let_waiting_threads_sleep() -> None:
     driver.cuDevicePrimaryCtxSetFlags_v2(device, _SCHED_BLOCKING_SYNC)
 
 
-def visible_devices(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """The GPUs, or parts of one, that this process sees, each as `CUDA_VISIBLE_DEVICES` names it.
+def visible_devices(environment: Mapping[str, str] = os.environ) -> list[Device]:
+    """The GPUs, or parts of one, that this process sees.
 
     Raises:
         NoDeviceError: there is none, or the driver does not work.
@@ -40,7 +49,15 @@ def visible_devices(environment: Mapping[str, str] = os.environ) -> list[str]:
     if driver.cuDeviceGetCount(ctypes.byref(count)) != 0 or count.value == 0:
         raise NoDeviceError("this machine shows no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES")
     named = [name.strip() for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
-    return named[: count.value] or [str(index) for index in range(count.value)]
+    names = named[: count.value] or [str(index) for index in range(count.value)]
+    return [Device(name, _memory_bytes(driver, index)) for index, name in enumerate(names)]
+
+
+def _memory_bytes(driver: ctypes.CDLL, index: int) -> int:
+    device, size = ctypes.c_int(), ctypes.c_size_t()
+    driver.cuDeviceGet(ctypes.byref(device), index)
+    driver.cuDeviceTotalMem_v2(ctypes.byref(size), device)
+    return size.value
 
 
 def _driver() -> ctypes.CDLL:

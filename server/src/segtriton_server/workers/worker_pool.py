@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from segtriton_protocol import ErrorCode, Open, Packet, SegtritonError
 from segtriton_server.settings import Settings
 from segtriton_server.workers.channel import ChannelMessage
+from segtriton_server.workers.mps import is_shared_by_mps, start_mps
 from segtriton_server.workers.placement import place_workers
 from segtriton_server.workers.worker import Worker
 from segtriton_server.workers.worker_process import open_message
@@ -36,7 +37,10 @@ class WorkerPool:
         on_lost: Callable[[str, bool], None],
         on_restart: Callable[[], None],
     ) -> None:
-        self._settings, self._environments = place_workers(settings)
+        self._mps = start_mps(settings)
+        self._settings, environments = place_workers(settings, side_by_side=is_shared_by_mps(self._mps))
+        shared = self._mps.environment if self._mps else {}
+        self._environments = [{**environment, **shared} for environment in environments]
         self._on_message = on_message
         self._on_lost = on_lost
         self._on_restart = on_restart
@@ -66,6 +70,9 @@ class WorkerPool:
         self._closed.set()
         for worker in list(self._workers):
             worker.close()
+        if self._mps is not None:
+            self._mps.close()
+            self._mps = None
 
     def open(self, session_id: str, request: Open) -> None:
         """Give a session to the worker with the fewest; raises WORKER_LOST if none is ready."""
