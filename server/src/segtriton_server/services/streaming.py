@@ -8,7 +8,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from segtriton_protocol import (
@@ -29,6 +28,7 @@ from segtriton_protocol import (
 from segtriton_protocol.tensors import PARAMETER_PROTOCOL, Tensors
 from segtriton_server.observability.logs import configure_logging, session_log
 from segtriton_server.observability.metrics import Metrics
+from segtriton_server.services.handled_requests import HandledRequests
 from segtriton_server.services.seed_requests import read_seed_request
 from segtriton_server.sessions.credit_window import CreditWindow
 from segtriton_server.sessions.dialects import (
@@ -50,7 +50,6 @@ from segtriton_server.workers.worker_pool import WorkerPool
 _LOG = logging.getLogger(__name__)
 _REAP_SECONDS = 0.1
 _SEED_WINDOW_PACKETS = 1_000_000
-_CLOSER_THREADS = 4
 
 
 class StreamingService:
@@ -70,9 +69,7 @@ class StreamingService:
             on_lost=self._on_worker_lost,
             on_restart=lambda: metrics.add("segtriton_worker_restarts_total"),
         )
-        # Triton gives the next request when this one is handled, and closing a request waits for Triton's answer:
-        # done in turn, both bounded live sessions to 1,400 packets a second, the router half idle.
-        self._closers = ThreadPoolExecutor(_CLOSER_THREADS, thread_name_prefix="close-request")
+        self._handled = HandledRequests()
         metrics.set("segtriton_stream_slots", settings.stream_slots)
         metrics.add("segtriton_worker_restarts_total", 0)
         metrics.flush()
@@ -102,7 +99,7 @@ class StreamingService:
         for session in self._sessions.all():
             session.fail(ErrorCode.DRAINING, "The server stops.")
         self._pool.close()
-        self._closers.shutdown()
+        self._handled.close()
 
     # ---------------------------------------------------------------- requests
 
@@ -119,7 +116,7 @@ class StreamingService:
                 self._end(session, message.next_seq)
             case Cancel():
                 session.fail(ErrorCode.CANCELLED, "The client cancelled the session.")
-        self._closers.submit(responder.close)
+        self._handled.close_soon(responder)
 
     def _handle_seed(self, request_id: str, tensors: Tensors, responder: Responder, dialect: Dialect) -> None:
         request = read_seed_request(request_id, tensors)
@@ -133,7 +130,7 @@ class StreamingService:
         if request.is_last:
             self._end(session, None)
         if request.open is None:
-            self._closers.submit(responder.close)
+            self._handled.close_soon(responder)
 
     def _open(self, request: Open, key: str, window: CreditWindow, responder: Responder, dialect: Dialect) -> Session:
         session = Session(
