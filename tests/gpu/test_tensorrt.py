@@ -118,6 +118,6 @@ def pictures_per_second(runner: Runner, count: int, runs: int = 200) -> float:
 def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "segtriton_server.vision.gpu.tensorrt_runner"
     monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
-    with pytest.raises(BackendError, match="pip install tensorrt-rtx"):
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx_bindings", None)
+    with pytest.raises(BackendError, match="pip install tensorrt-rtx-cu13-bindings"):
         importlib.import_module(name)

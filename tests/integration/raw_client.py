@@ -85,14 +85,15 @@ def read_file(path: Path) -> Clip:
 class RawStream:
     """One gRPC stream; `receive` gives the server's messages in the order that they come."""
 
-    def __init__(self, address: str, model: str = "selfie_streaming") -> None:
+    def __init__(self, address: str, model: str = "selfie_streaming", token: str = "") -> None:
         self._model = model
         self._requests: queue.SimpleQueue[service_pb2.ModelInferRequest | None] = queue.SimpleQueue()
         self._responses: queue.SimpleQueue[service_pb2.ModelStreamInferResponse | grpc.RpcError] = queue.SimpleQueue()
         unbounded = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self._channel = grpc.insecure_channel(address, options=unbounded)
+        metadata = (("authorization", f"Bearer {token}"),) if token else ()
         stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._call = stub.ModelStreamInfer(iter(self._requests.get, None))
+        self._call = stub.ModelStreamInfer(iter(self._requests.get, None), metadata=metadata)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

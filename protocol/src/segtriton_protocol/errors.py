@@ -19,6 +19,7 @@ class ErrorCode(Enum):
         self.advice = advice
 
     PROTOCOL_MISMATCH = (False, "Install the client release that matches the server.")
+    UNAUTHENTICATED = (False, "Give the token with --token or --token-file.")
     INVALID_MESSAGE = (False, "Correct the named field; the protocol page lists what it may hold.")
     INVALID_PACKET = (False, "Send each compressed packet whole, numbered in order, as the demuxer gave it.")
     UNKNOWN_SESSION = (False, "Open a session first and use the id of its reply on the same server.")

@@ -54,6 +54,7 @@ class Settings:
         stage_deadline: a stage busy for so long with one frame counts as hung; its worker is replaced.
         start_timeout: how long workers may take to load.
         max_pixels: the largest picture, width times height.
+        token_file: file with the accepted bearer tokens, one a line; empty to serve everybody.
         python: interpreter for the workers; empty means the first python3 on PATH.
         log_level: DEBUG, INFO, WARNING or ERROR.
         log_json: one JSON object a line instead of text.
@@ -88,6 +89,7 @@ class Settings:
     stage_deadline: float = 10.0
     start_timeout: float = 60.0
     max_pixels: int = 8192 * 4320
+    token_file: str = ""
     python: str = ""
     log_level: str = "INFO"
     log_json: bool = False

@@ -10,9 +10,12 @@ import triton_python_backend_utils as pb_utils
 
 from segtriton_protocol import SegtritonError
 from segtriton_protocol.tensors import INPUT_RGB, OUTPUT_RGB
+from segtriton_server.services.authorizer import Authorizer
 from segtriton_server.services.frame_segmentation import FrameSegmentation
 from segtriton_server.settings import Settings
 from segtriton_server.vision.frame_engine import Frames
+
+Job = tuple[Frames, dict[str, Any]]
 
 
 class TritonPythonModel:
@@ -22,18 +25,31 @@ class TritonPythonModel:
         """Load the network."""
         config = json.loads(args["model_config"])
         parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
-        self._service = FrameSegmentation(Settings.load(parameters, os.environ))
+        settings = Settings.load(parameters, os.environ)
+        self._authorizer = Authorizer(settings.token_file)
+        self._service = FrameSegmentation(settings)
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """Answer all requests at once; their sizes and effects may differ."""
-        return [respond(answer) for answer in self._service.segment([read(request) for request in requests])]
+        admitted = [self._admit(request) for request in requests]
+        jobs = [job for job in admitted if not isinstance(job, SegtritonError)]
+        answers = iter(self._service.segment(jobs) if jobs else [])
+        return [respond(job if isinstance(job, SegtritonError) else next(answers)) for job in admitted]
 
     def finalize(self) -> None:
         """Release the network."""
         self._service.close()
 
+    def _admit(self, request: pb_utils.InferenceRequest) -> Job | SegtritonError:
+        frames, parameters = read(request)
+        try:
+            self._authorizer.check(parameters)
+        except SegtritonError as error:
+            return error
+        return frames, parameters
 
-def read(request: pb_utils.InferenceRequest) -> tuple[Frames, dict[str, Any]]:
+
+def read(request: pb_utils.InferenceRequest) -> Job:
     """The frames and parameters of a request."""
     inputs = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
     return inputs[INPUT_RGB.name], json.loads(request.parameters() or "{}")

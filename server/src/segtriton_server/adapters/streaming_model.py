@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from segtriton_protocol.tensors import STREAMING, Tensors
+from segtriton_protocol import SegtritonError
+from segtriton_protocol.tensors import FIRST_PACKET, PARAMETER_MESSAGE, PARAMETER_PROTOCOL, STREAMING, Tensors
 from segtriton_server.observability.metrics import Metrics
+from segtriton_server.services.authorizer import Authorizer
 from segtriton_server.services.streaming import StreamingService
+from segtriton_server.sessions.dialects import ProtocolDialect, SeedDialect, send_failure
 from segtriton_server.settings import Settings
 
 
@@ -46,7 +51,9 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
         settings = Settings.load(parameters, os.environ)
-        self._service = StreamingService(settings, Metrics(pb_utils.MetricFamily))
+        self._authorizer = Authorizer(settings.token_file)
+        self._metrics = Metrics(pb_utils.MetricFamily)
+        self._service = StreamingService(settings, self._metrics)
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
         """Hand each request to the service."""
@@ -54,8 +61,28 @@ class TritonPythonModel:
             inputs = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
             tensors = {spec.name: inputs[spec.name] for spec in STREAMING.inputs if spec.name in inputs}
             parameters = json.loads(request.parameters() or "{}")
-            self._service.handle(request.request_id(), parameters, tensors, RequestResponder(request))
+            responder = RequestResponder(request)
+            try:
+                self._authorizer.check(parameters)
+            except SegtritonError as error:
+                self._refuse(parameters, tensors, responder, error)
+            else:
+                self._service.handle(request.request_id(), parameters, tensors, responder)
 
     def finalize(self) -> None:
         """End every session, so that no open sender holds up Triton's shutdown."""
         self._service.close()
+
+    def _refuse(
+        self, parameters: Mapping[str, Any], tensors: Tensors, responder: RequestResponder, error: SegtritonError
+    ) -> None:
+        if is_open(parameters, tensors):
+            self._metrics.add("segtriton_streams_rejected_total", reason=error.code.name)
+        send_failure(responder, ProtocolDialect() if PARAMETER_PROTOCOL in parameters else SeedDialect(), error)
+
+
+def is_open(parameters: Mapping[str, Any], tensors: Tensors) -> bool:
+    """Whether a request, in either dialect, asks for a session."""
+    if PARAMETER_PROTOCOL in parameters:
+        return bool(parameters.get(PARAMETER_MESSAGE) == "open")
+    return FIRST_PACKET.name in tensors and bool(tensors[FIRST_PACKET.name].any())

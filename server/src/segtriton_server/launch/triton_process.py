@@ -228,6 +228,7 @@ def build_command(binary: Path, backends: Path, settings: LaunchSettings) -> lis
         "--grpc-header-forward-pattern=(authorization|segtriton-.*)",
         f"--http-address={settings.address}",
         f"--http-port={settings.http_port}",
+        "--http-header-forward-pattern=(authorization|segtriton-.*)",
         f"--metrics-address={settings.address}",
         f"--metrics-port={settings.metrics_port}",
         f"--exit-timeout-secs={settings.exit_timeout_seconds}",

@@ -140,6 +140,7 @@ def test_command_line() -> None:
         "--grpc-header-forward-pattern=(authorization|segtriton-.*)",
         "--http-address=127.0.0.1",
         "--http-port=8000",
+        "--http-header-forward-pattern=(authorization|segtriton-.*)",
         "--metrics-address=127.0.0.1",
         "--metrics-port=8002",
         "--exit-timeout-secs=10",

@@ -19,10 +19,11 @@ from segtriton_server.vision.errors import BackendError
 from segtriton_server.vision.gpu.runner import batch_sizes, class_masks
 
 try:
-    import tensorrt_rtx as trt
+    import tensorrt_rtx_bindings as trt
 except ImportError as import_error:
     raise BackendError(
-        f"inference_backend tensorrt needs a package that cannot be loaded: pip install tensorrt-rtx ({import_error})"
+        "inference_backend tensorrt needs packages that cannot be loaded: pip install "
+        f"tensorrt-rtx-cu13-bindings tensorrt-rtx-cu13-libs ({import_error})"
     ) from import_error
 
 _LOG = logging.getLogger(__name__)
