@@ -37,7 +37,7 @@ OUTPUTS: dict[str, dict[str, Any]] = {
     "h264": {"effect": "blur", "encoder": "h264", "preset": "ultrafast", "crf": 23},
 }
 WARM_SECONDS = 1.0
-# Half of it for sessions to begin one after another, half to catch up: making a decoder takes the driver 60 ms, in turn.
+# Half of it for sessions to begin one after another, half to catch up: each decoder takes the driver 60 ms to make.
 LIVE_WARM_SECONDS = 10.0
 FRAME_CLIENTS = 4
 CHILD_SLACK_SECONDS = 60.0
