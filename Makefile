@@ -17,7 +17,7 @@ SETUP := .setup/environment.py
 ENVIRONMENT := $(STAMPS)/distributions
 ASSETS := .assets/.complete
 PACKAGES := protocol/src server/src client/src
-CHECKED := $(wildcard protocol server client triton_models tests .setup)
+CHECKED := $(wildcard protocol server client triton_models tests charts .setup)
 
 export SEGTRITON_NETWORKS ?= $(CURDIR)/.assets/networks
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -51,7 +51,7 @@ segment-clip:
 	    'contact sheet' $(OUT)/contact_sheet.png report $(OUT)/report.json 'server log' $(OUT)/triton.log
 
 ##@ Check it
-.PHONY: test test-unit test-integration bench lint type
+.PHONY: test test-unit test-integration test-chart test-cluster bench lint type
 test: test-unit test-integration ## all tests that need no GPU and no cluster
 
 test-unit: setup ## tests without a server
@@ -59,6 +59,13 @@ test-unit: setup ## tests without a server
 
 test-integration: setup ## tests against a real Triton
 	@pytest -q tests/integration
+
+test-chart: setup ## the chart: lint, unit tests, schemas of Kubernetes, alerts, README
+	@pytest -q --timeout 900 tests/chart
+
+LAB := PYTHONPATH=$(CURDIR)/tests/cluster python -m lab
+test-cluster: setup ## tests on a real Kubernetes: the one that KUBECONFIG names, else one made for them (root)
+	@$(LAB) run -- env PYTHONPATH=$(CURDIR)/tests/cluster pytest -q tests/cluster
 
 # On a machine with a GPU; GPU_PYTHON names another Python that has the GPU's packages and ours already.
 GPU_PYTHON ?=
@@ -88,9 +95,21 @@ type: $(ENVIRONMENT) ## static types: the packages together, then each model by 
 	@for model in triton_models/*/1/model.py; do \
 	    echo "$$model"; mypy "$$model"; \
 	done
+	@MYPYPATH=tests/cluster mypy tests/cluster/lab
+
+##@ Put it on Kubernetes
+.PHONY: images cluster-up cluster-down
+images: ## build the container images (IMAGES=, REGISTRY=, TAG=, ENGINE=, BASE_IMAGE=...; see images/README.md)
+	@images/build
+
+cluster-up: setup ## start a one-node Kubernetes (root), or check the one that KUBECONFIG names
+	@$(LAB) up
+
+cluster-down: setup ## end that Kubernetes; only caches stay
+	@$(LAB) down
 
 ##@ Work on it
-.PHONY: format docs lock clean
+.PHONY: format docs chart-docs lock clean
 format: $(ENVIRONMENT) ## rewrite the code in the project's format
 	@ruff check --fix $(CHECKED)
 	@ruff format $(CHECKED)
@@ -98,6 +117,11 @@ format: $(ENVIRONMENT) ## rewrite the code in the project's format
 docs: $(ENVIRONMENT) ## check that every link between the documents leads somewhere
 	@python .setup/links.py
 
+chart-docs: ## write the tables of the chart's README from values.yaml
+	@$(PYTHON) charts/readme.py
+
+IMAGE_LOCK := uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate --no-header \
+    --no-emit-index-url --no-emit-find-links --no-emit-package segtriton-protocol --constraint requirements.lock
 lock: $(STAMPS)/packages ## compile requirements.lock and server/triton.lock (UV_COMPILE_FLAGS=--upgrade for new versions)
 	@uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links --no-emit-package segtriton-protocol $(UV_COMPILE_FLAGS) \
@@ -109,6 +133,9 @@ lock: $(STAMPS)/packages ## compile requirements.lock and server/triton.lock (UV
 	@uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links --no-emit-package segtriton-protocol $(UV_COMPILE_FLAGS) \
 	    --extra gpu --extra tensorrt server/pyproject.toml --output-file server/gpu.lock
+	@$(IMAGE_LOCK) server/pyproject.toml --output-file images/server-cpu/requirements.lock
+	@$(IMAGE_LOCK) client/pyproject.toml --output-file images/client/requirements.lock
+	@echo 'hatchling>=1.27' | $(IMAGE_LOCK) - --output-file images/wheels.lock
 
 clean: ## remove everything that was made here; downloads stay in the user's cache
 	@rm -rf $(VENV) .assets $(OUT) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
