@@ -133,6 +133,7 @@ class _EchoSession:
     def __init__(self, service: EchoService, message: Open) -> None:
         video = message.video
         self.service = service
+        self._wanted_seq, self._skipped = message.wanted_seq, 0
         self.taken = self.sent_back = 0
         self._by_pts: dict[int | None, Packet] = {}
         self._digest = hashlib.sha256()
@@ -157,15 +158,16 @@ class _EchoSession:
             )
 
     def take(self, message: Any) -> list[ServerMessage]:
+        """Frames before `wanted_seq` are decoded for the sake of later ones, and neither counted nor sent."""
         if isinstance(message, Packets):
             return self._echo(message)
         if not isinstance(message, End):
             return []
-        outputs = [self._encode(frame) for frame in self._decoder.decode(None)]
+        outputs = self._encode_wanted(self._decoder.decode(None))
         left = tuple(Drop(packet.seq, DropReason.NO_FRAME) for packet in self._by_pts.values())
         self._count(left)
         digest = self.service.digest(self._digest.hexdigest())
-        ended = Ended(self.taken, self.sent_back, self._drops, digest, {"decode": 0.1})
+        ended = Ended(self.taken - self._skipped, self.sent_back, self._drops, digest, {"decode": 0.1})
         return [Output(tuple(outputs), left, self._credit()), ended]
 
     def _echo(self, message: Packets) -> list[ServerMessage]:
@@ -180,11 +182,21 @@ class _EchoSession:
             self._by_pts[packet.pts] = packet
             coded = av.Packet(packet.payload)
             coded.pts, coded.dts = packet.pts, packet.dts
-            outputs += [self._encode(frame) for frame in self._decoder.decode(coded)]
+            outputs += self._encode_wanted(self._decoder.decode(coded))
         self._count(drops)
         if self.service.fail_after is not None and self.taken >= self.service.fail_after:
             return [Failed(SegtritonError(ErrorCode.WORKER_LOST, "The worker is gone."))]
         return [Output(tuple(outputs), tuple(drops), self._credit())]
+
+    def _encode_wanted(self, frames: Any) -> list[Packet]:
+        outputs = []
+        for frame in frames:
+            if self._by_pts[frame.pts].seq >= self._wanted_seq:
+                outputs.append(self._encode(frame))
+            else:
+                del self._by_pts[frame.pts]
+                self._skipped += 1
+        return outputs
 
     def _encode(self, frame: Any) -> Packet:
         source = self._by_pts.pop(frame.pts)
@@ -202,7 +214,7 @@ class _EchoSession:
             self._drops[drop.reason.value] = self._drops.get(drop.reason.value, 0) + 1
 
     def _credit(self) -> Credit:
-        return Credit(self.sent_back + sum(self._drops.values()) + WINDOW, 1 << 24)
+        return Credit(self._skipped + self.sent_back + sum(self._drops.values()) + WINDOW, 1 << 24)
 
 
 def _tensors_of(request: Any) -> Any:

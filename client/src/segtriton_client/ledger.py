@@ -12,10 +12,10 @@ from segtriton_protocol import Ended, Output, Packet
 
 
 class Ledger:
-    """Counts what was sent and what came back; every packet is answered exactly once.
+    """Counts what was sent and what came back; every packet from `wanted_seq` on is answered exactly once.
 
     Attributes:
-        packets_sent: packets since OPEN.
+        packets_sent: packets since OPEN, those before `wanted_seq` included, as credit counts them.
         bytes_sent: their payload bytes.
         next_seq: the number of the next packet.
         frames_out: output frames so far.
@@ -23,13 +23,15 @@ class Ledger:
         latencies: seconds from the sending of a packet to its output, in order of output.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wanted_seq: int = 0) -> None:
         self.packets_sent = 0
         self.bytes_sent = 0
         self.next_seq = 0
         self.frames_out = 0
         self.dropped: Counter[str] = Counter()
         self.latencies = array("d")
+        self._wanted_seq = wanted_seq
+        self._wanted_sent = 0
         self._sent_at: dict[int, float] = {}
         self._digest = hashlib.sha256()
 
@@ -41,12 +43,14 @@ class Ledger:
     @property
     def answered(self) -> int:
         """How many outputs and drop records have come."""
-        return self.packets_sent - len(self._sent_at)
+        return self._wanted_sent - len(self._sent_at)
 
     def record_sent(self, packets: Sequence[Packet], now: float) -> None:
         """Note packets that go out now."""
         for packet in packets:
-            self._sent_at[packet.seq] = now
+            if packet.seq >= self._wanted_seq:
+                self._sent_at[packet.seq] = now
+                self._wanted_sent += 1
             self.packets_sent += 1
             self.bytes_sent += len(packet.payload)
             self.next_seq = packet.seq + 1
@@ -66,10 +70,10 @@ class Ledger:
         if self._sent_at:
             raise IntegrityError(f"The service ended the session and left {len(self._sent_at)} frames unanswered.")
         theirs = {reason: count for reason, count in ended.frames_dropped.items() if count}
-        if (ended.frames_in, ended.frames_out, theirs) != (self.packets_sent, self.frames_out, dict(self.dropped)):
+        if (ended.frames_in, ended.frames_out, theirs) != (self._wanted_sent, self.frames_out, dict(self.dropped)):
             raise IntegrityError(
                 f"The service counts {ended.frames_in} frames in and {ended.frames_out} out, "
-                f"the client {self.packets_sent} and {self.frames_out}."
+                f"the client {self._wanted_sent} and {self.frames_out}."
             )
         if ended.digest != self._digest.hexdigest():
             raise IntegrityError("The digest of the output differs from the service's.")

@@ -15,10 +15,10 @@ from segtriton_client.errors import ServiceLostError
 from segtriton_client.mask_writer import MaskWriter
 from segtriton_client.muxer import Muxer, OutputFile
 from segtriton_client.report import Report, summarize_latency
-from segtriton_client.session import StreamSession
+from segtriton_client.resuming import Connect, ResumingSession
 from segtriton_client.threads import run_blocking
-from segtriton_client.transport import Endpoint, GrpcTransport, Transport
-from segtriton_protocol import Ended, Output, OutputSpec, Packet
+from segtriton_client.transport import Endpoint, GrpcTransport
+from segtriton_protocol import Ended, OutputSpec, Packet
 
 _READ_AHEAD = 8
 _REASON_SECONDS = 2.0
@@ -36,7 +36,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to do with one file."""
+    """What to do with one file; `resume_seconds` is how long it looks for another server when one goes away."""
 
     input: Path
     output: Path
@@ -45,6 +45,7 @@ class Job:
     live: bool = False
     batch_size: int = 4
     on_progress: Callable[[Progress], None] | None = None
+    resume_seconds: float = 60.0
 
     def report_progress(self, done: int, total: int, started: float) -> None:
         """Tell the caller how far it is."""
@@ -63,14 +64,16 @@ async def segment_video(endpoint: Endpoint | str, job: Job) -> Report:
     with Demuxer(job.input) as demuxer:
         async with GrpcTransport(endpoint) as transport:
             await transport.check_live()
-            return await stream_file(transport, demuxer, job)
+        return await stream_file(lambda: GrpcTransport(endpoint), demuxer, job)
 
 
-async def stream_file(transport: Transport, demuxer: Demuxer, job: Job) -> Report:
-    """Do the work of `segment_video` over any transport."""
+async def stream_file(connect: Connect, demuxer: Demuxer, job: Job) -> Report:
+    """Do the work of `segment_video` over any transport; `connect` makes a new one for each session."""
     started = time.monotonic()
     mode = "live" if job.live else "file"
-    async with StreamSession(transport, demuxer.format, job.spec, network=job.network, mode=mode) as session:
+    async with ResumingSession(
+        connect, demuxer.format, job.spec, network=job.network, mode=mode, resume_seconds=job.resume_seconds
+    ) as session:
         with OutputFile(job.output, demuxer.format.time_base, demuxer.audio_streams) as output:
             writer = _open_writer(output, demuxer, session)
             receiving = asyncio.ensure_future(_receive(session, writer, job, demuxer.frames, started))
@@ -93,7 +96,7 @@ def segment_file(
     return asyncio.run(segment_video(endpoint, job))
 
 
-def _open_writer(output: OutputFile, demuxer: Demuxer, session: StreamSession) -> Muxer | MaskWriter:
+def _open_writer(output: OutputFile, demuxer: Demuxer, session: ResumingSession) -> Muxer | MaskWriter:
     opened, video = session.opened, demuxer.format
     if opened.output_codec == _MASK_CODEC:
         return MaskWriter(output, opened.output_width, opened.output_height, video.time_base, video.frame_rate)
@@ -126,20 +129,19 @@ async def _complete(receiving: asyncio.Future[Ended], sending: asyncio.Future[No
         await asyncio.gather(receiving, sending, return_exceptions=True)
 
 
-async def _receive(session: StreamSession, writer: Muxer | MaskWriter, job: Job, total: int, started: float) -> Ended:
+async def _receive(session: ResumingSession, writer: Muxer | MaskWriter, job: Job, total: int, started: float) -> Ended:
     def write(packets: tuple[Packet, ...]) -> None:
         for packet in packets:
             writer.write(packet)
 
-    async for event in session:
-        if isinstance(event, Output):
-            await run_blocking(write, event.packets)
-            job.report_progress(session.ledger.answered, total, started)
+    async for output in session:
+        await run_blocking(write, output.packets)
+        job.report_progress(session.answered, total, started)
     assert session.ended is not None, "the iteration ends with ENDED"
     return session.ended
 
 
-async def _send(session: StreamSession, demuxer: Demuxer, output: OutputFile, live: bool) -> None:
+async def _send(session: ResumingSession, demuxer: Demuxer, output: OutputFile, live: bool) -> None:
     packets = iter(demuxer)
     pace = _Pace(demuxer) if live else None
     while batch := await run_blocking(_read, packets, output, 1 if live else _READ_AHEAD):
@@ -179,7 +181,7 @@ class _Pace:
         await asyncio.sleep(due + self._offset - time.monotonic())
 
 
-def _make_report(session: StreamSession, ended: Ended, job: Job, seconds: float) -> Report:
+def _make_report(session: ResumingSession, ended: Ended, job: Job, seconds: float) -> Report:
     opened = session.opened
     return Report(
         frames_in=ended.frames_in,
@@ -187,9 +189,9 @@ def _make_report(session: StreamSession, ended: Ended, job: Job, seconds: float)
         frames_dropped={reason: count for reason, count in ended.frames_dropped.items() if count},
         seconds=round(seconds, 3),
         frames_per_second=round(ended.frames_out / seconds, 2),
-        latency_ms=summarize_latency(session.ledger.latencies),
+        latency_ms=summarize_latency(session.latencies),
         session_id=opened.session_id,
-        resumes=0,
+        resumes=session.resumes,
         network=opened.network or job.network,
         decoder=opened.decoder,
         encoder=opened.encoder,

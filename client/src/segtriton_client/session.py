@@ -59,15 +59,23 @@ class StreamSession:
         *,
         network: str = "selfie",
         mode: str = "file",
+        first_seq: int = 0,
+        wanted_seq: int = 0,
         open_seconds: float = 15.0,
         progress_seconds: float = 15.0,
     ) -> None:
         self.ended: Ended | None = None
-        self.ledger = Ledger()
+        self.ledger = Ledger(wanted_seq)
         self._transport = transport
         self._model = f"{network}_streaming"
         self._open = Open(
-            video=video, output=output or OutputSpec(), network=network, mode=mode, open_key=secrets.token_hex(16)
+            video=video,
+            output=output or OutputSpec(),
+            network=network,
+            mode=mode,
+            first_seq=first_seq,
+            wanted_seq=wanted_seq,
+            open_key=secrets.token_hex(16),
         )
         self._group_packets = 1 if mode == "live" else _GROUP_PACKETS
         self._open_seconds = open_seconds

@@ -35,6 +35,10 @@ Parameters = Mapping[str, str | int | float]
 
 _PROBE_SECONDS = 10.0
 _KEEPALIVE_MILLISECONDS = 30_000
+# What gRPC says, under other codes than UNAVAILABLE, where the connection broke.
+_BROKEN = ("Internal error from Core", "RST_STREAM")
+# What Triton says, inside a stream, once it has been told to stop.
+_STOPPING = ("shutting down", "is unloading", "not ready", "stub process is not healthy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,8 @@ class GrpcTransport:
             ("grpc.max_send_message_length", -1),
             ("grpc.keepalive_time_ms", _KEEPALIVE_MILLISECONDS),
             ("grpc.use_local_subchannel_pool", 1),
+            # Where a name has several addresses, as a headless Service has: any of those that answer.
+            ("grpc.lb_policy_name", "round_robin"),
         ]
         target = self.endpoint.target
         if self.endpoint.uses_tls:
@@ -168,6 +174,8 @@ class GrpcStream:
             raise _translate(error, self._target, self._answered) from None
         if response is grpc.aio.EOF:
             return None
+        if self._answered and any(words in response.error_message for words in _STOPPING):
+            raise ServiceLostError(f"{self._target} stops: {_one_line(response.error_message)}.")
         self._answered = True
         if response.error_message:
             raise _refusal("The service refused the request", _one_line(response.error_message))
@@ -201,7 +209,7 @@ def _read_credentials(endpoint: Endpoint) -> grpc.ChannelCredentials:
 
 def _translate(error: grpc.aio.AioRpcError, target: str, answered: bool) -> ClientError | SegtritonError:
     code, details = error.code(), _one_line(error.details() or "")
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED) or any(words in details for words in _BROKEN):
         if answered:
             return ServiceLostError(f"The connection to {target} broke: {details}.")
         return ServiceUnavailableError(f"No server answers at {target}: {details}.")

@@ -58,6 +58,7 @@ class Settings:
         python: interpreter for the workers; empty means the first python3 on PATH.
         log_level: DEBUG, INFO, WARNING or ERROR.
         log_json: one JSON object a line instead of text.
+        drain_file: file that `segtriton-drain` writes when the server is to take no new session; empty for none.
         pod: name of the pod, for replies and logs.
     """
 
@@ -93,6 +94,7 @@ class Settings:
     python: str = ""
     log_level: str = "INFO"
     log_json: bool = False
+    drain_file: str = ""
     pod: str = ""
 
     @classmethod

@@ -28,6 +28,7 @@ from segtriton_protocol import (
 from segtriton_protocol.tensors import PARAMETER_PROTOCOL, Tensors
 from segtriton_server.observability.logs import configure_logging, session_log
 from segtriton_server.observability.metrics import Metrics
+from segtriton_server.services.drain_order import DrainOrder
 from segtriton_server.services.handled_requests import HandledRequests
 from segtriton_server.services.seed_requests import read_seed_request
 from segtriton_server.sessions.credit_window import CreditWindow
@@ -75,6 +76,7 @@ class StreamingService:
         metrics.flush()
         self._pool.start()
         self._closed = threading.Event()
+        self._drain_order = DrainOrder(settings.drain_file)
         threading.Thread(target=self._reap, name="reap-sessions", daemon=True).start()
         _LOG.info("%s ready: network %s, workers %s", SERVER, settings.network, self._pool.worker_pids())
 
@@ -256,6 +258,7 @@ class StreamingService:
     def _reap(self) -> None:
         while not self._closed.wait(_REAP_SECONDS):
             now = time.monotonic()
+            self._heed_drain_order()
             for session in self._sessions.all():
                 try:
                     if session.is_cancelled(now):
@@ -265,6 +268,16 @@ class StreamingService:
                 except Exception:  # noqa: BLE001 - the other sessions still need the reaper
                     _LOG.exception("a session could not be reaped")
             self._metrics.flush()
+
+    def _heed_drain_order(self) -> None:
+        order = self._drain_order.read()
+        if order.drains != self._sessions.is_draining:
+            self._sessions.is_draining = order.drains
+            self._metrics.set("segtriton_draining", order.drains)
+            _LOG.warning("the server %s new sessions", "takes no" if order.drains else "takes")
+        if order.migrates:
+            for session in self._sessions.all():
+                session.ask_to_migrate(order.within_seconds)
 
     def _note_load(self) -> None:
         active = len(self._sessions)

@@ -13,6 +13,7 @@ from segtriton_protocol import (
     Ended,
     ErrorCode,
     Failed,
+    Migrate,
     Opened,
     Output,
     Packet,
@@ -60,6 +61,7 @@ class Session:
         self._digest = hashlib.sha256()
         self._lock = threading.RLock()
         self._end_seq: int | None = None
+        self._was_asked_to_migrate = False
         self._closed = False
 
     def opened(self, message: Opened) -> None:
@@ -180,6 +182,13 @@ class Session:
                 self._metrics.add("segtriton_sessions_failed_total", code=error.code.name)
             self._send(Failed(error))
             self._close()
+
+    def ask_to_migrate(self, within_seconds: float) -> None:
+        """Tell the client, once, that it should go on elsewhere; one that speaks the sample's contract is not told."""
+        with self._lock:
+            if self.is_open and not self._closed and not self._was_asked_to_migrate:
+                self._was_asked_to_migrate = True
+                self._send(Migrate(within_seconds))
 
     def is_cancelled(self, now: float) -> bool:
         """Whether the client has gone; False once the session has closed.

@@ -1,0 +1,290 @@
+"""A session that outlives its server: it goes on elsewhere when one drains, dies, or asks to retry."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from types import TracebackType
+from typing import Any
+
+from segtriton_client.errors import NoProgressError, ServiceLostError, ServiceUnavailableError
+from segtriton_client.replay import ReplayBuffer
+from segtriton_client.session import StreamSession
+from segtriton_client.transport import Transport
+from segtriton_protocol import (
+    DropReason,
+    Ended,
+    ErrorCode,
+    Migrate,
+    Opened,
+    Output,
+    OutputSpec,
+    Packet,
+    SegtritonError,
+    VideoFormat,
+)
+
+_LOG = logging.getLogger(__name__)
+_GROUP_PACKETS = 8
+_MOST_UNSENT = 16
+# A packet may be what kills the servers: who brought nothing so often in turn is not worth another one.
+_MOST_FRUITLESS_SESSIONS = 3
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
+_LOST = (ServiceLostError, ServiceUnavailableError, NoProgressError)
+# A first OPEN that a draining server refuses is asked again; what else is wrong then, the user should hear at once.
+_WORTH_WAITING = (ErrorCode.DRAINING,)
+
+Connect = Callable[[], AbstractAsyncContextManager[Transport]]
+
+
+class ResumingSession:
+    """As `StreamSession`, over as many sessions as it takes: each frame comes once, in order.
+
+    It keeps what is not yet answered back to the last keyframe, opens a session on another connection, and replays.
+
+    Attributes:
+        opened: the first session's answer to OPEN.
+        ended: counts of the whole run and the last session's stages, once the iteration is over.
+        resumes: how often it went on elsewhere.
+        latencies: seconds from the first sending of a packet to its output.
+    """
+
+    def __init__(
+        self,
+        connect: Connect,
+        video: VideoFormat,
+        output: OutputSpec | None = None,
+        *,
+        network: str = "selfie",
+        mode: str = "file",
+        resume_seconds: float = 60.0,
+        **options: Any,
+    ) -> None:
+        """Take how to connect, what `StreamSession` takes, and for how long to look for another server."""
+        self.ended: Ended | None = None
+        self.resumes = 0
+        self._connect = connect
+        self._video = video
+        self._output = output or OutputSpec()
+        self._options = {"network": network, "mode": mode, **options}
+        self._resume_seconds = resume_seconds
+        self._group_packets = 1 if mode == "live" else _GROUP_PACKETS
+        self._replay = ReplayBuffer()
+        self._changed = asyncio.Condition()
+        self._stack = AsyncExitStack()
+        self._pump: asyncio.Task[None] | None = None
+        self._is_ending = False
+        self._is_leaving = False
+        self._failure: Exception | None = None
+        self._frames_out = 0
+        self._dropped: Counter[str] = Counter()
+        self._new_extradata = b""
+        self._answered_at_resume = -1
+        self._fruitless = 0
+
+    @property
+    def latencies(self) -> Sequence[float]:
+        """Seconds from sending to receipt, of each frame."""
+        return self._replay.latencies
+
+    @property
+    def answered(self) -> int:
+        """Frames and drop records so far."""
+        return self._frames_out + self._dropped.total()
+
+    async def __aenter__(self) -> ResumingSession:
+        self._session = await self._open_first()
+        self.opened: Opened = self._session.opened
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._leave()
+
+    async def send(self, packets: Sequence[Packet]) -> None:
+        """Hand packets over; waits while too many are unsent. Raises what ended the run."""
+        async with self._changed:
+            self._replay.add(packets)
+            self._changed.notify_all()
+            await self._changed.wait_for(lambda: self._failure is not None or self._replay.num_unsent < _MOST_UNSENT)
+        if self._failure is not None:
+            raise self._failure
+
+    async def end(self) -> None:
+        """Say that no packet follows; go on iterating until the iteration ends."""
+        async with self._changed:
+            self._is_ending = True
+            self._changed.notify_all()
+
+    async def __aiter__(self) -> AsyncIterator[Output]:
+        """Give outputs until every packet is answered and the last session's account is verified."""
+        try:
+            while True:
+                try:
+                    async for output in self._outputs_of_session():
+                        yield output
+                except (*_LOST, SegtritonError) as error:
+                    if not _is_passing(error):
+                        raise
+                    await self._resume(error)
+                    continue
+                if self._is_ending and not self._replay.num_unanswered:
+                    self.ended = self._account()
+                    return
+                await self._resume(ServiceLostError("The server drains."))
+        except Exception as error:
+            self._failure = error
+            raise
+        finally:
+            async with self._changed:
+                self._failure = self._failure or (None if self.ended else ServiceLostError("The run was left."))
+                self._changed.notify_all()
+
+    # ---------------------------------------------------------------- one session
+
+    async def _outputs_of_session(self) -> AsyncIterator[Output]:
+        session = self._session
+        self._is_leaving = False
+        self._pump = asyncio.ensure_future(self._send_to(session))
+        async for event in session:
+            if isinstance(event, Migrate):
+                _LOG.info("the server %s drains", session.opened.pod)
+                async with self._changed:
+                    self._is_leaving = True
+                    self._changed.notify_all()
+            elif output := self._take(event):
+                yield output
+
+    async def _send_to(self, session: StreamSession) -> None:
+        """Send what there is, until the end or until the session is to be left; its reader tells what goes wrong."""
+        with contextlib.suppress(*_LOST, SegtritonError):
+            while group := await self._next_group():
+                await session.send(group)
+                async with self._changed:
+                    self._replay.mark_sent(len(group), time.monotonic())
+                    self._changed.notify_all()
+            await session.end()
+
+    async def _next_group(self) -> list[Packet]:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._is_leaving or self._is_ending or self._replay.num_unsent > 0)
+            return [] if self._is_leaving else self._replay.peek(self._group_packets)
+
+    def _take(self, output: Output) -> Output | None:
+        """Leave out what another session has answered, and drops that only say that this session failed."""
+        now = time.monotonic()
+        packets = tuple(packet for packet in output.packets if self._replay.settle(packet.seq, now, is_frame=True))
+        drops = tuple(
+            drop
+            for drop in output.drops
+            if drop.reason is not DropReason.ABANDONED and self._replay.settle(drop.seq, now, is_frame=False)
+        )
+        self._frames_out += len(packets)
+        self._dropped.update(drop.reason.value for drop in drops)
+        if not packets and not drops:
+            return None
+        return dataclasses.replace(output, packets=self._with_extradata(packets), drops=drops)
+
+    def _with_extradata(self, packets: tuple[Packet, ...]) -> tuple[Packet, ...]:
+        """Put the parameter sets of another encoder before its first picture."""
+        if not packets or not self._new_extradata:
+            return packets
+        first = dataclasses.replace(packets[0], payload=self._new_extradata + packets[0].payload)
+        self._new_extradata = b""
+        return (first, *packets[1:])
+
+    # ---------------------------------------------------------------- from session to session
+
+    async def _open_first(self) -> StreamSession:
+        deadline = time.monotonic() + self._resume_seconds
+        for pause in _pauses():
+            try:
+                return await self._open(self._output, 0, 0)
+            except SegtritonError as error:
+                if error.code not in _WORTH_WAITING or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(pause)
+        raise AssertionError("pauses have no end")
+
+    async def _resume(self, reason: Exception) -> None:
+        """Open a session elsewhere; raises `reason` where none is found in time."""
+        await self._leave()
+        async with self._changed:
+            first_seq = self._replay.rewind()
+        self._fruitless = self._fruitless + 1 if self.answered == self._answered_at_resume else 0
+        self._answered_at_resume = self.answered
+        if first_seq is None or self._fruitless >= _MOST_FRUITLESS_SESSIONS or not self._resume_seconds:
+            raise reason
+        self.resumes += 1
+        _LOG.warning("%s; going on from packet %d", reason, self._replay.wanted_seq)
+        # The same codec again, or the output could not be one file.
+        output = dataclasses.replace(self._output, encoder=_CODEC_ENCODERS.get(self.opened.output_codec, "auto"))
+        deadline = time.monotonic() + self._resume_seconds
+        for pause in _pauses():
+            try:
+                self._session = await self._open(output, first_seq, self._replay.wanted_seq)
+            except (*_LOST, SegtritonError) as error:
+                if not _is_passing(error) or time.monotonic() + pause > deadline:
+                    raise
+                _LOG.info("%s", error)
+                await asyncio.sleep(pause)
+            else:
+                if self._session.opened.output_extradata != self.opened.output_extradata:
+                    self._new_extradata = self._session.opened.output_extradata
+                return
+
+    async def _open(self, output: OutputSpec, first_seq: int, wanted_seq: int) -> StreamSession:
+        stack = AsyncExitStack()
+        try:
+            transport = await stack.enter_async_context(self._connect())
+            session = StreamSession(
+                transport, self._video, output, first_seq=first_seq, wanted_seq=wanted_seq, **self._options
+            )
+            await stack.enter_async_context(session)
+        except BaseException:
+            await stack.aclose()
+            raise
+        self._stack = stack
+        return session
+
+    async def _leave(self) -> None:
+        if self._pump is not None:
+            self._pump.cancel()
+            await asyncio.gather(self._pump, return_exceptions=True)
+            self._pump = None
+        stack, self._stack = self._stack, AsyncExitStack()
+        await stack.aclose()
+
+    def _account(self) -> Ended:
+        last = self._session.ended
+        assert last is not None, "its iteration ended with ENDED"
+        return dataclasses.replace(
+            last,
+            frames_in=self.answered,
+            frames_out=self._frames_out,
+            frames_dropped={reason: count for reason, count in self._dropped.items() if count},
+        )
+
+
+_CODEC_ENCODERS = {"h264": "h264", "mjpeg": "mjpeg", "rawmask_zlib": "mask"}
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether another server, or the same one later, may do better."""
+    return isinstance(error, _LOST) or (isinstance(error, SegtritonError) and error.retryable)
+
+
+def _pauses() -> Iterator[float]:
+    """Seconds between attempts: longer and longer, and not the same for all clients of a server that went away."""
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        yield pause * random.uniform(0.5, 1.5)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

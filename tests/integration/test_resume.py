@@ -1,0 +1,173 @@
+"""Runs that outlive the server they began on; two real servers stand for two pods."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import av
+import pytest
+
+from segtriton_client.demuxer import Demuxer
+from segtriton_client.report import Report
+from segtriton_client.resuming import Connect
+from segtriton_client.segmentation import Job, Progress, stream_file
+from segtriton_client.transport import GrpcTransport
+from segtriton_protocol import ErrorCode, OutputSpec, SegtritonError
+from segtriton_server.launch import LaunchSettings, TritonProcess
+
+CLIPS = Path(__file__).parents[2] / ".assets" / "clips"
+# The first has one group of pictures, the second three B-frames between references.
+NAMES = ["carphone_pristine.mp4", "bikes.mp4"]
+Settings = Callable[..., LaunchSettings]
+
+pytestmark = pytest.mark.timeout(120)
+
+
+class Pods:
+    """Two servers; connections go to the first until it is out of use, as a Service's would."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.drain_file = folder / "draining"
+        self._servers = [TritonProcess(settings(workers=1, drain_file=self.drain_file)), TritonProcess(settings())]
+        self.current = 0
+
+    @property
+    def first(self) -> TritonProcess:
+        return self._servers[0]
+
+    def start(self) -> None:
+        for server in self._servers:
+            server.start()
+        for server in self._servers:
+            server.wait_ready()
+
+    def stop(self) -> None:
+        for server in self._servers:
+            server.stop()
+
+    def connect(self) -> Connect:
+        @asynccontextmanager
+        async def connection() -> AsyncIterator[GrpcTransport]:
+            async with GrpcTransport(self._servers[self.current].grpc_address) as transport:
+                yield transport
+
+        return connection
+
+
+@pytest.fixture
+def pods(server_settings: Settings, tmp_path: Path) -> Iterator[Pods]:
+    pods = Pods(server_settings, tmp_path)
+    pods.start()
+    try:
+        yield pods
+    finally:
+        pods.stop()
+
+
+def stream(pods: Pods, clip: Path, output: Path, trouble: Callable[[], None], after: int = 20) -> Report:
+    """Stream a clip; when so many frames are back, make trouble."""
+    pending = iter([trouble])
+
+    def watch(progress: Progress) -> None:
+        if progress.frames_done >= after and (cause := next(pending, None)):
+            cause()
+
+    job = Job(clip, output, OutputSpec(preset="ultrafast"), live=True, on_progress=watch)
+
+    async def run() -> Report:
+        with Demuxer(clip) as demuxer:
+            return await stream_file(pods.connect(), demuxer, job)
+
+    return asyncio.run(run())
+
+
+def timestamps(path: Path) -> list[int]:
+    with av.open(str(path)) as container:
+        stamps = [packet.pts for packet in container.demux(video=0) if packet.size and packet.pts is not None]
+    return sorted(stamps)
+
+
+def check_whole(report: Report, clip: Path, output: Path) -> None:
+    """Every frame is there, once, in order, at its own time, and can be decoded."""
+    expected = timestamps(clip)
+    with av.open(str(output)) as container:
+        shown = [frame.pts for frame in container.decode(video=0)]
+    assert shown == expected
+    assert (report.frames_in, report.frames_out) == (len(expected), len(expected))
+    assert not report.frames_dropped
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_server_that_drains_hands_its_sessions_on(name: str, pods: Pods, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    draining: list[subprocess.Popen[bytes]] = []
+
+    def drain() -> None:
+        pods.current = 1
+        command = [sys.executable, "-m", "segtriton_server.launch.drain", "--endpoint-delay", "0", "--max-wait", "60"]
+        environment = {**os.environ, "SEGTRITON_DRAIN_FILE": str(pods.drain_file)}
+        draining.append(subprocess.Popen([*command, "--metrics-url", pods.first.metrics_url], env=environment))
+
+    report = stream(pods, CLIPS / name, output, drain)
+
+    check_whole(report, CLIPS / name, output)
+    assert report.resumes == 1
+    (process,) = draining
+    assert process.wait(10) == 0
+    # Now it can be stopped, and nobody is there to be hurt.
+    assert pods.first.stop() == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_server_that_dies_costs_no_frame(name: str, pods: Pods, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+
+    def kill() -> None:
+        pods.current = 1
+        pods.first.kill()
+
+    report = stream(pods, CLIPS / name, output, kill)
+
+    check_whole(report, CLIPS / name, output)
+    assert report.resumes == 1
+
+
+def test_a_draining_server_takes_no_session(pods: Pods, tmp_path: Path) -> None:
+    pods.drain_file.write_text("drain")
+    time.sleep(0.5)
+    job = Job(CLIPS / NAMES[0], tmp_path / "out.mp4", resume_seconds=0.5)
+
+    async def run() -> Report:
+        with Demuxer(job.input) as demuxer:
+            return await stream_file(pods.connect(), demuxer, job)
+
+    with pytest.raises(SegtritonError) as caught:
+        asyncio.run(run())
+    assert caught.value.code is ErrorCode.DRAINING
+
+    pods.drain_file.unlink()
+    time.sleep(0.5)
+    assert asyncio.run(run()).resumes == 0
+
+
+def test_a_run_gives_up_where_no_server_is_left(pods: Pods, tmp_path: Path) -> None:
+    with pytest.raises(ConnectionError):
+        stream_alone(pods, tmp_path / "out.mp4")
+    assert not list(tmp_path.glob("*.mp4"))
+
+
+def stream_alone(pods: Pods, output: Path) -> Report:
+    job = Job(CLIPS / NAMES[0], output, live=True, on_progress=lambda _: pods.first.kill(), resume_seconds=1.0)
+
+    async def run() -> Report:
+        with Demuxer(job.input) as demuxer:
+            return await stream_file(pods.connect(), demuxer, job)
+
+    return asyncio.run(run())
