@@ -12,10 +12,10 @@ from segtriton_protocol import Ended, Output, Packet
 
 
 class Ledger:
-    """Counts what was sent and what came back; every packet from `wanted_seq` on is answered exactly once.
+    """Counts what was sent and what came back; every wanted packet is answered exactly once.
 
     Attributes:
-        packets_sent: packets since OPEN, those before `wanted_seq` included, as credit counts them.
+        packets_sent: packets since OPEN, unwanted ones included, as credit counts them.
         bytes_sent: their payload bytes.
         next_seq: the number of the next packet.
         frames_out: output frames so far.
@@ -23,7 +23,8 @@ class Ledger:
         latencies: seconds from the sending of a packet to its output, in order of output.
     """
 
-    def __init__(self, wanted_seq: int = 0) -> None:
+    def __init__(self, wanted_seq: int = 0, answered_seqs: Sequence[int] = ()) -> None:
+        """Take the first packet wanted of this session, and later ones that another one has answered."""
         self.packets_sent = 0
         self.bytes_sent = 0
         self.next_seq = 0
@@ -31,6 +32,7 @@ class Ledger:
         self.dropped: Counter[str] = Counter()
         self.latencies = array("d")
         self._wanted_seq = wanted_seq
+        self._answered_seqs = frozenset(answered_seqs)
         self._wanted_sent = 0
         self._sent_at: dict[int, float] = {}
         self._digest = hashlib.sha256()
@@ -48,7 +50,7 @@ class Ledger:
     def record_sent(self, packets: Sequence[Packet], now: float) -> None:
         """Note packets that go out now."""
         for packet in packets:
-            if packet.seq >= self._wanted_seq:
+            if packet.seq >= self._wanted_seq and packet.seq not in self._answered_seqs:
                 self._sent_at[packet.seq] = now
                 self._wanted_sent += 1
             self.packets_sent += 1

@@ -15,11 +15,13 @@ class ReplayBuffer:
 
     Attributes:
         latencies: seconds from a packet's first sending to its answer, of frames that came out.
+        newest_dts: of the packets that were sent last; -inf where they have none.
     """
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         """Keep at most so many bytes of packets; beyond that nothing can be replayed."""
         self.latencies = array("d")
+        self.newest_dts = float("-inf")
         self._most_bytes = most_bytes
         self._packets: list[Packet] = []
         self._bytes = 0
@@ -43,6 +45,14 @@ class ReplayBuffer:
         """The first packet without an answer; the next one's number where all are answered."""
         return next(iter(self._unanswered), self._next_seq)
 
+    @property
+    def answered_seqs(self) -> tuple[int, ...]:
+        """Packets after the first wanted one that are answered, as their pictures are shown earlier."""
+        wanted = self.wanted_seq
+        return tuple(
+            packet.seq for packet in self._packets if packet.seq > wanted and packet.seq not in self._unanswered
+        )
+
     def add(self, packets: Sequence[Packet]) -> None:
         """Keep packets; they count as unsent."""
         for packet in packets:
@@ -65,6 +75,7 @@ class ReplayBuffer:
         for packet in self._packets[self._cursor : self._cursor + count]:
             if packet.seq in self._unanswered and self._unanswered[packet.seq] is None:
                 self._unanswered[packet.seq] = now
+            self.newest_dts = float("-inf") if packet.dts is None else packet.dts
         self._cursor += count
 
     def settle(self, seq: int, now: float, *, is_frame: bool) -> bool:

@@ -82,6 +82,7 @@ class ResumingSession:
         self._pump: asyncio.Task[None] | None = None
         self._is_ending = False
         self._is_leaving = False
+        self._is_ahead = False
         self._failure: Exception | None = None
         self._frames_out = 0
         self._dropped: Counter[str] = Counter()
@@ -152,7 +153,7 @@ class ResumingSession:
 
     async def _outputs_of_session(self) -> AsyncIterator[Output]:
         session = self._session
-        self._is_leaving = False
+        self._is_leaving = self._is_ahead = False
         self._pump = asyncio.ensure_future(self._send_to(session))
         async for event in session:
             if isinstance(event, Migrate):
@@ -167,10 +168,10 @@ class ResumingSession:
         """Send what there is, until the end or until the session is to be left; its reader tells what goes wrong."""
         with contextlib.suppress(*_LOST, SegtritonError):
             while group := await self._next_group():
-                await session.send(group)
                 async with self._changed:
                     self._replay.mark_sent(len(group), time.monotonic())
                     self._changed.notify_all()
+                await session.send(group)
             await session.end()
 
     async def _next_group(self) -> list[Packet]:
@@ -179,19 +180,33 @@ class ResumingSession:
             return [] if self._is_leaving else self._replay.peek(self._group_packets)
 
     def _take(self, output: Output) -> Output | None:
-        """Leave out what another session has answered, and drops that only say that this session failed."""
+        """Leave out what another session has answered or will, and drops that only say that this one ended early."""
         now = time.monotonic()
-        packets = tuple(packet for packet in output.packets if self._replay.settle(packet.seq, now, is_frame=True))
+        packets = tuple(
+            packet
+            for packet in output.packets
+            if not self._comes_too_early(packet) and self._replay.settle(packet.seq, now, is_frame=True)
+        )
         drops = tuple(
             drop
             for drop in output.drops
-            if drop.reason is not DropReason.ABANDONED and self._replay.settle(drop.seq, now, is_frame=False)
+            if not (self._is_leaving or drop.reason is DropReason.ABANDONED)
+            and self._replay.settle(drop.seq, now, is_frame=False)
         )
         self._frames_out += len(packets)
         self._dropped.update(drop.reason.value for drop in drops)
         if not packets and not drops:
             return None
         return dataclasses.replace(output, packets=self._with_extradata(packets), drops=drops)
+
+    def _comes_too_early(self, packet: Packet) -> bool:
+        """Whether a decoder gave the frame only because it was emptied: one that is shown before it is not yet sent.
+
+        What follows has a later dts than what was sent, and no pts before its dts.
+        """
+        if self._is_leaving and packet.pts is not None and packet.pts > self._replay.newest_dts:
+            self._is_ahead = True  # and with it all that follows, as later pictures refer to this one
+        return self._is_ahead
 
     def _with_extradata(self, packets: tuple[Packet, ...]) -> tuple[Packet, ...]:
         """Put the parameter sets of another encoder before its first picture."""
@@ -207,7 +222,7 @@ class ResumingSession:
         deadline = time.monotonic() + self._resume_seconds
         for pause in _pauses():
             try:
-                return await self._open(self._output, 0, 0)
+                return await self._open(self._output, 0)
             except SegtritonError as error:
                 if error.code not in _WORTH_WAITING or time.monotonic() > deadline:
                     raise
@@ -230,7 +245,7 @@ class ResumingSession:
         deadline = time.monotonic() + self._resume_seconds
         for pause in _pauses():
             try:
-                self._session = await self._open(output, first_seq, self._replay.wanted_seq)
+                self._session = await self._open(output, first_seq)
             except (*_LOST, SegtritonError) as error:
                 if not _is_passing(error) or time.monotonic() + pause > deadline:
                     raise
@@ -241,12 +256,18 @@ class ResumingSession:
                     self._new_extradata = self._session.opened.output_extradata
                 return
 
-    async def _open(self, output: OutputSpec, first_seq: int, wanted_seq: int) -> StreamSession:
+    async def _open(self, output: OutputSpec, first_seq: int) -> StreamSession:
         stack = AsyncExitStack()
         try:
             transport = await stack.enter_async_context(self._connect())
             session = StreamSession(
-                transport, self._video, output, first_seq=first_seq, wanted_seq=wanted_seq, **self._options
+                transport,
+                self._video,
+                output,
+                first_seq=first_seq,
+                wanted_seq=self._replay.wanted_seq,
+                answered_seqs=self._replay.answered_seqs,
+                **self._options,
             )
             await stack.enter_async_context(session)
         except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -61,11 +62,12 @@ class StreamSession:
         mode: str = "file",
         first_seq: int = 0,
         wanted_seq: int = 0,
+        answered_seqs: Sequence[int] = (),
         open_seconds: float = 15.0,
         progress_seconds: float = 15.0,
     ) -> None:
         self.ended: Ended | None = None
-        self.ledger = Ledger(wanted_seq)
+        self.ledger = Ledger(wanted_seq, answered_seqs)
         self._transport = transport
         self._model = f"{network}_streaming"
         self._open = Open(
@@ -75,6 +77,7 @@ class StreamSession:
             mode=mode,
             first_seq=first_seq,
             wanted_seq=wanted_seq,
+            answered_seqs=tuple(answered_seqs),
             open_key=secrets.token_hex(16),
         )
         self._group_packets = 1 if mode == "live" else _GROUP_PACKETS
@@ -140,7 +143,7 @@ class StreamSession:
                     self.ledger.verify(answer)
                     self.ended = answer
                     self._is_over = True
-                    await self._stream.finish_sending()
+                    await self._hang_up()
                     return
                 event = self._take_event(answer)
                 yield event
@@ -149,6 +152,12 @@ class StreamSession:
             raise
         finally:
             self._changed.set()
+
+    async def _hang_up(self) -> None:
+        """Let the server end the stream: cancelled at its end, it holds Triton's shutdown up until its time limit."""
+        await self._stream.finish_sending()
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(self._stream.receive(), _GOODBYE_SECONDS)
 
     def _take_event(self, answer: ServerMessage | None) -> Event:
         if isinstance(answer, Failed):

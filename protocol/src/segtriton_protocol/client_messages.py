@@ -51,8 +51,9 @@ class Open(ClientMessage):
 
     `first_seq` numbers the first packet that follows (a resumed run goes on counting), and
     `wanted_seq` is the first whose output is still missing: frames before it are decoded, as
-    later ones need them, and not sent again. `open_key` is unique for each session a client
-    asks for, so that a doubled OPEN is seen.
+    later ones need them, and not sent again; nor are those of `answered_seqs`, later packets whose
+    pictures are shown earlier. `open_key` is unique for each session a client asks for, so that a
+    doubled OPEN is seen.
     """
 
     kind: ClassVar[str] = "open"
@@ -63,6 +64,7 @@ class Open(ClientMessage):
     mode: str = "file"
     first_seq: int = 0
     wanted_seq: int = 0
+    answered_seqs: tuple[int, ...] = ()
     open_key: str = ""
 
     def to_tensors(self) -> Tensors:
@@ -74,6 +76,7 @@ class Open(ClientMessage):
             "mode": self.mode,
             "first_seq": self.first_seq,
             "wanted_seq": self.wanted_seq,
+            "answered_seqs": list(self.answered_seqs),
             "open_key": self.open_key,
         }
         return {specs.MESSAGE.name: encode_json(wire)}
@@ -91,6 +94,7 @@ class Open(ClientMessage):
             mode=fields.choice("mode", MODES, "file"),
             first_seq=fields.integer("first_seq", 0, default=0),
             wanted_seq=fields.integer("wanted_seq", 0, default=0),
+            answered_seqs=fields.integers("answered_seqs"),
             open_key=fields.text("open_key", "", max_length=64),
         )
 

@@ -139,7 +139,7 @@ class StreamingService:
             new_session_id(),
             responder,
             dialect,
-            Ledger(request.first_seq, request.wanted_seq),
+            Ledger(request.first_seq, request.wanted_seq, request.answered_seqs),
             window,
             self._metrics,
             self._on_session_closed,

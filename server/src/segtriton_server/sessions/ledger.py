@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from segtriton_protocol import Drop, DropReason, Packet
@@ -22,11 +22,11 @@ class _Pending:
 class Ledger:
     """Counts packets in, frames out and drops; refuses to count anything twice.
 
-    Packets below `wanted_seq` are decoded only because later ones need them: they take credit,
-    but are neither counted nor reported.
+    Packets below `wanted_seq` and `answered_seqs` are decoded only because later ones need them: they take
+    credit, but are neither counted nor reported.
     """
 
-    def __init__(self, first_seq: int = 0, wanted_seq: int = 0) -> None:
+    def __init__(self, first_seq: int = 0, wanted_seq: int = 0, answered_seqs: Iterable[int] = ()) -> None:
         self.next_seq = first_seq
         self.received_packets = 0
         self.received_bytes = 0
@@ -36,6 +36,7 @@ class Ledger:
         self.dropped: Counter[DropReason] = Counter()
         self._first_counted = max(first_seq, wanted_seq)
         self._wanted_seq = wanted_seq
+        self._answered_seqs = frozenset(seq for seq in answered_seqs if seq >= self._first_counted)
         self._pending: dict[int, _Pending] = {}
         self._newest_out = -1
         self._damaged = 0
@@ -43,7 +44,8 @@ class Ledger:
     @property
     def frames_in(self) -> int:
         """Input packets so far, lost ones included."""
-        return max(0, self.next_seq - self._first_counted)
+        answered = sum(seq < self.next_seq for seq in self._answered_seqs)
+        return max(0, self.next_seq - self._first_counted - answered)
 
     @property
     def unanswered(self) -> int:
@@ -65,7 +67,7 @@ class Ledger:
         missing = [self._drop(seq, DropReason.MISSING) for seq in range(self.next_seq, packet.seq)]
         self.next_seq = packet.seq + 1
         self._pending[packet.seq] = _Pending(len(packet.payload), now)
-        return True, [drop for drop in missing if drop.seq >= self._wanted_seq]
+        return True, [drop for drop in missing if self._is_wanted(drop.seq)]
 
     def settle_output(self, seq: int) -> float | None:
         """Book a frame out; returns its packet's arrival time, or None if it must not be sent."""
@@ -73,7 +75,7 @@ class Ledger:
         if pending is None:
             return None
         self._newest_out = max(self._newest_out, seq)
-        if seq < self._wanted_seq:
+        if not self._is_wanted(seq):
             return None
         self.frames_out += 1
         return pending.arrived
@@ -83,7 +85,7 @@ class Ledger:
         if self._settle(seq) is None:
             return []
         drop = self._drop(seq, reason)
-        return [drop] if seq >= self._wanted_seq else []
+        return [drop] if self._is_wanted(seq) else []
 
     def note_damage(self) -> None:
         """Remember that the decoder refused a packet, which one it cannot always say."""
@@ -98,11 +100,14 @@ class Ledger:
         drops = list(self._drop_while(self.next_seq, reason))
         missing = [self._drop(seq, DropReason.MISSING) for seq in range(self.next_seq, next_seq)]
         self.next_seq = max(self.next_seq, next_seq)
-        return drops + [drop for drop in missing if drop.seq >= self._wanted_seq]
+        return drops + [drop for drop in missing if self._is_wanted(drop.seq)]
 
     def dropped_by_reason(self) -> dict[str, int]:
         """Counts of drop records by the reason's name on the wire."""
         return {reason.value: count for reason, count in self.dropped.items()}
+
+    def _is_wanted(self, seq: int) -> bool:
+        return seq >= self._wanted_seq and seq not in self._answered_seqs
 
     def _drop_while(self, below: int, reason: DropReason | None) -> Iterator[Drop]:
         while self._pending and (seq := next(iter(self._pending))) < below:
@@ -125,6 +130,6 @@ class Ledger:
         self.settled_bytes += size
 
     def _drop(self, seq: int, reason: DropReason) -> Drop:
-        if seq >= self._wanted_seq:
+        if self._is_wanted(seq):
             self.dropped[reason] += 1
         return Drop(seq, reason)

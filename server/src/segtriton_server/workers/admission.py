@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from segtriton_protocol import Drop, DropReason, ErrorCode, Packet, SegtritonError
 from segtriton_server.encoders.encoder import FrameTag
 from segtriton_server.frames import Pictures
@@ -15,10 +17,11 @@ _FORGET_AFTER = 64
 class Admission:
     """Remembers the packets that went into the decoder and judges by them the frames that come out."""
 
-    def __init__(self, size_hw: tuple[int, int], wanted_seq: int) -> None:
-        """For frames of a height and width in pixels; those before `wanted_seq` are not sent back."""
+    def __init__(self, size_hw: tuple[int, int], wanted_seq: int, answered_seqs: Iterable[int] = ()) -> None:
+        """For frames of a height and width in pixels; those before `wanted_seq` or in `answered_seqs` are not sent back."""
         self._size_hw = size_hw
         self._wanted_seq = wanted_seq
+        self._answered_seqs = frozenset(answered_seqs)
         self._tags: dict[int, FrameTag] = {}
         self._hidden: set[int] = set()
 
@@ -46,7 +49,7 @@ class Admission:
         tag, is_hidden = self._take(seq)
         if tag is None:  # a second picture of one packet has no number of its own
             return None
-        if seq < self._wanted_seq:  # it was decoded only for those after it
+        if seq < self._wanted_seq or seq in self._answered_seqs:  # it was decoded only for those after it
             results.skipped.append(seq)
             return None
         if is_hidden:

@@ -55,7 +55,9 @@ class SessionPipeline:
         self._batcher = batcher
         self._sink = sink
         self._open_parts(request, settings)
-        self._admission = Admission((request.video.height, request.video.width), request.wanted_seq)
+        self._admission = Admission(
+            (request.video.height, request.video.width), request.wanted_seq, request.answered_seqs
+        )
         self._packets: queue.SimpleQueue[Sequence[Packet] | None] = queue.SimpleQueue()
         self._unread: deque[Packet] = deque()
         self._masked: queue.SimpleQueue[NetworkJob | None] = queue.SimpleQueue()
