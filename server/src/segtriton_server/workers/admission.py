@@ -18,7 +18,7 @@ class Admission:
     """Remembers the packets that went into the decoder and judges by them the frames that come out."""
 
     def __init__(self, size_hw: tuple[int, int], wanted_seq: int, answered_seqs: Iterable[int] = ()) -> None:
-        """For frames of a height and width in pixels; those before `wanted_seq` or in `answered_seqs` are not sent back."""
+        """For frames of a height and width in pixels; those before `wanted_seq` or in `answered_seqs` stay here."""
         self._size_hw = size_hw
         self._wanted_seq = wanted_seq
         self._answered_seqs = frozenset(answered_seqs)
