@@ -1,6 +1,12 @@
 import pytest
 from chart_tools import Helm
-from lab import toolchain
+from lab import packages, toolchain
+
+
+@pytest.fixture(scope="session", autouse=True)
+def promtool() -> None:
+    """Alerts are checked with it."""
+    packages.ensure(packages.PROMETHEUS)
 
 
 @pytest.fixture(scope="session", params=["helm3", "helm4"])
