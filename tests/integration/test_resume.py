@@ -64,8 +64,8 @@ class Pods:
 @pytest.fixture
 def pods(server_settings: Settings, tmp_path: Path) -> Iterator[Pods]:
     pods = Pods(server_settings, tmp_path)
-    pods.start()
     try:
+        pods.start()
         yield pods
     finally:
         pods.stop()

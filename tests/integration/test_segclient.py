@@ -203,7 +203,7 @@ def test_a_server_that_is_not_there(segclient: Segclient, tmp_path: Path) -> Non
 def test_a_server_that_goes_away_in_the_middle(server_settings: Callable[..., LaunchSettings], tmp_path: Path) -> None:
     output = tmp_path / "result.mp4"
     with TritonProcess(server_settings(workers=1)) as server:
-        line = command(server.grpc_address, "-sv", "--live", BIKES, "-o", output)
+        line = command(server.grpc_address, "-sv", "--live", "--resume-seconds", "1", BIKES, "-o", output)
         with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as client:
             time.sleep(2.5)
             assert client.poll() is None

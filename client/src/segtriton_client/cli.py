@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 import signal
@@ -79,6 +80,13 @@ class _Run:
 @click.option("--preset", type=click.Choice(X264_PRESETS), default="superfast", show_default=True)
 @click.option("--crf", type=click.IntRange(0, 51), default=23, show_default=True)
 @click.option("--live", is_flag=True, help="Send packets at the speed of the clip, as a camera would; needs -sv.")
+@click.option(
+    "--resume-seconds",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    help="How long to look for another server when one goes away; 0 gives up at once.",
+)
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write what was done as JSON.")
 @click.option("--overwrite/--no-overwrite", default=True, show_default=True, help="Replace an output that exists.")
 @click.option(
@@ -159,7 +167,15 @@ def _make_jobs(inputs: list[Path], options: dict[str, Any]) -> list[Job]:
     for source, target in zip(inputs, outputs, strict=True):
         _check_output(source, target, options["overwrite"])
     return [
-        Job(source, target, spec, options["network"], options["live"], options["batch_size"])
+        Job(
+            source,
+            target,
+            spec,
+            options["network"],
+            options["live"],
+            options["batch_size"],
+            resume_seconds=options["resume_seconds"],
+        )
         for source, target in zip(inputs, outputs, strict=True)
     ]
 
@@ -178,7 +194,7 @@ def _check_output(source: Path, target: Path, overwrite: bool) -> None:
 def _do(run: _Run, job: Job, may_fail: bool) -> tuple[Report | None, int]:
     """Do one job; with several a failure is told and the next goes on."""
     bar = ProgressBar(job.input.name)
-    shown = Job(job.input, job.output, job.spec, job.network, job.live, job.batch_size, bar.update)
+    shown = dataclasses.replace(job, on_progress=bar.update)
     work = segment_video if run.streams else segment_frames
     try:
         report = asyncio.run(_cancellable(work(run.endpoint, shown)))

@@ -38,7 +38,7 @@ _KEEPALIVE_MILLISECONDS = 30_000
 # What gRPC says, under other codes than UNAVAILABLE, where the connection broke.
 _BROKEN = ("Internal error from Core", "RST_STREAM")
 # What Triton says, inside a stream, once it has been told to stop.
-_STOPPING = ("shutting down", "is unloading", "not ready", "stub process is not healthy")
+_STOPPING = ("shutting down", "is unloading", "not ready", "has no available versions", "stub process is not healthy")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,177 @@
+"""segclient as people run it: from outside the cluster as processes of this machine, from inside as pods."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from lab.kubernetes import Json
+from lab.shell import LabError
+
+SEGCLIENT = Path(sys.executable).with_name("segclient")
+RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+    "runAsNonRoot": True,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video and how many frames it has."""
+
+    path: Path
+    frames: int
+
+
+def make_clip(source: Path, target: Path, repeats: int, slower: int = 2) -> Clip:
+    """The source's own packets again and again, `slower` times as slow so that two cores carry several sessions."""
+    frames = 0
+    with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
+        video = reader.streams.video[0]
+        copy = writer.add_stream_from_template(video)
+        packets = [packet for packet in reader.demux(video) if packet.dts is not None]
+        length = len(packets) * (packets[0].duration or 0)
+        first = packets[0].pts or 0
+        stamps = [((packet.pts or 0) - first, packet.dts - first, packet.duration or 0) for packet in packets]
+        for number in range(repeats):
+            for packet, (pts, dts, duration) in zip(packets, stamps, strict=True):
+                packet.stream = copy
+                packet.time_base = Fraction(video.time_base or 1)
+                packet.pts = slower * (pts + number * length)
+                packet.dts = slower * (dts + number * length)
+                packet.duration = slower * duration
+                writer.mux(packet)
+                frames += 1
+    return Clip(target, frames)
+
+
+class Stream:
+    """One run of segclient on this machine."""
+
+    def __init__(self, folder: Path, endpoint: str, clip: Clip, *options: str | Path) -> None:
+        folder.mkdir(parents=True)
+        self.clip = clip
+        self.output = folder / "output.mp4"
+        self._report = folder / "report.json"
+        self._log = folder / "log"
+        files = ("-sv", clip.path, "-o", self.output, "--report", self._report)
+        how = ("--effect", "mask", "--preset", "ultrafast", "--log-level", "info")
+        command: list[str | Path] = [SEGCLIENT, "--endpoint", endpoint, *files, *how, *options]
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    @property
+    def said(self) -> str:
+        """All that it printed."""
+        return self._log.read_text()
+
+    @property
+    def report(self) -> Json:
+        """What it wrote about its work."""
+        report: Json = json.loads(self._report.read_text())
+        return report
+
+    def wait(self, timeout_seconds: float) -> int:
+        """Its status, once it has ended."""
+        try:
+            return self._process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            raise LabError(f"a stream goes on after {timeout_seconds:g} s and said:\n{self.said}") from None
+
+    def stop(self) -> None:
+        """Ends it as Ctrl-C does."""
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def check(self, timeout_seconds: float = 120) -> Json:
+        """Waits; every frame must have come back, once and in order, with nothing for a person to do."""
+        status = self.wait(timeout_seconds)
+        assert status == 0, f"segclient ended with status {status} and said:\n{self.said}"
+        report = self.report
+        assert report["frames_in"] == report["frames_out"] == self.clip.frames, report
+        assert not report["frames_dropped"], report
+        assert shown_times(self.output) == shown_times(self.clip.path)
+        return report
+
+
+class Streams:
+    """All runs of a test, ended with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.all: list[Stream] = []
+
+    def start(self, endpoint: str, clip: Clip, *options: str | Path, count: int = 1) -> list[Stream]:
+        """Begins as many sessions, a little apart, as people would."""
+        started = []
+        for _ in range(count):
+            started.append(Stream(self._folder / f"stream-{len(self.all)}", endpoint, clip, *options))
+            self.all.append(started[-1])
+            time.sleep(0.3)
+        return started
+
+    def stop(self) -> None:
+        """Ends what still runs."""
+        for stream in self.all:
+            if stream.is_running:
+                stream.stop()
+
+
+def shown_times(path: Path) -> list[Fraction]:
+    """When each picture of a video is shown, from its first on, in the order in which a decoder gives them."""
+    with av.open(str(path)) as reader:
+        times = [(frame.pts or 0) * Fraction(frame.time_base or 1) for frame in reader.decode(video=0)]
+    assert times == sorted(set(times)), f"{path} shows pictures twice, or in another order"
+    # Containers round to their own time base.
+    return [round((time - times[0]) * 1000) * Fraction(1, 1000) for time in times]
+
+
+def pod(name: str, image: str, *command: str) -> Json:
+    """A client's pod under Pod Security "restricted"."""
+    container = {
+        "name": "client",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": list(command),
+        "securityContext": RESTRICTED,
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 1,
+            "automountServiceAccountToken": False,
+            "containers": [container],
+            "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}}],
+        },
+    }
+
+
+def add_secret(pod: Json, secret: str, folder: str) -> None:
+    """Lets a pod see a secret's keys as files."""
+    pod["spec"]["containers"][0]["volumeMounts"].append({"name": secret, "mountPath": folder})
+    pod["spec"]["volumes"].append({"name": secret, "secret": {"secretName": secret}})
