@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,13 +18,6 @@ DASHBOARDS = sorted((CHART / "dashboards").glob("*.json"))
 # Of Triton itself and of the kubelet.
 OTHERS = ("nv_", "container_")
 VARIABLES = {"$__rate_interval": "5m", "$load": "segtriton_active_streams", "$capacity": "4", "$target": "3"}
-
-
-@pytest.fixture
-def promtool() -> str:
-    found = shutil.which("promtool")
-    assert found, "promtool is not on PATH; apt-get install prometheus"
-    return found
 
 
 @pytest.fixture

@@ -255,13 +255,8 @@ def test_tls_and_token_are_asked_of_everybody(
     token = tmp_path / "token"
     token.write_text("correct-horse-battery")
     here.apply(
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "tls"}, "stringData": certificate},
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "token"},
-            "stringData": {"token": token.read_text()},
-        },
+        secret("tls", certificate),
+        secret("token", {"token": token.read_text()}),
     )
     release.install(tls={"enabled": True, "existingSecret": "tls"}, token={"enabled": True, "existingSecret": "token"})
     assert re.search(r"Phase:\s+Succeeded", release.test())

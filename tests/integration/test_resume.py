@@ -71,6 +71,14 @@ def pods(server_settings: Settings, tmp_path: Path) -> Iterator[Pods]:
         pods.stop()
 
 
+def stream_job(pods: Pods, job: Job) -> Report:
+    async def run() -> Report:
+        with Demuxer(job.input) as demuxer:
+            return await stream_file(pods.connect(), demuxer, job)
+
+    return asyncio.run(run())
+
+
 def stream(pods: Pods, clip: Path, output: Path, trouble: Callable[[], None], after: int = 20) -> Report:
     """Stream a clip; when so many frames are back, make trouble."""
     pending = iter([trouble])
@@ -79,13 +87,7 @@ def stream(pods: Pods, clip: Path, output: Path, trouble: Callable[[], None], af
         if progress.frames_done >= after and (cause := next(pending, None)):
             cause()
 
-    job = Job(clip, output, OutputSpec(preset="ultrafast"), live=True, on_progress=watch)
-
-    async def run() -> Report:
-        with Demuxer(clip) as demuxer:
-            return await stream_file(pods.connect(), demuxer, job)
-
-    return asyncio.run(run())
+    return stream_job(pods, Job(clip, output, OutputSpec(preset="ultrafast"), live=True, on_progress=watch))
 
 
 def timestamps(path: Path) -> list[int]:
@@ -144,30 +146,19 @@ def test_a_draining_server_takes_no_session(pods: Pods, tmp_path: Path) -> None:
     time.sleep(0.5)
     job = Job(CLIPS / NAMES[0], tmp_path / "out.mp4", resume_seconds=0.5)
 
-    async def run() -> Report:
-        with Demuxer(job.input) as demuxer:
-            return await stream_file(pods.connect(), demuxer, job)
-
     with pytest.raises(SegtritonError) as caught:
-        asyncio.run(run())
+        stream_job(pods, job)
     assert caught.value.code is ErrorCode.DRAINING
 
     pods.drain_file.unlink()
     time.sleep(0.5)
-    assert asyncio.run(run()).resumes == 0
+    assert stream_job(pods, job).resumes == 0
 
 
 def test_a_run_gives_up_where_no_server_is_left(pods: Pods, tmp_path: Path) -> None:
+    job = Job(
+        CLIPS / NAMES[0], tmp_path / "out.mp4", live=True, on_progress=lambda _: pods.first.kill(), resume_seconds=1.0
+    )
     with pytest.raises(ConnectionError):
-        stream_alone(pods, tmp_path / "out.mp4")
+        stream_job(pods, job)
     assert not list(tmp_path.glob("*.mp4"))
-
-
-def stream_alone(pods: Pods, output: Path) -> Report:
-    job = Job(CLIPS / NAMES[0], output, live=True, on_progress=lambda _: pods.first.kill(), resume_seconds=1.0)
-
-    async def run() -> Report:
-        with Demuxer(job.input) as demuxer:
-            return await stream_file(pods.connect(), demuxer, job)
-
-    return asyncio.run(run())

@@ -62,8 +62,6 @@ class ResumingSession:
         video: VideoFormat,
         output: OutputSpec | None = None,
         *,
-        network: str = "selfie",
-        mode: str = "file",
         resume_seconds: float = 60.0,
         **options: Any,
     ) -> None:
@@ -73,9 +71,8 @@ class ResumingSession:
         self._connect = connect
         self._video = video
         self._output = output or OutputSpec()
-        self._options = {"network": network, "mode": mode, **options}
+        self._options = options
         self._resume_seconds = resume_seconds
-        self._group_packets = 1 if mode == "live" else _GROUP_PACKETS
         self._replay = ReplayBuffer()
         self._changed = asyncio.Condition()
         self._stack = AsyncExitStack()
@@ -177,7 +174,7 @@ class ResumingSession:
     async def _next_group(self) -> list[Packet]:
         async with self._changed:
             await self._changed.wait_for(lambda: self._is_leaving or self._is_ending or self._replay.num_unsent > 0)
-            return [] if self._is_leaving else self._replay.peek(self._group_packets)
+            return [] if self._is_leaving else self._replay.peek(_GROUP_PACKETS)
 
     def _take(self, output: Output) -> Output | None:
         """Leave out what another session has answered or will, and drops that only say that this one ended early."""
