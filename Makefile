@@ -16,8 +16,8 @@ STAMPS := $(VENV)/.stamps
 SETUP := .setup/environment.py
 ENVIRONMENT := $(STAMPS)/distributions
 ASSETS := .assets/.complete
-PACKAGES := protocol/src server/src client/src
-CHECKED := $(wildcard protocol server client triton_models tests charts .setup)
+PACKAGES := protocol/src server/src client/src operator_scripts/src
+CHECKED := $(wildcard protocol server client operator_scripts triton_models tests charts .setup)
 
 export SEGTRITON_NETWORKS ?= $(CURDIR)/.assets/networks
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -120,21 +120,24 @@ docs: $(ENVIRONMENT) ## check that every link between the documents leads somewh
 chart-docs: ## write the tables of the chart's README from values.yaml
 	@$(PYTHON) charts/readme.py
 
+OWN := --no-emit-package segtriton-protocol --no-emit-package segtriton-client
 IMAGE_LOCK := uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate --no-header \
-    --no-emit-index-url --no-emit-find-links --no-emit-package segtriton-protocol --constraint requirements.lock
+    --no-emit-index-url --no-emit-find-links $(OWN) --constraint requirements.lock
 lock: $(STAMPS)/packages ## compile requirements.lock and server/triton.lock (UV_COMPILE_FLAGS=--upgrade for new versions)
 	@uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate --no-header \
-	    --no-emit-index-url --no-emit-find-links --no-emit-package segtriton-protocol $(UV_COMPILE_FLAGS) \
+	    --no-emit-index-url --no-emit-find-links $(OWN) $(UV_COMPILE_FLAGS) \
 	    --group pyproject.toml:dev protocol/pyproject.toml server/pyproject.toml client/pyproject.toml \
+	    operator_scripts/pyproject.toml \
 	    --output-file requirements.lock
 	@sed -n 's/^triton = \["\(.*\)"\]$$/\1/p' server/pyproject.toml | \
 	    uv pip compile --quiet --no-deps --generate-hashes --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links - --output-file server/triton.lock
 	@uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate --no-header \
-	    --no-emit-index-url --no-emit-find-links --no-emit-package segtriton-protocol $(UV_COMPILE_FLAGS) \
+	    --no-emit-index-url --no-emit-find-links $(OWN) $(UV_COMPILE_FLAGS) \
 	    --extra gpu --extra tensorrt server/pyproject.toml --output-file server/gpu.lock
 	@$(IMAGE_LOCK) server/pyproject.toml --output-file images/server-cpu/requirements.lock
 	@$(IMAGE_LOCK) client/pyproject.toml --output-file images/client/requirements.lock
+	@$(IMAGE_LOCK) operator_scripts/pyproject.toml --output-file images/ops/requirements.lock
 	@echo 'hatchling>=1.27' | $(IMAGE_LOCK) - --output-file images/wheels.lock
 
 clean: ## remove everything that was made here; downloads stay in the user's cache
@@ -148,7 +151,8 @@ $(STAMPS)/interpreter: $(SETUP)
 $(STAMPS)/packages: requirements.lock server/triton.lock $(STAMPS)/interpreter
 	@$(PYTHON) $(SETUP) packages
 
-$(STAMPS)/distributions: protocol/pyproject.toml server/pyproject.toml client/pyproject.toml $(STAMPS)/packages
+$(STAMPS)/distributions: protocol/pyproject.toml server/pyproject.toml client/pyproject.toml operator_scripts/pyproject.toml \
+    $(STAMPS)/packages
 	@$(PYTHON) $(SETUP) distributions
 
 $(STAMPS)/gpu: server/gpu.lock $(ENVIRONMENT) $(ASSETS)

@@ -222,7 +222,7 @@ def install_packages() -> None:
 
 def install_distributions() -> None:
     """Installs this tree's packages; all that building them needs is in the lock file."""
-    distributions = ("protocol", "server", "client")
+    distributions = ("protocol", "server", "client", "operator_scripts")
     editable = [argument for name in distributions for argument in ("--editable", f"./{name}")]
     pip_install("segtriton", "--no-deps", "--no-build-isolation", *editable)
 

@@ -45,7 +45,8 @@ _STOPPING = ("shutting down", "is unloading", "not ready", "has no available ver
 class Endpoint:
     """Where the server is and how the client proves itself.
 
-    TLS is used when any of the three files is given; `token` travels as a bearer token.
+    TLS is used when any of the three files is given; `token` travels as a bearer token. `server_name` is the name that
+    the certificate must have where that is another than the target's, such as a pod's address.
     """
 
     target: str
@@ -53,6 +54,7 @@ class Endpoint:
     cert_file: Path | None = None
     key_file: Path | None = None
     token: str = ""
+    server_name: str = ""
 
     @property
     def uses_tls(self) -> bool:
@@ -102,6 +104,8 @@ class GrpcTransport:
             # Where a name has several addresses, as a headless Service has: any of those that answer.
             ("grpc.lb_policy_name", "round_robin"),
         ]
+        if self.endpoint.server_name:
+            options.append(("grpc.ssl_target_name_override", self.endpoint.server_name))
         target = self.endpoint.target
         if self.endpoint.uses_tls:
             self._channel = grpc.aio.secure_channel(target, _read_credentials(self.endpoint), options=options)
@@ -121,29 +125,40 @@ class GrpcTransport:
 
     async def infer(self, model: str, parameters: Parameters, tensors: Tensors, timeout: float) -> Tensors:
         """Send one request and return its response's tensors."""
-        return decode_response(await self._call("ModelInfer", encode_request(model, tensors, parameters), timeout))
+        return decode_response(await self.call("ModelInfer", encode_request(model, tensors, parameters), timeout))
+
+    async def connect(self) -> None:
+        """Return when a connection stands; raises the client's error at the first attempt that fails."""
+        state = self._channel.get_state(try_to_connect=True)
+        while state is not grpc.ChannelConnectivity.READY:
+            if state in (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN):
+                await self.check_live()  # its error says why
+            await self._channel.wait_for_state_change(state)
+            state = self._channel.get_state(try_to_connect=True)
 
     async def check_live(self) -> None:
         """Return when the server answers; raises ServiceUnavailableError."""
         try:
-            await self._call("ServerLive", service_pb2.ServerLiveRequest(), _PROBE_SECONDS)
+            await self.call("ServerLive", service_pb2.ServerLiveRequest(), _PROBE_SECONDS)
         except (NoProgressError, ServiceLostError):
             raise ServiceUnavailableError(f"No server answers at {self.endpoint.target}.") from None
 
     async def ready_models(self) -> list[str]:
         """Return the names of the models that are ready, sorted."""
         request = service_pb2.RepositoryIndexRequest(ready=True)
-        index = await self._call("RepositoryIndex", request, _PROBE_SECONDS)
+        index = await self.call("RepositoryIndex", request, _PROBE_SECONDS)
         return sorted({model.name for model in index.models})
 
     async def server_name(self) -> str:
         """Return the server's name and version."""
-        metadata = await self._call("ServerMetadata", service_pb2.ServerMetadataRequest(), _PROBE_SECONDS)
+        metadata = await self.call("ServerMetadata", service_pb2.ServerMetadataRequest(), _PROBE_SECONDS)
         return f"{metadata.name} {metadata.version}"
 
-    async def _call(self, method: str, request: Any, timeout: float) -> Any:
+    async def call(self, method: str, request: Any, timeout: float, headers: Mapping[str, str] | None = None) -> Any:
+        """Return the answer to one of Triton's own calls, `ModelStatistics` say; raises the client's error."""
+        metadata = (*self._metadata, *(headers or {}).items())
         try:
-            return await getattr(self._stub, method)(request, timeout=timeout, metadata=self._metadata)
+            return await getattr(self._stub, method)(request, timeout=timeout, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise _translate(error, self.endpoint.target, answered=False) from None
 

@@ -1,0 +1,1 @@
+"""`segtriton-exporter`: streams short synthetic sessions to every pod and shows Prometheus how they went."""

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import grpc.aio
+import pytest
+from echo_service import EchoService
+from tritonclient.grpc import service_pb2_grpc
+
+from segtriton_client import Endpoint
+from segtriton_ops.exporter.clip import Clip, make_clip
+from segtriton_ops.exporter.observer import Observer
+
+FRAMES = 8
+
+
+@pytest.fixture(scope="session")
+def clip() -> Clip:
+    return make_clip(FRAMES)
+
+
+@pytest.fixture
+def observer(clip: Clip) -> Observer:
+    return Observer(Endpoint(""), clip, "selfie", seconds=20)
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[..., object]]:
+    """Starts a service that echoes what it gets, and returns its address."""
+    servers = []
+
+    async def start(service: EchoService) -> str:
+        server = grpc.aio.server()
+        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(service, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        servers.append(server)
+        return f"127.0.0.1:{port}"
+
+    yield start
+    for server in servers:
+        await server.stop(None)
+
+
+@pytest.fixture
+async def silent() -> AsyncIterator[str]:
+    """The address of something that takes connections and never says a word."""
+    connections: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda reader, writer: connections.append(writer), "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    yield f"{host}:{port}"
+    for writer in connections:
+        writer.transport.abort()
+    server.close()
