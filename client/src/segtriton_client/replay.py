@@ -14,7 +14,7 @@ class ReplayBuffer:
     """What was handed over and not yet answered, back to the keyframe that its decoding needs.
 
     Attributes:
-        latencies: seconds from a packet's first sending to its answer, of frames that came out.
+        latencies: seconds from a packet's coming to its answer, of frames that came out.
         newest_dts: of the packets that were sent last; -inf where they have none.
     """
 
@@ -26,7 +26,7 @@ class ReplayBuffer:
         self._packets: list[Packet] = []
         self._bytes = 0
         self._cursor = 0
-        self._unanswered: dict[int, float | None] = {}
+        self._unanswered: dict[int, float] = {}
         self._next_seq = 0
         self._is_whole = True
 
@@ -53,14 +53,14 @@ class ReplayBuffer:
             packet.seq for packet in self._packets if packet.seq > wanted and packet.seq not in self._unanswered
         )
 
-    def add(self, packets: Sequence[Packet]) -> None:
-        """Keep packets; they count as unsent."""
+    def add(self, packets: Sequence[Packet], now: float) -> None:
+        """Keep packets that come now, in seconds; they count as unsent."""
         for packet in packets:
             if packet.is_keyframe:
                 self._forget()
             self._packets.append(packet)
             self._bytes += len(packet.payload)
-            self._unanswered[packet.seq] = None
+            self._unanswered[packet.seq] = now
             self._next_seq = packet.seq + 1
         if self._bytes > self._most_bytes:
             self._is_whole = False
@@ -70,11 +70,9 @@ class ReplayBuffer:
         """Return the next packets to send."""
         return self._packets[self._cursor : self._cursor + count]
 
-    def mark_sent(self, count: int, now: float) -> None:
-        """Note that so many of them went out now, in seconds."""
+    def mark_sent(self, count: int) -> None:
+        """Note that so many of them went out."""
         for packet in self._packets[self._cursor : self._cursor + count]:
-            if packet.seq in self._unanswered and self._unanswered[packet.seq] is None:
-                self._unanswered[packet.seq] = now
             self.newest_dts = float("-inf") if packet.dts is None else packet.dts
         self._cursor += count
 
@@ -82,9 +80,9 @@ class ReplayBuffer:
         """Note an answer; False for one that was answered before, by another server."""
         if seq not in self._unanswered:
             return False
-        sent_at = self._unanswered.pop(seq)
-        if is_frame and sent_at is not None:
-            self.latencies.append(now - sent_at)
+        came_at = self._unanswered.pop(seq)
+        if is_frame:
+            self.latencies.append(now - came_at)
         return True
 
     def rewind(self) -> int | None:

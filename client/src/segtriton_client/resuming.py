@@ -53,7 +53,7 @@ class ResumingSession:
         opened: the first session's answer to OPEN.
         ended: counts of the whole run and the last session's stages, once the iteration is over.
         resumes: how often it went on elsewhere.
-        latencies: seconds from the first sending of a packet to its output.
+        latencies: seconds from the handing over of a packet to its output.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class ResumingSession:
 
     @property
     def latencies(self) -> Sequence[float]:
-        """Seconds from sending to receipt, of each frame."""
+        """Seconds from handing over to receipt, of each frame."""
         return self._replay.latencies
 
     @property
@@ -110,7 +110,7 @@ class ResumingSession:
     async def send(self, packets: Sequence[Packet]) -> None:
         """Hand packets over; waits while too many are unsent. Raises what ended the run."""
         async with self._changed:
-            self._replay.add(packets)
+            self._replay.add(packets, time.monotonic())
             self._changed.notify_all()
             await self._changed.wait_for(lambda: self._failure is not None or self._replay.num_unsent < _MOST_UNSENT)
         if self._failure is not None:
@@ -166,9 +166,10 @@ class ResumingSession:
         with contextlib.suppress(*_LOST, SegtritonError):
             while group := await self._next_group():
                 async with self._changed:
-                    self._replay.mark_sent(len(group), time.monotonic())
+                    self._replay.mark_sent(len(group))
                     self._changed.notify_all()
                 await session.send(group)
+                await session.wait_for_turn()
             await session.end()
 
     async def _next_group(self) -> list[Packet]:

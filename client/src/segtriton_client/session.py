@@ -33,6 +33,8 @@ from segtriton_protocol import (
 
 _GROUP_PACKETS = 8
 _GROUP_BYTES = 512 * 1024
+# Longer than most answers take, and short enough for one that does not come: a decoder keeps its first pictures.
+_LONGEST_TURN_SECONDS = 0.1
 _GOODBYE_SECONDS = 2.0
 
 Event = Output | Migrate
@@ -80,7 +82,8 @@ class StreamSession:
             answered_seqs=tuple(answered_seqs),
             open_key=secrets.token_hex(16),
         )
-        self._group_packets = 1 if mode == "live" else _GROUP_PACKETS
+        self._takes_turns = mode == "live"
+        self._is_answered = True
         self._open_seconds = open_seconds
         self._progress_seconds = progress_seconds
         self._credit = Credit(0, 0)
@@ -120,6 +123,16 @@ class StreamSession:
                 self._reading.cancel()
             self._stream.cancel()
 
+    async def wait_for_turn(self) -> None:
+        """In live mode, wait until the last message has had an answer; what comes meanwhile should go with the next.
+
+        A server that answers fast gets each packet at once, and a busy one gets larger messages instead of a longer
+        line of them (Nagle, "Congestion Control in IP/TCP Internetworks", RFC 896, 1984).
+        """
+        if self._takes_turns:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wait_for_answer(), _LONGEST_TURN_SECONDS)
+
     async def send(self, packets: Sequence[Packet]) -> None:
         """Send packets in groups, waiting for credit; raises what ended the session."""
         waiting = list(packets)
@@ -127,6 +140,7 @@ class StreamSession:
             await self._wait_for_credit(waiting)
             group = self._take_group(waiting)
             self.ledger.record_sent(group, time.monotonic())
+            self._is_answered = False
             await self._post(Packets(self.opened.session_id, tuple(group), self.ledger.answered))
 
     async def end(self) -> None:
@@ -169,6 +183,7 @@ class StreamSession:
         if isinstance(answer, Output):
             self.ledger.record_output(answer, time.monotonic())
             self._credit = answer.credit
+            self._is_answered = True
             self._changed.set()
             return answer
         if isinstance(answer, Migrate):
@@ -195,6 +210,11 @@ class StreamSession:
     def _is_owed_an_answer(self) -> bool:
         return self.ledger.outstanding > 0 or self._is_ending or self._waits_for_credit
 
+    async def _wait_for_answer(self) -> None:
+        while not self._is_answered and self._failure is None and not self._is_over:
+            self._changed.clear()
+            await self._changed.wait()
+
     async def _wait_for_credit(self, waiting: Sequence[Packet]) -> None:
         if self._room_for_group(waiting):
             self._raise_if_over()
@@ -218,7 +238,7 @@ class StreamSession:
     def _room_for_group(self, waiting: Sequence[Packet]) -> bool:
         # Were each packet sent as soon as one was answered, all groups would in time become single packets, with the
         # cost of a message each (Clark, "Window and Acknowledgement Strategy in TCP", RFC 813, 1982).
-        group = min(len(waiting), self._group_packets, max(1, self.opened.credit.packets // 4))
+        group = min(len(waiting), _GROUP_PACKETS, max(1, self.opened.credit.packets // 4))
         return self._room(waiting[0], group - 1)
 
     def _room(self, packet: Packet, more_packets: int = 0, more_bytes: int = 0) -> bool:
@@ -230,7 +250,7 @@ class StreamSession:
     def _take_group(self, waiting: list[Packet]) -> list[Packet]:
         group: list[Packet] = []
         size = 0
-        while waiting and len(group) < self._group_packets and self._room(waiting[0], len(group), size):
+        while waiting and len(group) < _GROUP_PACKETS and self._room(waiting[0], len(group), size):
             if group and size + len(waiting[0].payload) > _GROUP_BYTES:
                 break
             group.append(waiting.pop(0))

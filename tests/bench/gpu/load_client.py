@@ -1,4 +1,4 @@
-"""Several streamed sessions in one process, as lean as a client of the protocol can be: outputs are counted, not kept.
+"""Several streamed sessions in one process, as the client's package runs them, but outputs are counted and not kept.
 
 Packets are read once and sent again and again; each turn begins with a key frame. Started by `load.py`:
 
@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 
 from segtriton_client.demuxer import Demuxer
-from segtriton_client.session import StreamSession
+from segtriton_client.resuming import ResumingSession
 from segtriton_client.transport import GrpcTransport
-from segtriton_protocol import Output, OutputSpec, Packet, VideoFormat
+from segtriton_protocol import OutputSpec, Packet, VideoFormat
 
 OPEN_SECONDS = 60.0
 GROUP_PACKETS = 8
@@ -82,7 +82,7 @@ def read_source(path: Path) -> Source:
 class LoadSession:
     """One session, and when its outputs came."""
 
-    def __init__(self, session: StreamSession, source: Source) -> None:
+    def __init__(self, session: ResumingSession, source: Source) -> None:
         self.session = session
         self._source = source
         self._times = array("d")
@@ -100,19 +100,18 @@ class LoadSession:
 
     async def receive(self) -> None:
         """Count outputs until the session is complete."""
-        async for event in self.session:
-            if isinstance(event, Output):
-                self._times.extend([time.monotonic()] * len(event.packets))
+        async for output in self.session:
+            self._times.extend([time.monotonic()] * len(output.packets))
 
     def result(self, begin: float, end: float) -> dict[str, Any]:
         """What it was; frames and latencies are those of the part that counts."""
-        opened, ended, ledger = self.session.opened, self.session.ended, self.session.ledger
+        opened, ended = self.session.opened, self.session.ended
         assert ended is not None, "the iteration ends with ENDED"
         times = np.asarray(self._times)
         counted = (times >= begin) & (times < end)
         return {
             "frames": int(counted.sum()),
-            "latencies_ms": (np.asarray(ledger.latencies)[counted] * 1e3).round(2).tolist(),
+            "latencies_ms": (np.asarray(self.session.latencies)[counted] * 1e3).round(2).tolist(),
             "frames_in": ended.frames_in,
             "frames_out": ended.frames_out,
             "dropped": {reason: count for reason, count in ended.frames_dropped.items() if count},
@@ -151,13 +150,13 @@ async def run_load(plan: Plan, source: Source) -> dict[str, Any]:
 
 
 async def _open(stack: contextlib.AsyncExitStack, plan: Plan, source: Source) -> LoadSession:
-    transport = await stack.enter_async_context(GrpcTransport(plan.endpoint))
-    session = StreamSession(
-        transport,
+    session = ResumingSession(
+        lambda: GrpcTransport(plan.endpoint),
         source.video,
         OutputSpec(**plan.output),
         network=plan.network,
         mode=plan.mode,
+        resume_seconds=0,
         open_seconds=OPEN_SECONDS,
     )
     return LoadSession(await stack.enter_async_context(session), source)

@@ -12,8 +12,8 @@ def answer(buffer: ReplayBuffer, *seqs: int) -> list[bool]:
 
 def test_begins_again_at_the_keyframe_before_the_first_unanswered() -> None:
     buffer = ReplayBuffer()
-    buffer.add([packet(0, 0, key=True), packet(1, 1), packet(2, 2, key=True), packet(3, 3)])
-    buffer.mark_sent(4, 1.0)
+    buffer.add([packet(0, 0, key=True), packet(1, 1), packet(2, 2, key=True), packet(3, 3)], 1.0)
+    buffer.mark_sent(4)
     assert answer(buffer, 0, 1, 2) == [True, True, True]
 
     assert buffer.rewind() == 2
@@ -25,8 +25,8 @@ def test_begins_again_at_the_keyframe_before_the_first_unanswered() -> None:
 
 def test_names_pictures_that_came_before_their_turn() -> None:
     buffer = ReplayBuffer()
-    buffer.add([packet(0, 0, key=True), packet(1, 3), packet(2, 1), packet(3, 2)])
-    buffer.mark_sent(4, 1.0)
+    buffer.add([packet(0, 0, key=True), packet(1, 3), packet(2, 1), packet(3, 2)], 1.0)
+    buffer.mark_sent(4)
     answer(buffer, 0, 2)
 
     assert (buffer.rewind(), buffer.wanted_seq, buffer.answered_seqs) == (0, 1, (2,))
@@ -35,8 +35,8 @@ def test_names_pictures_that_came_before_their_turn() -> None:
 def test_an_open_group_needs_the_group_before_it() -> None:
     buffer = ReplayBuffer()
     # Packet 3 follows the keyframe 2 and is shown before it: it refers to the group before.
-    buffer.add([packet(0, 0, key=True), packet(1, 1), packet(2, 5, key=True), packet(3, 4)])
-    buffer.mark_sent(4, 1.0)
+    buffer.add([packet(0, 0, key=True), packet(1, 1), packet(2, 5, key=True), packet(3, 4)], 1.0)
+    buffer.mark_sent(4)
     answer(buffer, 0, 1)
 
     assert buffer.rewind() == 0
@@ -44,7 +44,7 @@ def test_an_open_group_needs_the_group_before_it() -> None:
 
 def test_an_answer_counts_once() -> None:
     buffer = ReplayBuffer()
-    buffer.add([packet(0, 0, key=True)])
+    buffer.add([packet(0, 0, key=True)], 1.0)
 
     assert answer(buffer, 0, 0) == [True, False]
     assert buffer.num_unanswered == 0
@@ -53,7 +53,7 @@ def test_an_answer_counts_once() -> None:
 def test_what_grew_too_large_cannot_be_replayed() -> None:
     buffer = ReplayBuffer(most_bytes=25)
     for seq in range(3):
-        buffer.add([packet(seq, seq, key=seq == 0)])
-        buffer.mark_sent(1, 1.0)
+        buffer.add([packet(seq, seq, key=seq == 0)], 1.0)
+        buffer.mark_sent(1)
 
     assert buffer.rewind() is None
