@@ -18,6 +18,19 @@ pytestmark = pytest.mark.timeout(600)
 INPUT_HW = 224, 224
 MAX_BATCH_SIZE = 32
 NAMES = "fcn_resnet101", "deeplabv3_resnet50", "lraspp_mobilenet_v3_large"
+# Where TensorRT for RTX loads engines (NVIDIA's support matrix); it builds them anywhere.
+CAPABILITIES = (7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1)
+
+
+def is_supported() -> bool:
+    return torch.cuda.get_device_capability() in CAPABILITIES
+
+
+@pytest.fixture
+def supported() -> None:
+    """A GPU that engines run on; what happens on others has a test of its own."""
+    if not is_supported():
+        pytest.skip("TensorRT for RTX loads no engines on this GPU")
 
 
 def definition(name: str) -> TorchvisionNetwork:
@@ -54,6 +67,7 @@ def stream_of(runner: Runner) -> torch.cuda.StreamContext:
     return torch.cuda.stream(getattr(runner, "_stream", None) or torch.cuda.Stream())
 
 
+@pytest.mark.usefixtures("supported")
 @pytest.mark.parametrize("name", NAMES)
 def test_masks_are_those_of_the_float32_network(name: str, tmp_path: Path) -> None:
     runner = tensorrt_runner(name, 8, tmp_path)
@@ -71,6 +85,7 @@ def test_masks_are_those_of_the_float32_network(name: str, tmp_path: Path) -> No
         assert (masks.float() / 255 - expected).abs().mean().item() < 0.01
 
 
+@pytest.mark.usefixtures("supported")
 def test_engine_and_kernels_are_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     times = []
     masks = []
@@ -92,6 +107,7 @@ def test_engine_and_kernels_are_kept(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert (run(again, inputs, class_ids).int() - masks[0].int()).abs().max() <= 1
 
 
+@pytest.mark.usefixtures("supported")
 def test_speed_beside_graphs() -> None:
     tensorrt = tensorrt_runner("fcn_resnet101", MAX_BATCH_SIZE, None)
     graphs = graph_runner("fcn_resnet101", MAX_BATCH_SIZE)
@@ -113,6 +129,15 @@ def pictures_per_second(runner: Runner, count: int, runs: int = 200) -> float:
             runner.run(count)
         torch.cuda.synchronize()
     return runs * count / (time.perf_counter() - start)
+
+
+def test_gpu_without_support_is_refused_with_advice(tmp_path: Path) -> None:
+    if is_supported():
+        assert tensorrt_runner("lraspp_mobilenet_v3_large", 2, tmp_path)
+        return
+    with pytest.raises(BackendError, match=r"does not support this compute capability.*inference_backend pytorch"):
+        tensorrt_runner("lraspp_mobilenet_v3_large", 2, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,7 +181,9 @@ class _ErrorLog(trt.ILogger):
 
     def as_error(self, what: str) -> BackendError:
         """Say what TensorRT does not do, and why."""
-        return BackendError(f"TensorRT {trt.__version__} {what}: {self.last_error}")
+        return BackendError(
+            f"TensorRT {trt.__version__} {what}: {self.last_error}. Choose inference_backend pytorch instead."
+        )
 
 
 class _CacheFiles:
