@@ -51,7 +51,7 @@ segment-clip:
 	    'contact sheet' $(OUT)/contact_sheet.png report $(OUT)/report.json 'server log' $(OUT)/triton.log
 
 ##@ Check it
-.PHONY: test test-unit test-integration test-chart test-cluster bench lint type
+.PHONY: test test-unit test-integration test-chart test-chaos test-cluster bench lint type
 test: test-unit test-integration ## all tests that need no GPU and no cluster
 
 test-unit: setup ## tests without a server
@@ -62,6 +62,10 @@ test-integration: setup ## tests against a real Triton
 
 test-chart: setup ## the chart: lint, unit tests, schemas of Kubernetes, alerts, README
 	@pytest -q --timeout 900 tests/chart
+
+# The short form is CI's. Long: CHAOS_RUNS=500, SERVER_KILLS=1000; a run that failed is had again by its CHAOS_SEED.
+test-chaos: setup ## everything goes wrong, by seeds: CHAOS_RUNS= runs from CHAOS_SEED= on, SERVER_KILLS= (short by default)
+	@pytest -q tests/chaos
 
 LAB := PYTHONPATH=$(CURDIR)/tests/cluster python -m lab
 test-cluster: setup ## tests on a real Kubernetes: the one that KUBECONFIG names, else one made for them (root)

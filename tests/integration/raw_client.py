@@ -83,9 +83,12 @@ def read_file(path: Path) -> Clip:
 
 
 class RawStream:
-    """One gRPC stream; `receive` gives the server's messages in the order that they come."""
+    """One gRPC stream; `receive` gives the server's messages in the order that they come.
 
-    def __init__(self, address: str, model: str = "selfie_streaming", token: str = "") -> None:
+    A lazy one takes from the network only what `receive` asks for, and waits for it without a limit.
+    """
+
+    def __init__(self, address: str, model: str = "selfie_streaming", token: str = "", *, lazy: bool = False) -> None:
         self._model = model
         self._requests: queue.SimpleQueue[service_pb2.ModelInferRequest | None] = queue.SimpleQueue()
         self._responses: queue.SimpleQueue[service_pb2.ModelStreamInferResponse | grpc.RpcError] = queue.SimpleQueue()
@@ -94,8 +97,10 @@ class RawStream:
         metadata = (("authorization", f"Bearer {token}"),) if token else ()
         stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._call = stub.ModelStreamInfer(iter(self._requests.get, None), metadata=metadata)
+        self._lazy = lazy
         self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        if not lazy:
+            self._reader.start()
 
     def __enter__(self) -> RawStream:
         return self
@@ -105,9 +110,11 @@ class RawStream:
     ) -> None:
         # A client that is done lets the call end by itself; one whose sessions are still open has to cancel.
         self._requests.put(None)
-        self._reader.join(_CLOSE_SECONDS)
+        if not self._lazy:
+            self._reader.join(_CLOSE_SECONDS)
         self._call.cancel()
-        self._reader.join(10)
+        if not self._lazy:
+            self._reader.join(10)
         self._channel.close()
 
     def send(self, message: Any) -> None:
@@ -129,7 +136,7 @@ class RawStream:
 
     def receive(self, timeout: float = 10.0) -> ServerMessage:
         """Wait for a message; queue.Empty if none comes."""
-        response = self._responses.get(timeout=timeout)
+        response = next(self._call) if self._lazy else self._responses.get(timeout=timeout)
         if isinstance(response, grpc.RpcError):
             raise response
         assert not response.error_message, response.error_message

@@ -38,8 +38,8 @@ _MOST_UNSENT = 16
 _MOST_FRUITLESS_SESSIONS = 3
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
 _LOST = (ServiceLostError, ServiceUnavailableError, NoProgressError)
-# A first OPEN that a draining server refuses is asked again; what else is wrong then, the user should hear at once.
-_WORTH_WAITING = (ErrorCode.DRAINING,)
+# A first OPEN is asked again where a server drains or replaces its workers; of full slots the user should hear at once.
+_WORTH_WAITING = (ErrorCode.DRAINING, ErrorCode.WORKER_LOST)
 
 Connect = Callable[[], AbstractAsyncContextManager[Transport]]
 

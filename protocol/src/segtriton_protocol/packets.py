@@ -25,7 +25,7 @@ class DropReason(Enum):
     """Why an input packet ended as a drop record and not as an output frame."""
 
     DAMAGED = "damaged"
-    """The decoder refused the packet."""
+    """The decoder refused the packet, or gave its picture after one that is shown later."""
     NO_FRAME = "no_frame"
     """The decoder took the packet and gave no picture for it."""
     MISSING = "missing"

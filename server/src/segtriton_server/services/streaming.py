@@ -206,10 +206,7 @@ class StreamingService:
                 self._metrics.flush()
                 session.finish(self._stage_means(session.session_id))
             case "failed":
-                error = SegtritonError.from_json(message.body)
-                if not session.is_open:
-                    self._metrics.add("segtriton_streams_rejected_total", reason=error.code.name)
-                session.fail_with(error)
+                session.fail_with(SegtritonError.from_json(message.body))
 
     def _on_results(self, session: Session, message: ChannelMessage) -> None:
         totals, counts = self._stage_totals.get(session.session_id), self._stage_counts.get(session.session_id)

@@ -177,9 +177,12 @@ class Session:
             self.error = error
             error.session_id = self.session_id
             drops = self.ledger.finish(self.ledger.next_seq, DropReason.ABANDONED)
-            if self.is_open:
+            if self.is_open or drops:
                 self._deliver([], drops)
+            if self.is_open:
                 self._metrics.add("segtriton_sessions_failed_total", code=error.code.name)
+            else:
+                self._metrics.add("segtriton_streams_rejected_total", reason=error.code.name)
             self._send(Failed(error))
             self._close()
 

@@ -24,6 +24,7 @@ class Admission:
         self._answered_seqs = frozenset(answered_seqs)
         self._tags: dict[int, FrameTag] = {}
         self._hidden: set[int] = set()
+        self._newest: FrameTag | None = None
 
     def expect(self, packet: Packet) -> None:
         """Take note of a packet that goes into the decoder."""
@@ -55,7 +56,22 @@ class Admission:
         if is_hidden:
             results.drops.append(Drop(seq, DropReason.HIDDEN))
             return None
+        if self._is_overtaken(tag):
+            results.drops.append(Drop(seq, DropReason.DAMAGED))
+            return None
+        self._newest = tag
         return tag
+
+    def _is_overtaken(self, tag: FrameTag) -> bool:
+        """Whether a picture that is shown later, and was sent later, has come out before this one.
+
+        Where a keyframe is lost, libavcodec sorts pictures of two groups as if they were one. Timestamps that go back
+        with a packet that was sent later are the input's own, and stay.
+        """
+        newest = self._newest
+        if newest is None or newest.pts is None or tag.pts is None:
+            return False
+        return tag.pts <= newest.pts and tag.seq < newest.seq
 
     def _take(self, seq: int) -> tuple[FrameTag | None, bool]:
         is_hidden = seq in self._hidden

@@ -25,9 +25,9 @@ def admission_for(num_packets: int, wanted_seq: int = 0, hidden: Sequence[int] =
 
 def test_a_frame_gets_the_tag_of_its_packet() -> None:
     results = Results()
-    admitted = admission_for(4).admit(group_of(2, 1), results)
+    admitted = admission_for(4).admit(group_of(1, 2), results)
 
-    assert admitted == (group_of(2, 1), (FrameTag(2, 20, 10), FrameTag(1, 10, 10)))
+    assert admitted == (group_of(1, 2), (FrameTag(1, 10, 10), FrameTag(2, 20, 10)))
     assert results == Results()
 
 
@@ -39,6 +39,32 @@ def test_those_in_between_are_booked_and_cut_out() -> None:
     assert admitted == (group_of(2, 5), (FrameTag(2, 20, 10), FrameTag(5, 50, 10)))
     assert results.skipped == [1]
     assert results.drops == [Drop(4, DropReason.HIDDEN)]
+
+
+def admission_with(pts_by_seq: Sequence[int]) -> Admission:
+    admission = Admission(SIZE, 0)
+    for seq, pts in enumerate(pts_by_seq):
+        admission.expect(Packet(seq, pts, seq, 10, seq == 0, b"x"))
+    return admission
+
+
+def test_a_picture_that_was_overtaken_is_dropped_so_that_time_never_goes_back() -> None:
+    results = Results()
+    # A group's keyframe is lost: the decoder gives a later group's picture first.
+    admitted = admission_with([0, 30, 10, 20, 60, 50]).admit(group_of(0, 2, 5, 3, 1, 4), results)
+
+    assert admitted is not None
+    assert [tag.pts for tag in admitted[1]] == [0, 10, 50, 60]
+    assert results.drops == [Drop(3, DropReason.DAMAGED), Drop(1, DropReason.DAMAGED)]
+
+
+def test_timestamps_that_the_input_itself_sets_back_stay() -> None:
+    results = Results()
+    admitted = admission_with([100, 110, 0, 10]).admit(group_of(0, 1, 2, 3), results)
+
+    assert admitted is not None
+    assert [tag.pts for tag in admitted[1]] == [100, 110, 0, 10]
+    assert not results.drops
 
 
 def test_of_a_group_that_is_all_booked_nothing_goes_on() -> None:
@@ -58,7 +84,7 @@ def test_another_size_is_refused_only_where_it_would_be_shown() -> None:
 
 
 def test_packets_that_gave_no_frame_are_forgotten_in_time() -> None:
-    admission = admission_for(200, hidden=(3,))
+    admission = admission_for(200, hidden=(3, 100))
     admission.admit(group_of(100), Results())
     results = Results()
 

@@ -1,0 +1,68 @@
+"""Real servers, started once for all tests of a run; a conftest.py takes the fixtures that its folder needs."""
+
+import re
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+
+from segtriton_server.launch import LaunchSettings, TritonProcess
+
+ROOT = Path(__file__).parents[2]
+SLOTS = 10
+
+StartServer = Callable[..., TritonProcess]
+
+
+@pytest.fixture(scope="session")
+def server_settings(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., LaunchSettings]:
+    """Builds the settings of a server on free ports; keywords are settings of the models."""
+
+    def build(**settings: object) -> LaunchSettings:
+        return LaunchSettings(
+            model_repository=ROOT / "triton_models",
+            grpc_port=0,
+            http_port=0,
+            metrics_port=0,
+            networks=ROOT / ".assets" / "networks",
+            log_path=tmp_path_factory.mktemp("server") / "triton.log",
+            environment={f"SEGTRITON_{name.upper()}": str(value) for name, value in settings.items()},
+        )
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def server(server_settings: Callable[..., LaunchSettings]) -> Iterator[TritonProcess]:
+    """The server that most tests share: two workers, both models."""
+    with TritonProcess(server_settings(workers=2, stream_slots=SLOTS)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def small_server(server_settings: Callable[..., LaunchSettings]) -> Iterator[TritonProcess]:
+    """A server with two slots that loses patience soon."""
+    with TritonProcess(server_settings(workers=1, stream_slots=2, idle_timeout=1.5, window_packets=16)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def read_metrics() -> Callable[[TritonProcess], dict[str, float]]:
+    """Reads the project's metrics: `name{labels}` to value."""
+
+    def page(server: TritonProcess) -> str:
+        with urllib.request.urlopen(server.metrics_url, timeout=10) as response:
+            return str(response.read().decode())
+
+    def read(server: TritonProcess) -> dict[str, float]:
+        try:
+            text = page(server)
+        except URLError:  # Triton opens this port a moment after it says that it is ready
+            time.sleep(1)
+            text = page(server)
+        return {name: float(value) for name, value in re.findall(r"^(segtriton_\S+) (\S+)$", text, re.MULTILINE)}
+
+    return read
