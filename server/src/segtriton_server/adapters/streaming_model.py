@@ -9,13 +9,15 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from segtriton_protocol import SegtritonError
+from segtriton_protocol import Failed, SegtritonError
 from segtriton_protocol.tensors import FIRST_PACKET, PARAMETER_MESSAGE, PARAMETER_PROTOCOL, STREAMING, Tensors
 from segtriton_server.observability.metrics import Metrics
 from segtriton_server.services.authorizer import Authorizer
 from segtriton_server.services.streaming import StreamingService
-from segtriton_server.sessions.dialects import ProtocolDialect, SeedDialect, send_failure
+from segtriton_server.sessions.dialects import ProtocolDialect, SeedDialect
 from segtriton_server.settings import Settings
+
+_FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
 class RequestResponder:
@@ -25,18 +27,18 @@ class RequestResponder:
         """Take the request's sender."""
         self._sender = request.get_response_sender()
 
-    def send(self, tensors: Tensors) -> None:
+    def send(self, tensors: Tensors, *, is_final: bool = False) -> None:
         """Send one response."""
         outputs = [pb_utils.Tensor(name, array) for name, array in tensors.items()]
-        self._sender.send(pb_utils.InferenceResponse(outputs))
+        self._sender.send(pb_utils.InferenceResponse(outputs), flags=_FINAL if is_final else 0)
 
     def fail(self, text: str) -> None:
-        """Send one response that is an error."""
-        self._sender.send(pb_utils.InferenceResponse(error=pb_utils.TritonError(text)))
+        """Send one response that is an error, and final."""
+        self._sender.send(pb_utils.InferenceResponse(error=pb_utils.TritonError(text)), flags=_FINAL)
 
     def close(self) -> None:
         """Send the final flag."""
-        self._sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        self._sender.send(flags=_FINAL)
 
     def is_cancelled(self) -> bool:
         """Whether the client has cancelled or is gone."""
@@ -78,7 +80,8 @@ class TritonPythonModel:
     ) -> None:
         if is_open(parameters, tensors):
             self._metrics.add("segtriton_streams_rejected_total", reason=error.code.name)
-        send_failure(responder, ProtocolDialect() if PARAMETER_PROTOCOL in parameters else SeedDialect(), error)
+        dialect = ProtocolDialect() if PARAMETER_PROTOCOL in parameters else SeedDialect()
+        dialect.send(responder, Failed(error))
 
 
 def is_open(parameters: Mapping[str, Any], tensors: Tensors) -> bool:

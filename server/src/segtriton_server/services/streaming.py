@@ -17,6 +17,7 @@ from segtriton_protocol import (
     DropReason,
     End,
     ErrorCode,
+    Failed,
     Open,
     Opened,
     Packet,
@@ -38,7 +39,6 @@ from segtriton_server.sessions.dialects import (
     Responder,
     SeedDialect,
     internal_error,
-    send_failure,
 )
 from segtriton_server.sessions.ledger import Ledger
 from segtriton_server.sessions.session import Session
@@ -90,10 +90,10 @@ class StreamingService:
             else:
                 self._handle_message(parse_request(parameters, tensors), responder, dialect)
         except SegtritonError as error:
-            send_failure(responder, dialect, error)
+            dialect.send(responder, Failed(error))
         except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
             _LOG.exception("a request failed")
-            send_failure(responder, dialect, internal_error())
+            dialect.send(responder, Failed(internal_error()))
 
     def close(self) -> None:
         """End all sessions and workers; Triton would wait for open responders."""

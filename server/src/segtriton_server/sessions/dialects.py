@@ -12,16 +12,20 @@ from segtriton_protocol.tensors import Tensors
 
 
 class Responder(Protocol):
-    """The way back to the client, through the sender of one Triton request."""
+    """The way back to the client, through the sender of one Triton request.
 
-    def send(self, tensors: Tensors) -> None:
-        """Send one response."""
+    The last response carries the final flag itself. Were the flag sent after it, a client that hangs up as soon as it
+    has the response would cancel the request in the moment in which Triton ends it, which corrupts Triton's memory.
+    """
+
+    def send(self, tensors: Tensors, *, is_final: bool = False) -> None:
+        """Send one response; nothing may follow a final one."""
 
     def fail(self, text: str) -> None:
-        """Send one response that is a Triton error."""
+        """Send one response that is a Triton error, and final."""
 
     def close(self) -> None:
-        """Send the final flag; nothing may follow."""
+        """Send the final flag alone; nothing may follow."""
 
     def is_cancelled(self) -> bool:
         """Whether the client has cancelled the request or is gone."""
@@ -31,7 +35,7 @@ class Dialect(Protocol):
     """Turns a session's messages into responses."""
 
     def send(self, responder: Responder, message: ServerMessage) -> None:
-        """Send one message in the client's language."""
+        """Send one message in the client's language; Ended and Failed are the last."""
 
 
 class ProtocolDialect:
@@ -39,7 +43,7 @@ class ProtocolDialect:
 
     def send(self, responder: Responder, message: ServerMessage) -> None:
         """Send one message."""
-        responder.send(message.to_tensors())
+        responder.send(message.to_tensors(), is_final=isinstance(message, Ended | Failed))
 
 
 class SeedDialect:
@@ -59,7 +63,7 @@ class SeedDialect:
                 for packet in message.packets:
                     responder.send(self._packet(packet))
             case Ended():
-                responder.send(self._response(b"", (0, 0), is_last=True))
+                responder.send(self._response(b"", (0, 0), is_last=True), is_final=True)
             case Failed():
                 responder.fail(str(message.error))
 
@@ -73,12 +77,6 @@ class SeedDialect:
             specs.FRAME_SIZE.name: np.array(size_hw, np.uint64),
             specs.LAST_PACKET_OUT.name: np.array([is_last]),
         }
-
-
-def send_failure(responder: Responder, dialect: Dialect, error: SegtritonError) -> None:
-    """Answer a request with an error, and end it."""
-    dialect.send(responder, Failed(error))
-    responder.close()
 
 
 def internal_error(session_id: str = "") -> SegtritonError:

@@ -220,7 +220,6 @@ class Session:
 
     def _close(self) -> None:
         self._closed = True
-        self._responder.close()
         self._on_closed(self)
 
     def _refusal(self, code: ErrorCode, message: str, seq: int | None = None) -> SegtritonError:

@@ -32,13 +32,15 @@ class FakeResponder:
         self.is_closed = False
         self.cancelled = False
 
-    def send(self, tensors: Tensors) -> None:
+    def send(self, tensors: Tensors, *, is_final: bool = False) -> None:
         assert not self.is_closed
         self.sent.append(tensors)
+        self.is_closed = is_final
 
     def fail(self, text: str) -> None:
         assert not self.is_closed
         self.failures.append(text)
+        self.is_closed = True
 
     def close(self) -> None:
         assert not self.is_closed
