@@ -18,6 +18,7 @@ from segtriton_client.errors import NoProgressError, ServiceLostError, ServiceUn
 from segtriton_client.replay import ReplayBuffer
 from segtriton_client.session import StreamSession
 from segtriton_client.transport import Transport
+from segtriton_client.turns import Turns
 from segtriton_protocol import (
     DropReason,
     Ended,
@@ -34,6 +35,9 @@ from segtriton_protocol import (
 _LOG = logging.getLogger(__name__)
 _GROUP_PACKETS = 8
 _MOST_UNSENT = 16
+# A live packet waits no longer than this for others to go with it, and for the answer to the last message, which may
+# not come as decoders keep pictures.
+_LONGEST_GATHERING_SECONDS, _LONGEST_TURN_SECONDS = 0.1, 0.25
 # A packet may be what kills the servers: who brought nothing so often in turn is not worth another one.
 _MOST_FRUITLESS_SESSIONS = 3
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
@@ -63,6 +67,7 @@ class ResumingSession:
         output: OutputSpec | None = None,
         *,
         resume_seconds: float = 60.0,
+        mode: str = "file",
         **options: Any,
     ) -> None:
         """Take how to connect, what `StreamSession` takes, and for how long to look for another server."""
@@ -71,7 +76,8 @@ class ResumingSession:
         self._connect = connect
         self._video = video
         self._output = output or OutputSpec()
-        self._options = options
+        self._options = {"mode": mode, **options}
+        self._turns = Turns() if mode == "live" else None
         self._resume_seconds = resume_seconds
         self._replay = ReplayBuffer()
         self._changed = asyncio.Condition()
@@ -169,13 +175,20 @@ class ResumingSession:
                     self._replay.mark_sent(len(group))
                     self._changed.notify_all()
                 await session.send(group)
-                await session.wait_for_turn()
+                if self._turns is not None and await session.wait_for_answer(_LONGEST_TURN_SECONDS):
+                    self._turns.note_answer(self._replay.num_unsent)
             await session.end()
 
     async def _next_group(self) -> list[Packet]:
         async with self._changed:
-            await self._changed.wait_for(lambda: self._is_leaving or self._is_ending or self._replay.num_unsent > 0)
+            await self._wait_for_unsent(1)
+            if self._turns is not None:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._wait_for_unsent(self._turns.num_packets), _LONGEST_GATHERING_SECONDS)
             return [] if self._is_leaving else self._replay.peek(_GROUP_PACKETS)
+
+    async def _wait_for_unsent(self, count: int) -> None:
+        await self._changed.wait_for(lambda: self._is_leaving or self._is_ending or self._replay.num_unsent >= count)
 
     def _take(self, output: Output) -> Output | None:
         """Leave out what another session has answered or will, and drops that only say that this one ended early."""

@@ -33,8 +33,6 @@ from segtriton_protocol import (
 
 _GROUP_PACKETS = 8
 _GROUP_BYTES = 512 * 1024
-# Longer than most answers take, and short enough for one that does not come: a decoder keeps its first pictures.
-_LONGEST_TURN_SECONDS = 0.1
 _GOODBYE_SECONDS = 2.0
 
 Event = Output | Migrate
@@ -82,7 +80,6 @@ class StreamSession:
             answered_seqs=tuple(answered_seqs),
             open_key=secrets.token_hex(16),
         )
-        self._takes_turns = mode == "live"
         self._is_answered = True
         self._open_seconds = open_seconds
         self._progress_seconds = progress_seconds
@@ -123,15 +120,11 @@ class StreamSession:
                 self._reading.cancel()
             self._stream.cancel()
 
-    async def wait_for_turn(self) -> None:
-        """In live mode, wait until the last message has had an answer; what comes meanwhile should go with the next.
-
-        A server that answers fast gets each packet at once, and a busy one gets larger messages instead of a longer
-        line of them (Nagle, "Congestion Control in IP/TCP Internetworks", RFC 896, 1984).
-        """
-        if self._takes_turns:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wait_for_answer(), _LONGEST_TURN_SECONDS)
+    async def wait_for_answer(self, seconds: float) -> bool:
+        """Wait so long for an answer to the last message; returns whether there is one."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._wait_for_answer(), seconds)
+        return self._is_answered
 
     async def send(self, packets: Sequence[Packet]) -> None:
         """Send packets in groups, waiting for credit; raises what ended the session."""

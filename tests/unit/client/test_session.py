@@ -106,35 +106,17 @@ async def test_groups_small_packets_and_not_large_ones() -> None:
     assert [len(message.packets) for message in await sent(transport)] == [1, 1, 1]
 
 
-async def test_a_live_message_waits_for_the_answer_to_the_last_one() -> None:
-    transport = LoopbackTransport()
-    session = await open_session(transport, Credit(100, 10_000), mode="live")
-    reading = asyncio.create_task(drain(session))
-    await asyncio.wait_for(session.wait_for_turn(), 1)
-    await session.send(packets(1))
-
-    turn = asyncio.create_task(session.wait_for_turn())
-    await asyncio.sleep(0.02)
-    assert not turn.done()
-    await transport.stream.answers.put(output(0, credit=Credit(100, 10_000)))
-    await asyncio.wait_for(turn, 1)
-    reading.cancel()
-
-
-async def test_a_live_message_does_not_wait_for_an_answer_that_never_comes() -> None:
-    transport = LoopbackTransport()
-    session = await open_session(transport, Credit(100, 10_000), mode="live")
-    await session.send(packets(1))
-    await asyncio.wait_for(session.wait_for_turn(), 5)
-
-
-async def test_a_file_takes_no_turns() -> None:
+async def test_tells_whether_the_last_message_was_answered() -> None:
     transport = LoopbackTransport()
     session = await open_session(transport, Credit(100, 10_000))
+    reading = asyncio.create_task(drain(session))
     await session.send(packets(1))
-    turn = asyncio.create_task(session.wait_for_turn())
-    await asyncio.sleep(0)
-    assert turn.done()
+    assert not await session.wait_for_answer(0.02)
+
+    answer = asyncio.create_task(session.wait_for_answer(5))
+    await transport.stream.answers.put(output(0, credit=Credit(100, 10_000)))
+    assert await answer
+    reading.cancel()
 
 
 async def test_a_complete_session_is_verified() -> None:
