@@ -81,6 +81,7 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
     refusal: str = ""
     sends_masks: bool = False
     warnings: tuple[str, ...] = ()
+    is_restricted: bool = False
     opened: list[Open] = field(default_factory=list)
 
     async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -90,10 +91,15 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
         return service_pb2.ServerMetadataResponse(name="echo", version="1")
 
     async def RepositoryIndex(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if self.is_restricted:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "This protocol is restricted, expecting header 'key'")
         index = service_pb2.RepositoryIndexResponse()
         for name in ("selfie_streaming", "selfie"):
             index.models.add(name=name, state="READY")
         return index
+
+    async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return service_pb2.ModelReadyResponse(ready=request.name.startswith("selfie"))
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.parameters = {key: value.string_param for key, value in request.parameters.items()}

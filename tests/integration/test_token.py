@@ -1,5 +1,6 @@
 """A server with tokens serves those who show one, over each way in."""
 
+import dataclasses
 import json
 import subprocess
 from collections.abc import Callable, Iterator
@@ -31,7 +32,9 @@ def token_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def guarded(token_file: Path, server_settings: Callable[..., LaunchSettings]) -> Iterator[TritonProcess]:
     token_file.write_text("secret\n")
-    with TritonProcess(server_settings(workers=1, token_file=token_file)) as running:
+    settings = server_settings(workers=1, token_file=token_file)
+    restricted = "--grpc-restricted-protocol=model-repository,statistics:admin-key=for-operators"
+    with TritonProcess(dataclasses.replace(settings, triton_args=(restricted,))) as running:
         yield running
 
 
@@ -167,3 +170,14 @@ def test_without_a_readable_file_nothing_is_served(
         pass
     assert server.log_path is not None
     assert "token_file names" in server.log_path.read_text()
+
+
+def test_models_that_are_ready_are_told_where_the_whole_list_is_for_operators(guarded: TritonProcess) -> None:
+    line = [*command(guarded.grpc_address)[:3], "models", "--endpoint", guarded.grpc_address]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stdout.split()) == (DONE, ["selfie", "selfie_streaming"]), done.stderr
+    with (
+        InferenceServerClient(guarded.grpc_address) as client,
+        pytest.raises(InferenceServerException, match="restricted"),
+    ):
+        client.get_model_repository_index()

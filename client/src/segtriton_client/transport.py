@@ -29,7 +29,7 @@ from segtriton_client.errors import (
 )
 from segtriton_client.tensor_codec import decode_response, encode_request
 from segtriton_protocol import ErrorCode, SegtritonError
-from segtriton_protocol.tensors import Tensors
+from segtriton_protocol.tensors import MODELS, Tensors
 
 Parameters = Mapping[str, str | int | float]
 
@@ -37,6 +37,8 @@ _PROBE_SECONDS = 10.0
 _KEEPALIVE_MILLISECONDS = 30_000
 # What gRPC says, under other codes than UNAVAILABLE, where the connection broke.
 _BROKEN = ("Internal error from Core", "RST_STREAM")
+# What Triton says, under UNAVAILABLE, to calls that are for operators.
+_RESTRICTED = "protocol is restricted"
 # What Triton says, inside a stream, once it has been told to stop.
 _STOPPING = ("shutting down", "is unloading", "not ready", "has no available versions", "stub process is not healthy")
 
@@ -144,10 +146,20 @@ class GrpcTransport:
             raise ServiceUnavailableError(f"No server answers at {self.endpoint.target}.") from None
 
     async def ready_models(self) -> list[str]:
-        """Return the names of the models that are ready, sorted."""
+        """Return the names of the models that are ready, sorted.
+
+        A server may keep the list of its models for operators; then those that this project knows are asked for.
+        """
         request = service_pb2.RepositoryIndexRequest(ready=True)
-        index = await self.call("RepositoryIndex", request, _PROBE_SECONDS)
+        try:
+            index = await self.call("RepositoryIndex", request, _PROBE_SECONDS)
+        except ServiceRefusedError:
+            return [model for model in sorted(MODELS) if await self._is_ready(model)]
         return sorted({model.name for model in index.models})
+
+    async def _is_ready(self, model: str) -> bool:
+        reply = await self.call("ModelReady", service_pb2.ModelReadyRequest(name=model), _PROBE_SECONDS)
+        return bool(reply.ready)
 
     async def server_name(self) -> str:
         """Return the server's name and version."""
@@ -224,6 +236,8 @@ def _read_credentials(endpoint: Endpoint) -> grpc.ChannelCredentials:
 
 def _translate(error: grpc.aio.AioRpcError, target: str, answered: bool) -> ClientError | SegtritonError:
     code, details = error.code(), _one_line(error.details() or "")
+    if _RESTRICTED in details:
+        return ServiceRefusedError(f"{target} keeps this call for operators: {details}.", "Ask who runs the server.")
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED) or any(words in details for words in _BROKEN):
         if answered:
             return ServiceLostError(f"The connection to {target} broke: {details}.")

@@ -292,8 +292,10 @@ def test_interrupt_leaves_nothing(serve, tmp_path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
-def test_models(serve) -> None:
-    assert run("models", "--endpoint", serve(EchoService())) == "selfie\nselfie_streaming\n"
+@pytest.mark.parametrize("is_restricted", [False, True])
+def test_models(serve, is_restricted) -> None:
+    endpoint = serve(EchoService(is_restricted=is_restricted))
+    assert run("models", "--endpoint", endpoint) == "selfie\nselfie_streaming\n"
 
 
 def test_sheet(tmp_path) -> None:
