@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal
+
+import pytest
+from echo_service import make_opened
+
+from segtriton_client import ServiceLostError, ServiceUnavailableError
+from segtriton_client.loopback import LoopbackStream, LoopbackTransport
+from segtriton_client.resuming import ResumingSession
+from segtriton_protocol import (
+    Credit,
+    Drop,
+    DropReason,
+    End,
+    Ended,
+    ErrorCode,
+    Failed,
+    Migrate,
+    Open,
+    Output,
+    Packet,
+    Packets,
+    SegtritonError,
+    VideoFormat,
+)
+
+VIDEO = VideoFormat(codec="h264", width=64, height=48, time_base=Fraction(1, 25))
+CREDIT = Credit(1000, 1 << 20)
+KEYFRAMES = 5
+NUM_PACKETS = 20
+
+
+@dataclass
+class Server:
+    """Sends each packet back as its frame, until it goes as the test says."""
+
+    frames: int = NUM_PACKETS
+    then: Literal["stay", "die", "drain"] = "stay"
+    refuses: SegtritonError | None = None
+    opened: list[Open] = field(default_factory=list)
+    sent: list[int] = field(default_factory=list)
+
+    async def serve(self, stream: LoopbackStream) -> None:
+        digest, left = hashlib.sha256(), 0
+        while isinstance(request := await stream.requests.get(), Open | Packets):
+            if isinstance(request, Open):
+                self.opened.append(request)
+                await stream.answers.put(Failed(self.refuses) if self.refuses else make_opened(VIDEO))
+                continue
+            for packet in self._wanted(request):
+                if len(self.sent) < self.frames:
+                    digest.update(packet.payload)
+                    await self._answer(stream, packet)
+                else:
+                    left += 1
+                    await stream.answers.put(Output((), (Drop(packet.seq, DropReason.ABANDONED),), CREDIT))
+        dropped = {DropReason.ABANDONED.value: left} if left else {}
+        if isinstance(request, End):
+            await stream.answers.put(Ended(len(self.sent) + left, len(self.sent), dropped, digest.hexdigest(), {}))
+        await stream.answers.put(None)
+
+    def _wanted(self, request: Packets) -> list[Packet]:
+        first, answered = self.opened[-1].wanted_seq, self.opened[-1].answered_seqs
+        return [packet for packet in request.packets if packet.seq >= first and packet.seq not in answered]
+
+    async def _answer(self, stream: LoopbackStream, packet: Packet) -> None:
+        self.sent.append(packet.seq)
+        await stream.answers.put(Output((packet,), (), CREDIT))
+        if len(self.sent) == self.frames and self.then == "die":
+            await stream.answers.put(ServiceLostError("The connection broke."))
+        elif len(self.sent) == self.frames and self.then == "drain":
+            await stream.answers.put(Migrate(5.0))
+
+
+class DeadlyServer(Server):
+    """Dies of its first packet."""
+
+    async def _answer(self, stream: LoopbackStream, packet: Packet) -> None:
+        await stream.answers.put(ServiceLostError("The worker is gone."))
+
+
+class Cluster:
+    """Servers, of which each connection reaches the next; the last one stays."""
+
+    def __init__(self, *servers: Server | Exception) -> None:
+        self._servers = list(servers)
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[LoopbackTransport]:
+        server = self._servers.pop(0) if len(self._servers) > 1 else self._servers[0]
+        if isinstance(server, Exception):
+            raise server
+        transport = LoopbackTransport()
+        serving = asyncio.create_task(server.serve(transport.stream))
+        try:
+            yield transport
+        finally:
+            serving.cancel()
+
+
+def clip() -> list[Packet]:
+    return [Packet(seq, seq, seq, 1, seq % KEYFRAMES == 0, f"{seq}".encode()) for seq in range(NUM_PACKETS)]
+
+
+async def stream_through(cluster: Cluster, resume_seconds: float = 20.0) -> tuple[list[int], ResumingSession]:
+    """What came back, by its numbers, and the session after its end."""
+
+    async def send(session: ResumingSession) -> None:
+        for packet in clip():
+            await session.send([packet])
+        await session.end()
+
+    async with ResumingSession(cluster.connect, VIDEO, resume_seconds=resume_seconds) as session:
+        sending = asyncio.create_task(send(session))
+        try:
+            came = [packet.seq async for output in session for packet in output.packets]
+        finally:
+            await asyncio.gather(sending, return_exceptions=True)
+    return came, session
+
+
+async def test_one_server_that_stays_needs_no_resume() -> None:
+    came, session = await stream_through(Cluster(Server()))
+    assert (came, session.resumes) == (list(range(NUM_PACKETS)), 0)
+
+
+@pytest.mark.parametrize("then", ["die", "drain"])
+@pytest.mark.parametrize("frames", [1, 7, NUM_PACKETS - 1])
+async def test_every_frame_comes_once_and_in_order_from_two_servers(then: Literal["die", "drain"], frames: int) -> None:
+    second = Server()
+    came, session = await stream_through(Cluster(Server(frames, then), second))
+
+    assert (came, session.resumes) == (list(range(NUM_PACKETS)), 1)
+    assert session.ended is not None
+    assert (session.ended.frames_in, session.ended.frames_out) == (NUM_PACKETS, NUM_PACKETS)
+    assert not session.ended.frames_dropped
+    # It begins with the keyframe before the first frame that is wanted.
+    [opened] = second.opened
+    assert (opened.first_seq, opened.wanted_seq) == (frames - frames % KEYFRAMES, frames)
+
+
+async def test_goes_on_through_several_servers_and_refusals() -> None:
+    full = SegtritonError(ErrorCode.RESOURCE_EXHAUSTED, "All slots are taken.")
+    nobody = ServiceUnavailableError("No server answers.")
+    came, session = await stream_through(
+        Cluster(Server(4, "die"), nobody, Server(refuses=full), Server(4, "drain"), Server())
+    )
+    assert (came, session.resumes) == (list(range(NUM_PACKETS)), 2)
+
+
+async def test_a_draining_server_is_asked_again_at_the_beginning() -> None:
+    draining = SegtritonError(ErrorCode.DRAINING, "The server drains.")
+    came, session = await stream_through(Cluster(Server(refuses=draining), Server()))
+    assert (came, session.resumes) == (list(range(NUM_PACKETS)), 0)
+
+
+async def test_what_no_other_server_would_do_better_ends_the_run() -> None:
+    wrong = SegtritonError(ErrorCode.UNKNOWN_CLASS, "No class 'zebra'.")
+    with pytest.raises(SegtritonError, match="zebra"):
+        await stream_through(Cluster(Server(4, "die"), Server(refuses=wrong)))
+
+
+async def test_the_first_loss_ends_the_run_where_nothing_is_to_be_resumed() -> None:
+    with pytest.raises(ServiceLostError, match="broke"):
+        await stream_through(Cluster(Server(4, "die"), Server()), resume_seconds=0)
+
+
+async def test_a_packet_that_kills_every_server_is_not_sent_for_ever() -> None:
+    deadly = [DeadlyServer() for _ in range(9)]
+    with pytest.raises(ServiceLostError, match="worker is gone"):
+        await stream_through(Cluster(Server(4, "die"), *deadly))
+    assert sum(bool(server.opened) for server in deadly) == 3
