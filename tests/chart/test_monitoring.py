@@ -24,7 +24,8 @@ VARIABLES = {"$__rate_interval": "5m", "$load": "segtriton_active_streams", "$ca
 def rules(helm3: Helm, tmp_path: Path) -> Path:
     """The rules as a file of Prometheus, which is what the object has under `spec`."""
     values = "accelerator=cpu,autoscaling.kind=keda,autoscaling.maxReplicas=2"
-    rendered = helm3.render("--set", values, "--show-only", "templates/monitoring/prometheusrule.yaml")
+    runbooks = "monitoring.rules.runbookUrl=https://runbooks.example.com"
+    rendered = helm3.render("--set", f"{values},{runbooks}", "--show-only", "templates/monitoring/prometheusrule.yaml")
     file = tmp_path / "rules.yaml"
     file.write_text(textwrap.dedent(rendered.partition("\nspec:\n")[2]))
     return file

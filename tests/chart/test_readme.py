@@ -49,4 +49,3 @@ def test_the_chart_has_the_versions_of_the_project() -> None:
     found = re.search(r'^version = "(.+)"$', (ROOT / "server" / "pyproject.toml").read_text(), re.MULTILINE)
     assert found
     assert re.search(rf"^appVersion: {found[1]}$", chart, re.MULTILINE)
-    assert set(re.findall(r"image: \S+:(\S+)", chart)) == {found[1]}

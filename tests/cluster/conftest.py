@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 from lab import addons, cluster, images
 from lab.kubernetes import Helm, Kubectl
-from lab.settings import KUBECONFIG, PYTHON_IMAGE
+from lab.settings import KUBECONFIG, PYTHON_IMAGE, REPOSITORY
+from lab.shell import run, wait_until
+from release import CHART, Release
+from streams import CAMERA, Clip, Streams, make_clip
+
+TEST_LABEL = "segtriton.test/namespace"
 
 
 @pytest.fixture(scope="session")
@@ -21,19 +26,28 @@ def kubeconfig() -> Path:
 
 
 @pytest.fixture(scope="session")
-def kubectl(kubeconfig: Path) -> Kubectl:
-    """kubectl for things outside namespaces."""
-    return Kubectl(kubeconfig)
+def kubectl(kubeconfig: Path) -> Iterator[Kubectl]:
+    """kubectl for things outside namespaces; at the end, no namespace of a test is left."""
+    kubectl = Kubectl(kubeconfig)
+    yield kubectl
+    wait_until(
+        "the namespaces of the tests are gone",
+        lambda: not kubectl.items("namespaces", "-l", TEST_LABEL),
+        timeout_seconds=180,
+        interval_seconds=1,
+    )
 
 
 @pytest.fixture
 def namespace(kubectl: Kubectl) -> Iterator[str]:
-    """A fresh namespace that admits only what is restricted; gone with all that is in it when the test ends."""
+    """A fresh namespace that admits only what is restricted; when the test ends, it goes with all that is in it."""
     name = f"test-{uuid.uuid4().hex[:8]}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    labels = {"pod-security.kubernetes.io/enforce": "restricted", TEST_LABEL: "true"}
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     yield name
-    kubectl("delete", "namespace", name, "--wait=true", "--timeout=180s", timeout_seconds=200)
+    # In this order, so that nothing makes new pods, and without the time that their sessions would get to move.
+    kubectl("delete", "namespace", name, "--wait=false")
+    kubectl.in_namespace(name)("delete", "pods", "--all", "--force", "--grace-period=0")
 
 
 @pytest.fixture
@@ -98,3 +112,75 @@ def prometheus(kubectl: Kubectl) -> None:
 def crds(kubectl: Kubectl) -> None:
     """Definitions of the custom resources that the chart can make."""
     install(kubectl, "crds", "crd grpcroutes.gateway.networking.k8s.io")
+
+
+@pytest.fixture(scope="session")
+def registry() -> str:
+    """Where the images are: here, or where the cluster that KUBECONFIG names pulls them from."""
+    if cluster.given_kubeconfig() is not None:
+        return os.environ.get("REGISTRY", "localhost")
+    images.make_python_image()
+    build = {"REGISTRY": "localhost", "IMAGES": "server-cpu client", "BASE_IMAGE": PYTHON_IMAGE}
+    run(REPOSITORY / "images" / "build", environment={**os.environ, **build}, timeout_seconds=1200)
+    return "localhost"
+
+
+@pytest.fixture(scope="session")
+def version() -> str:
+    return run("sed", "-n", 's/^version = "\\(.*\\)"$/\\1/p', REPOSITORY / "server" / "pyproject.toml").strip()
+
+
+@pytest.fixture(scope="session")
+def server_image(registry: str, version: str, load_image: Callable[[str], str]) -> str:
+    return load_image(f"{registry}/segtriton/server-cpu:{version}")
+
+
+@pytest.fixture(scope="session")
+def client_image(registry: str, version: str, load_image: Callable[[str], str]) -> str:
+    return load_image(f"{registry}/segtriton/client:{version}")
+
+
+@pytest.fixture(scope="session")
+def next_tag(server_image: str, load_image: Callable[[str], str]) -> str:
+    """The tag of a version to come, which is the same server under another name."""
+    image = f"{server_image}-next"
+    if cluster.given_kubeconfig() is None:
+        run(images.find(server_image)[0], "tag", server_image, image)
+    return load_image(image).rpartition(":")[2]
+
+
+@pytest.fixture(scope="session")
+def previous_chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The chart as it was before its version changed last."""
+    git = ("git", "-c", "safe.directory=*", "-C", REPOSITORY)
+    if run(*git, "rev-parse", "--is-shallow-repository").strip() == "true":
+        pytest.skip("this clone has no history to take the previous chart from; `git fetch --unshallow` brings it")
+    changed = run(*git, "log", "-1", "--format=%H", "-G^version:", "--", CHART / "Chart.yaml").strip()
+    folder = tmp_path_factory.mktemp("previous")
+    run(*git, "archive", f"--output={folder}/chart.tar", f"{changed}^", "charts/segtriton")
+    run("tar", "--extract", f"--file={folder}/chart.tar", f"--directory={folder}")
+    return folder / "charts" / "segtriton"
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    """As long as a roll-out."""
+    return make_clip(CAMERA, tmp_path_factory.mktemp("clips") / "clip.mp4", repeats=4)
+
+
+@pytest.fixture(scope="session")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    """Longer than it takes to scale up and down."""
+    return make_clip(CAMERA, tmp_path_factory.mktemp("clips") / "long.mp4", repeats=16)
+
+
+@pytest.fixture
+def streams(tmp_path: Path) -> Iterator[Streams]:
+    streams = Streams(tmp_path / "streams")
+    yield streams
+    streams.stop()
+
+
+@pytest.fixture
+def release(helm3: Helm, here: Kubectl, server_image: str, client_image: str) -> Release:
+    return Release(helm3, here, server_image)

@@ -1,5 +1,6 @@
 """The chart as installed by Helm, and the pods that it made."""
 
+import base64
 import json
 import re
 import urllib.request
@@ -22,12 +23,16 @@ VALUES: Json = {
     "load": {"capacityPerPod": 4, "slotsPerPod": 16},
     "settings": {"workers": 2},
     "probes": {"periodSeconds": 2},
+    # The tests read the pods' metrics from outside.
+    "networkPolicy": {"monitoring": {"tests": {"ipBlock": {"cidr": "0.0.0.0/0"}}}},
     "drain": {"endpointDelaySeconds": 3, "maxWaitSeconds": 30, "exitTimeoutSeconds": 10, "unloadSeconds": 5},
 }
 
 
 class Release:
     """One installation in one namespace."""
+
+    chart = CHART
 
     def __init__(self, helm: Helm, kubectl: Kubectl, image: str) -> None:
         self._helm = helm
@@ -48,7 +53,7 @@ class Release:
 
     def _apply(self, verb: str) -> None:
         values = json.dumps({"image": self.image, **VALUES, **self._given})
-        self._helm(verb, NAME, str(CHART), "--values=-", "--wait", f"--timeout={SECONDS}", stdin=values)
+        self._helm(verb, NAME, str(self.chart), "--values=-", "--wait", f"--timeout={SECONDS}", stdin=values)
 
     def test(self) -> str:
         """What `helm test` says; with --logs Helm 3 would look for a pod that it has already removed."""
@@ -67,6 +72,11 @@ class Release:
     def headless(self) -> str:
         """What clients in the cluster say to see all pods."""
         return f"dns:///{NAME}-headless.{self._kubectl.namespace}.svc:8001"
+
+    @property
+    def token(self) -> str:
+        """The one that the chart has made, as the notes tell people to get it."""
+        return base64.b64decode(self._kubectl.get("secret", f"{NAME}-token")["data"]["token"]).decode()
 
     def pods(self) -> list[Json]:
         """Its pods that are not on their way out."""

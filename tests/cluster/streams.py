@@ -1,6 +1,7 @@
 """segclient as people run it: from outside the cluster as processes of this machine, from inside as pods."""
 
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -10,16 +11,14 @@ from pathlib import Path
 
 import av
 from lab.kubernetes import Json
+from lab.settings import REPOSITORY
 from lab.shell import LabError
 
+log = logging.getLogger(__name__)
+
+CAMERA = REPOSITORY / ".assets" / "clips" / "carphone_pristine.mp4"
+FRAMES = 120
 SEGCLIENT = Path(sys.executable).with_name("segclient")
-RESTRICTED = {
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "readOnlyRootFilesystem": True,
-    "runAsNonRoot": True,
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,9 @@ class Clip:
 
     path: Path
     frames: int
+
+
+CLIP = Clip(CAMERA, FRAMES)
 
 
 def make_clip(source: Path, target: Path, repeats: int, slower: int = 2) -> Clip:
@@ -88,6 +90,11 @@ class Stream:
         report: Json = json.loads(self._report.read_text())
         return report
 
+    @property
+    def breaks(self) -> list[str]:
+        """Each time that it lost its server without being told to go on elsewhere."""
+        return [line for line in self.said.splitlines() if "going on from packet" in line and "drains" not in line]
+
     def wait(self, timeout_seconds: float) -> int:
         """Its status, once it has ended."""
         try:
@@ -104,7 +111,7 @@ class Stream:
             self._process.kill()
             self._process.wait()
 
-    def check(self, timeout_seconds: float = 120) -> Json:
+    def check(self, timeout_seconds: float = 150) -> Json:
         """Waits; every frame must have come back, once and in order, with nothing for a person to do."""
         status = self.wait(timeout_seconds)
         assert status == 0, f"segclient ended with status {status} and said:\n{self.said}"
@@ -113,6 +120,15 @@ class Stream:
         assert not report["frames_dropped"], report
         assert shown_times(self.output) == shown_times(self.clip.path)
         return report
+
+
+def check_all(running: list[Stream], *, are_told: bool = True) -> list[int]:
+    """Every session is whole, and no server left one without telling it first; returns how often each moved."""
+    resumes: list[int] = [stream.check()["resumes"] for stream in running]
+    log.info("sessions went on elsewhere so many times: %s", resumes)
+    if are_told:
+        assert not [line for stream in running for line in stream.breaks]
+    return resumes
 
 
 class Streams:
@@ -145,33 +161,3 @@ def shown_times(path: Path) -> list[Fraction]:
     assert times == sorted(set(times)), f"{path} shows pictures twice, or in another order"
     # Containers round to their own time base.
     return [round((time - times[0]) * 1000) * Fraction(1, 1000) for time in times]
-
-
-def pod(name: str, image: str, *command: str) -> Json:
-    """A client's pod under Pod Security "restricted"."""
-    container = {
-        "name": "client",
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-        "command": list(command),
-        "securityContext": RESTRICTED,
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name},
-        "spec": {
-            "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": 1,
-            "automountServiceAccountToken": False,
-            "containers": [container],
-            "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}}],
-        },
-    }
-
-
-def add_secret(pod: Json, secret: str, folder: str) -> None:
-    """Lets a pod see a secret's keys as files."""
-    pod["spec"]["containers"][0]["volumeMounts"].append({"name": secret, "mountPath": folder})
-    pod["spec"]["volumes"].append({"name": secret, "secret": {"secretName": secret}})

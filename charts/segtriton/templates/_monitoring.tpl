@@ -24,7 +24,7 @@
   annotations:
     summary: {{ .summary | quote }}
     description: {{ .description | quote }}
-    runbook_url: {{ $rules.runbookUrl }}#{{ lower .name }}
+    runbook_url: {{ default (printf "%s/blob/main/docs/kubernetes.md" .root.Chart.Home) $rules.runbookUrl }}#{{ lower .name }}
 {{- end }}
 {{- end }}
 

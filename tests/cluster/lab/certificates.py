@@ -44,6 +44,7 @@ USERS = (
     Identity("kubelet", f"system:node:{NODE_NAME}", "system:nodes", (f"IP:{NODE_ADDRESS}", f"DNS:{NODE_NAME}")),
     Identity("kube-proxy", "system:kube-proxy"),
     Identity("coredns", "coredns"),
+    Identity("network-policies", "network-policies"),
 )
 SERVERS_AND_CLIENTS = (
     Identity("apiserver", "kube-apiserver", names=API_SERVER_NAMES),

@@ -15,7 +15,7 @@ from lab.toolchain import BY_NAME, build
 
 log = logging.getLogger(__name__)
 
-NODE_TOOLS = ("kubernetes", "coredns", "pause")
+NODE_TOOLS = ("kubernetes", "coredns", "network-policies", "pause")
 
 
 def given_kubeconfig() -> Path | None:
@@ -76,7 +76,7 @@ def start(state: State) -> None:
     write_kubeconfig(state)
     kubectl = Kubectl(KUBECONFIG)
     wait_alive(state, "the API answers", lambda: kubectl.succeeds("get", "--raw", "/readyz"))
-    kubectl.apply_files(MANIFESTS / "coredns.yaml")
+    kubectl.apply_files(MANIFESTS / "node-programs.yaml")
     wait_alive(state, "the node is ready", lambda: node_is_ready(kubectl))
     # Pods are refused as long as their namespace lacks this.
     wait_alive(state, "namespaces are usable", lambda: kubectl.succeeds("get", "serviceaccount", "default"))

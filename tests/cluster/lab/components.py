@@ -92,6 +92,18 @@ def components(state: State) -> list[Component]:
             needs_api=True,
         ),
         Component("coredns", (str(command("coredns")), "-conf", str(state.configuration / "Corefile")), needs_api=True),
+        Component(
+            "network-policies",
+            (
+                str(command("network-policies")),
+                *options(
+                    kubeconfig=state.kubeconfig("network-policies"),
+                    hostname_override=NODE_NAME,
+                    service_cluster_ip_range=SERVICE_NETWORK,
+                ),
+            ),
+            needs_api=True,
+        ),
     ]
 
 

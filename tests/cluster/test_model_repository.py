@@ -1,0 +1,88 @@
+"""Where the models come from: each way that needs no cloud, seen to serve a model that the image does not have."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from client_pods import pod, run_in_a_pod
+from lab import cluster
+from lab.kubernetes import Json, Kubectl
+from lab.settings import REPOSITORY
+from lab.shell import run
+from release import Release
+from streams import CLIP, SEGCLIENT, Streams
+
+pytestmark = pytest.mark.timeout(300)
+
+NETWORK = "portrait"
+# The image's own models under another name.
+FILL = f"""set -eu
+for model in selfie selfie_streaming; do
+    to="$2/{NETWORK}${{model#selfie}}"
+    cp -r "$1/$model" "$to"
+    sed -i '/^name:/s/selfie/{NETWORK}/' "$to/config.pbtxt"
+done
+chmod -R a+rX "$2"
+"""
+FILL_FROM_IMAGE = ["sh", "-c", FILL, "fill", "/opt/segtriton/models", "/models"]
+
+
+@pytest.fixture
+def node_folder(tmp_path: Path) -> Path:
+    """A folder of the node, filled; of the lab's node this machine sees every file."""
+    if cluster.given_kubeconfig():
+        pytest.skip("no test can put files on the nodes of the cluster that KUBECONFIG names")
+    folder = tmp_path / "models"
+    folder.mkdir(mode=0o755)
+    run("sh", "-c", FILL, "fill", REPOSITORY / "triton_models", folder)
+    return folder
+
+
+@pytest.fixture
+def claim(here: Kubectl, server_image: str, tmp_path: Path) -> Iterator[str]:
+    """A claim that a pod has filled: on the lab's only volume, or on one of the cluster's storage class."""
+    spec: Json = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    volume = f"{here.namespace}-models"
+    is_ours = not cluster.given_kubeconfig()
+    if is_ours:
+        folder = tmp_path / "volume"
+        folder.mkdir()
+        folder.chmod(0o777)
+        source = {"capacity": {"storage": "1Gi"}, "hostPath": {"path": str(folder)}, "storageClassName": ""}
+        volume_spec = {**source, "accessModes": ["ReadWriteOnce"], "persistentVolumeReclaimPolicy": "Retain"}
+        here.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume}, "spec": volume_spec})
+        spec |= {"storageClassName": "", "volumeName": volume}
+    here.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}, "spec": spec})
+    filler = pod("filler", server_image, *FILL_FROM_IMAGE)
+    filler["spec"]["containers"][0]["volumeMounts"].append({"name": "models", "mountPath": "/models"})
+    filler["spec"]["volumes"].append({"name": "models", "persistentVolumeClaim": {"claimName": "models"}})
+    run_in_a_pod(here, filler)
+    yield "models"
+    if is_ours:
+        here("delete", "persistentvolume", volume, "--wait=false")
+
+
+def check(release: Release, streams: Streams, **repository: object) -> None:
+    """A session streams through the model that only this repository has."""
+    release.install(network=NETWORK, modelRepository=repository)
+    streams.start(release.address, CLIP, "--network", NETWORK)[0].check()
+    # The image's own models are not there.
+    assert run(SEGCLIENT, "models", "--endpoint", release.address) == ""
+
+
+def test_models_of_a_claim(release: Release, streams: Streams, claim: str) -> None:
+    check(release, streams, type="pvc", pvc={"existingClaim": claim})
+
+
+def test_models_of_a_folder_of_the_node(
+    release: Release, streams: Streams, node_folder: Path, kubectl: Kubectl
+) -> None:
+    check(release, streams, type="hostPath", subPath="", hostPath={"path": str(node_folder)})
+    release.uninstall()
+    volumes = [volume["spec"]["hostPath"]["path"] for volume in kubectl.items("persistentvolumes")]
+    assert str(node_folder) not in volumes
+    assert (node_folder / NETWORK / "config.pbtxt").exists()
+
+
+def test_models_of_an_init_container(release: Release, streams: Streams) -> None:
+    check(release, streams, type="init", init={"command": FILL_FROM_IMAGE})
