@@ -89,10 +89,11 @@ bench-gpu: $(GPU_ENVIRONMENT) ## speed on a GPU against its limits, one table (B
 bench: setup ## speed against a plain script and against the limits, one table (BENCH_ARGS=... for options)
 	@python tests/bench/run.py $(BENCH_ARGS)
 
-lint: $(ENVIRONMENT) ## style, formatting and the borders between the layers
+lint: $(ENVIRONMENT) ## style, formatting, the borders between the layers, and the images' Dockerfiles
 	@ruff check $(CHECKED)
 	@ruff format --check $(CHECKED)
 	@lint-imports
+	@hadolint images/*/Dockerfile
 
 type: $(ENVIRONMENT) ## static types: the packages together, then each model by itself
 	@mypy $(PACKAGES)
