@@ -68,8 +68,10 @@ test-chaos: setup ## everything goes wrong, by seeds (CHAOS_RUNS=, RESUME_RUNS=,
 	@pytest -q tests/chaos
 
 LAB := PYTHONPATH=$(CURDIR)/tests/cluster python -m lab
+# Fixtures have no time limit: the first use of the lab builds its tools and images.
 test-cluster: setup ## tests on a real Kubernetes: the one that KUBECONFIG names, else one made for them (root)
-	@$(LAB) run -- env PYTHONPATH=$(CURDIR)/tests/cluster pytest -q tests/cluster
+	@$(LAB) run -- env PYTHONPATH=$(CURDIR)/tests/cluster \
+	    pytest -q --timeout 420 -o timeout_func_only=true --durations 10 tests/cluster
 
 # On a machine with a GPU; GPU_PYTHON names another Python that has the GPU's packages and ours already.
 GPU_PYTHON ?=

@@ -3,8 +3,6 @@ from lab.kubernetes import Json, Kubectl
 from lab.settings import PYTHON_IMAGE
 from lab.shell import CommandError, run, wait_until
 
-pytestmark = pytest.mark.timeout(300)
-
 RESTRICTED = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},

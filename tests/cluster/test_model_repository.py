@@ -12,8 +12,6 @@ from lab.shell import run
 from release import Release
 from streams import CLIP, SEGCLIENT, Streams
 
-pytestmark = pytest.mark.timeout(300)
-
 NETWORK = "portrait"
 # The image's own models under another name.
 FILL = f"""set -eu

@@ -11,8 +11,6 @@ from lab.shell import CommandError
 from release import CHART, Release, name_of
 from streams import Clip, Streams, check_all
 
-pytestmark = pytest.mark.timeout(300)
-
 log = logging.getLogger(__name__)
 
 
@@ -76,7 +74,6 @@ def test_eviction_moves_sessions_and_takes_one_pod_at_a_time(
     release.wait_for_ready_pods(2)
 
 
-@pytest.mark.timeout(420)
 def test_autoscaler_follows_the_sessions_and_cuts_none(
     release: Release, streams: Streams, long_clip: Clip, here: Kubectl, keda: None, prometheus: None
 ) -> None:

@@ -2,12 +2,9 @@
 
 import json
 
-import pytest
 from client_pods import pod, run_in_a_pod
 from lab.kubernetes import Json, Kubectl
 from release import NAME, Release, name_of
-
-pytestmark = pytest.mark.timeout(300)
 
 # Says which of HOST:PORT can be connected to.
 TRY = """

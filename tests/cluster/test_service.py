@@ -8,14 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from client_pods import CLIP_IN_IMAGE, add_secret, check_reports, pod, run_in_a_pod, segclient
 from lab.kubernetes import Helm, Json, Kubectl
 from lab.shell import run, wait_until
 from release import NAME, Release, make_certificate, metric, name_of
 from streams import CLIP, SEGCLIENT, Streams
-
-pytestmark = pytest.mark.timeout(300)
 
 log = logging.getLogger(__name__)
 
