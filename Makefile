@@ -51,14 +51,17 @@ segment-clip:
 	    'contact sheet' $(OUT)/contact_sheet.png report $(OUT)/report.json 'server log' $(OUT)/triton.log
 
 ##@ Check it
-.PHONY: test test-unit test-integration test-chart test-chaos test-cluster bench lint type
+.PHONY: test test-unit test-integration test-media test-chart test-chaos test-cluster bench lint type
 test: test-unit test-integration ## all tests that need no GPU and no cluster
 
 test-unit: setup ## tests without a server
 	@pytest -q tests/unit
 
 test-integration: setup ## tests against a real Triton
-	@pytest -q tests/integration
+	@pytest -q -m "not whole" tests/integration
+
+test-media: setup ## every container, codec and feature of the matrix, against a real Triton
+	@pytest -q tests/integration/media
 
 test-chart: setup ## the chart: lint, unit tests, schemas of Kubernetes, alerts, README
 	@pytest -q --timeout 900 tests/chart

@@ -47,6 +47,7 @@ class Parts:
     extradata = b"\1"
     size_hw = SIZE
     warnings = ("The masks are random.",)
+    notes = ("It was painted.",)
     classes = ("background", "person")
     default_class = "person"
     input_hw = (12, 16)
@@ -56,7 +57,7 @@ class Parts:
     def segmenter(self) -> Parts:
         return self
 
-    def open_decoder(self, video: VideoFormat, *, low_delay: bool) -> Parts:
+    def open_decoder(self, video: VideoFormat, *, low_delay: bool, deinterlace: bool) -> Parts:
         self._note("open_decoder", low_delay)
         return self
 

@@ -36,6 +36,8 @@ REPORT_KEYS = {
     "server",
     "stages",
     "warnings",
+    "notes",
+    "damaged_frames",
 }
 
 Segclient = Callable[..., subprocess.CompletedProcess[str]]

@@ -80,6 +80,8 @@ class _Run:
 @click.option("--preset", type=click.Choice(X264_PRESETS), default="superfast", show_default=True)
 @click.option("--crf", type=click.IntRange(0, 51), default=23, show_default=True)
 @click.option("--live", is_flag=True, help="Send packets at the speed of the clip, as a camera would; needs -sv.")
+@click.option("--strict", is_flag=True, help="End at the first damaged frame, with exit code 3.")
+@click.option("--deinterlace/--no-deinterlace", default=True, show_default=True, help="Of interlaced pictures.")
 @click.option(
     "--resume-seconds",
     type=click.FloatRange(0),
@@ -161,6 +163,7 @@ def _make_jobs(inputs: list[Path], options: dict[str, Any]) -> list[Job]:
         encoder=options["encoder"],
         preset=options["preset"],
         crf=options["crf"],
+        deinterlace=options["deinterlace"],
     )
     word = "mask" if spec.encoder == "mask" else spec.effect
     outputs = choose_outputs(inputs, options["output"], word)
@@ -175,6 +178,7 @@ def _make_jobs(inputs: list[Path], options: dict[str, Any]) -> list[Job]:
             options["live"],
             options["batch_size"],
             resume_seconds=options["resume_seconds"],
+            strict=options["strict"],
         )
         for source, target in zip(inputs, outputs, strict=True)
     ]

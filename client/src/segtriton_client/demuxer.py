@@ -16,6 +16,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from segtriton_client.carried import Carried
 from segtriton_client.errors import InputError
 from segtriton_protocol import ColorTags, Framing, Packet, VideoFormat
 
@@ -27,8 +28,8 @@ _FRACTION_LIMIT = 2**31
 
 
 @dataclass(frozen=True, slots=True)
-class AudioPacket:
-    """One packet of an audio track, as the container gave it."""
+class CarriedPacket:
+    """One packet of a track beside the video, as the container gave it."""
 
     packet: av.Packet[Any]
 
@@ -74,13 +75,12 @@ def read_rotation(path: Path) -> int:
 
 
 class Demuxer:
-    """A file's video packets, numbered from 0, and its audio packets, in the file's order.
+    """A file's video packets, numbered from 0, and those of its other tracks, in the file's order.
 
     Attributes:
         format: the video's coding, as OPEN describes it.
         frames: how many frames the file claims, 0 if it does not say.
-        rotation: how a player turns the pictures, in degrees counter-clockwise.
-        audio_streams: the tracks whose packets come as `AudioPacket`.
+        carried: what is copied; the packets of its tracks come as `CarriedPacket`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -88,12 +88,10 @@ class Demuxer:
         self._container = open_input(path)
         try:
             self._video = pick_video(self._container, path)
-            self.rotation = read_rotation(path) if self._container.format.name in _TURNING_FORMATS else 0
-            self.format = _describe(self._video, path, self.rotation)
+            rotation = read_rotation(path) if self._container.format.name in _TURNING_FORMATS else 0
+            self.format = describe_video(self._video, path, rotation)
             self.frames = self._video.frames or _guess_frames(self._container, self._video)
-            self.audio_streams = [
-                stream for stream in self._container.streams.audio if stream.codec_context is not None
-            ]
+            self.carried = Carried.of(self._container, self._video)
             self._packets = self._read()
             self._head = self._read_head()
         except BaseException:
@@ -109,28 +107,28 @@ class Demuxer:
         self._packets.close()
         self._container.close()
 
-    def __iter__(self) -> Iterator[Packet | AudioPacket]:
+    def __iter__(self) -> Iterator[Packet | CarriedPacket]:
         """Give each packet once; raises InputError where the file is damaged."""
         head, self._head = self._head, []
         return chain(head, self._packets)
 
-    def _read_head(self) -> list[Packet | AudioPacket]:
+    def _read_head(self) -> list[Packet | CarriedPacket]:
         """Read up to the first video packet, to refuse a video of no frames before anything is sent."""
-        head: list[Packet | AudioPacket] = []
+        head: list[Packet | CarriedPacket] = []
         for packet in self._packets:
             head.append(packet)
             if isinstance(packet, Packet):
                 return head
         raise InputError(f"{self.path} holds no frames.")
 
-    def _read(self) -> Generator[Packet | AudioPacket, None, None]:
+    def _read(self) -> Generator[Packet | CarriedPacket, None, None]:
         seq = 0
         try:
-            for packet in self._container.demux(self._video, *self.audio_streams):
+            for packet in self._container.demux(self._video, *self.carried.tracks):
                 if not packet.size:
                     continue
                 if packet.stream_index != self._video.index:
-                    yield AudioPacket(packet)
+                    yield CarriedPacket(packet)
                     continue
                 yield _convert(packet, seq)
                 seq += 1
@@ -150,7 +148,8 @@ def _convert(packet: av.Packet[Any], seq: int) -> Packet:
     )
 
 
-def _describe(stream: VideoStream, path: Path, rotation: int) -> VideoFormat:
+def describe_video(stream: VideoStream, path: Path, rotation: int) -> VideoFormat:
+    """Return the coding of a video as OPEN describes it; `rotation` is in degrees counter-clockwise."""
     context = stream.codec_context
     time_base = _bounded(stream.time_base)
     if time_base is None:

@@ -60,3 +60,12 @@ class OutputError(ClientError):
     """The output cannot be written."""
 
     default_advice = "Choose another output file with -o."
+
+
+MENDED = "mended"
+"""What became of a frame that the decoder took damaged and mended as well as it could."""
+
+
+def damage_error(seq: int, reason: str) -> InputError:
+    """Return what a strict run ends with."""
+    return InputError(f"Frame {seq} of the input is damaged ({reason}).", "Leave --strict out to keep the others.")

@@ -13,14 +13,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from segtriton_client.errors import IntegrityError
+from segtriton_client.errors import MENDED, IntegrityError
 from segtriton_client.image_files import ImageFiles
 from segtriton_client.report import Report, summarize_latency
 from segtriton_client.segmentation import Job
 from segtriton_client.threads import run_blocking
 from segtriton_client.transport import Endpoint, GrpcTransport, Transport
 from segtriton_client.video_file import VideoFile
-from segtriton_protocol import OutputSpec
+from segtriton_protocol import DropReason, OutputSpec
 from segtriton_protocol.tensors import INPUT_RGB, OUTPUT_RGB
 
 Pictures = NDArray[np.uint8]
@@ -44,6 +44,11 @@ class PictureFile(Protocol):
     frames: int
     encoder: str
     codec: str
+    damaged: dict[int, str]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was changed about the pictures or left out, each one sentence."""
 
     def read(self) -> Iterator[tuple[Pictures, Any]]:
         """Give each picture, UINT8 [height, width, 3], with its place."""
@@ -62,13 +67,18 @@ async def segment_frames(endpoint: Endpoint | str, job: Job) -> Report:
         InputError: the input cannot be read.
         ClientError: see `segtriton_client.errors`.
     """
-    is_image = job.input.is_dir() or ImageFiles.accepts(job.input)
-    with ImageFiles(job.input, job.output) if is_image else VideoFile(job.input, job.output) as pictures:
+    with _open_pictures(job) as pictures:
         async with GrpcTransport(endpoint) as transport:
             await transport.check_live()
             report = await send_frames(transport, pictures, job, await transport.server_name())
         await run_blocking(pictures.commit)
     return report
+
+
+def _open_pictures(job: Job) -> ImageFiles | VideoFile:
+    if job.input.is_dir() or ImageFiles.accepts(job.input):
+        return ImageFiles(job.input, job.output)
+    return VideoFile(job.input, job.output, deinterlace=job.spec.deinterlace, strict=job.strict)
 
 
 async def send_frames(transport: Transport, pictures: PictureFile, job: Job, server: str) -> Report:
@@ -83,10 +93,11 @@ async def send_frames(transport: Transport, pictures: PictureFile, job: Job, ser
         latencies.extend([seconds] * len(places))
         job.report_progress(done, pictures.frames, started)
     seconds = time.monotonic() - started
+    lost = sum(reason != MENDED for reason in pictures.damaged.values())
     return Report(
-        frames_in=done,
+        frames_in=done + lost,
         frames_out=done,
-        frames_dropped={},
+        frames_dropped={DropReason.DAMAGED.value: lost} if lost else {},
         seconds=round(seconds, 3),
         frames_per_second=round(done / seconds, 2),
         latency_ms=summarize_latency(latencies),
@@ -97,6 +108,8 @@ async def send_frames(transport: Transport, pictures: PictureFile, job: Job, ser
         encoder=pictures.encoder,
         output_codec=pictures.codec,
         server=server,
+        notes=pictures.notes,
+        damaged_frames=[[seq, reason] for seq, reason in sorted(pictures.damaged.items())],
     )
 
 

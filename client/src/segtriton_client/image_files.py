@@ -28,6 +28,7 @@ class ImageFiles:
 
     encoder = "image"
     codec = "image"
+    notes: tuple[str, ...] = ()
 
     def __init__(self, input_path: Path, output_path: Path) -> None:
         if input_path.is_dir():
@@ -40,6 +41,7 @@ class ImageFiles:
             if not self.accepts(output_path):
                 raise OutputError(f"{output_path.name} is no image.", f"Choose one of {', '.join(_CODECS)}.")
         self.frames = len(self._pairs)
+        self.damaged: dict[int, str] = {}
         self._parts: list[tuple[Path, Path]] = []
 
     @staticmethod

@@ -8,8 +8,10 @@ import av
 import av.error
 from av.video.stream import VideoStream
 
+from segtriton_client.described_stream import describe_pictures
 from segtriton_client.errors import OutputError
 from segtriton_client.muxer import OutputFile
+from segtriton_protocol import VideoFormat
 
 FAST = {"preset": "superfast", "crf": "23"}
 LOSSLESS = {"preset": "veryfast", "qp": "0"}
@@ -23,38 +25,35 @@ class LocalEncoder:
     def __init__(
         self,
         output: OutputFile,
-        width: int,
-        height: int,
-        time_base: Fraction,
-        frame_rate: Fraction | None,
+        video: VideoFormat,
+        size: tuple[int, int],
         *,
         pixel_format: str = "yuv420p",
         options: dict[str, str] | None = None,
-        rotation: int = 0,
     ) -> None:
+        """Add the track: `video` is the input's, `size` the output's (width, height) in pixels."""
         self._output = output
-        self._time_base = time_base
+        self._time_base = video.time_base
         self._durations: dict[int, int] = {}
         self._last_pts: int | None = None
-        self._step = max(1, round(1 / (time_base * (frame_rate or _DEFAULT_RATE))))
+        rate = video.frame_rate or _DEFAULT_RATE
+        self._step = max(1, round(1 / (video.time_base * rate)))
         try:
-            stream = output.container.add_stream("libx264", rate=frame_rate or _DEFAULT_RATE)
+            stream = output.container.add_stream("libx264", rate=rate)
         except (ValueError, av.error.FFmpegError):
             raise OutputError(
                 f"{output.path.name} cannot hold H.264 video.", "Choose an output that ends in .mp4 or .mkv."
             ) from None
         self._stream = stream
-        self._stream.width, self._stream.height = width, height
+        self._stream.width, self._stream.height = size
         self._stream.pix_fmt = pixel_format
         context = self._stream.codec_context
+        describe_pictures(stream, video)
         if pixel_format == "gray":
             context.color_range = _FULL_RANGE  # without it players stretch the levels
         context.options = {**(options or FAST), "bf": "0"}
-        context.time_base = time_base
-        self._stream.time_base = time_base
-        if rotation:
-            self._stream.set_display_rotation(rotation)
-        output.add_audio()
+        context.time_base = self._stream.time_base = video.time_base
+        output.add_tracks(stream)
 
     def encode(self, frame: av.VideoFrame, pts: int | None, duration: int) -> None:
         """Encode one picture; one without a pts, or no later than the last, gets the next free."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zlib
 from fractions import Fraction
 
@@ -11,19 +12,19 @@ import numpy as np
 from segtriton_client.errors import IntegrityError
 from segtriton_client.local_encoder import LOSSLESS, LocalEncoder
 from segtriton_client.muxer import OutputFile
-from segtriton_protocol import Packet
+from segtriton_protocol import ColorTags, Packet, VideoFormat
 
 
 class MaskWriter:
     """Writes mask frames: each payload is the zlib stream of height x width bytes."""
 
-    def __init__(
-        self, output: OutputFile, width: int, height: int, time_base: Fraction, frame_rate: Fraction | None
-    ) -> None:
-        self._shape = (height, width)
-        self._encoder = LocalEncoder(
-            output, width, height, time_base, frame_rate, pixel_format="gray", options=LOSSLESS
-        )
+    def __init__(self, output: OutputFile, video: VideoFormat, size: tuple[int, int]) -> None:
+        """Add the track: `video` is the input's, `size` the masks' (width, height) in pixels."""
+        self._shape = size[::-1]
+        # A mask covers the picture whatever its own size: so do its samples.
+        aspect = (video.sample_aspect or 1) * Fraction(video.width * size[1], video.height * size[0])
+        shown = dataclasses.replace(video, sample_aspect=aspect.limit_denominator(1 << 15), color=ColorTags())
+        self._encoder = LocalEncoder(output, shown, size, pixel_format="gray", options=LOSSLESS)
 
     def write(self, packet: Packet) -> None:
         """Decode and write one mask."""

@@ -16,15 +16,23 @@ from typing import Any
 
 import av
 import av.error
-from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.stream import Stream
 
+from segtriton_client.carried import Carried, copy_track
+from segtriton_client.described_stream import add_described_stream, can_describe
 from segtriton_client.errors import OutputError
-from segtriton_client.turned_stream import add_turned_stream, can_turn
-from segtriton_protocol import Packet
+from segtriton_protocol import Packet, VideoFormat
 
-_CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi", ".webm": "webm"}
+_CONTAINERS = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".avi": "avi",
+    ".webm": "webm",
+    ".ts": "mpegts",
+}
 _TIMESCALE_LIMIT = 2**31
 _START_CODES = (b"\x00\x00\x01", b"\x00\x00\x00\x01")
 
@@ -33,40 +41,49 @@ class OutputFile:
     """An output container under its temporary name; `commit` renames it, leaving without removes it.
 
     All methods may be called from any thread.
+
+    Attributes:
+        notes: what the container could not take, each one sentence.
     """
 
-    def __init__(self, path: Path, time_base: Fraction, audio_streams: Sequence[AudioStream] = ()) -> None:
+    def __init__(self, path: Path, time_base: Fraction, carried: Carried | None = None) -> None:
         self.path = path
+        self.notes: list[str] = []
         self._part = path.with_name(f"{path.stem}.part{path.suffix}")
         self._lock = threading.Lock()
         self._is_open = False
         self._is_complete = False
+        self._carried = carried or Carried()
         container_format = _CONTAINERS.get(path.suffix.lower())
         if container_format is None:
             raise OutputError(f"{path.name} has no known ending.", f"Choose one of {', '.join(_CONTAINERS)}.")
-        options = _container_options(container_format, time_base, audio_streams)
+        options = _container_options(container_format, time_base, self._carried.tracks)
         try:
             self.container: OutputContainer = av.open(str(self._part), "w", container_format, container_options=options)
         except (av.error.FFmpegError, OSError) as error:
             raise OutputError(f"Cannot write {path}: {error.strerror}.") from None
         self._is_open = True
-        self._audio_streams = audio_streams
-        self._audio: dict[int, Stream] = {}
+        self._carried.describe(self.container)
+        self._copies: dict[int, Stream] = {}
 
-    def add_audio(self) -> None:
-        """Add the audio tracks, behind the video's."""
-        for stream in self._audio_streams:
+    def add_tracks(self, video: Stream) -> None:
+        """Add the input's other tracks behind the video's, and what is said of that."""
+        video.metadata.update(self._carried.video_metadata)
+        for track in self._carried.tracks:
             try:
-                self._audio[stream.index] = self.container.add_stream_from_template(stream)
+                self._copies[track.index] = copy_track(track, self.container)
             except (ValueError, av.error.FFmpegError):
-                raise OutputError(
-                    f"{self.path.name} cannot hold the input's {stream.codec_context.name} audio.",
-                    "Choose an output that ends in .mkv.",
-                ) from None
+                self._leave_out(track)
 
-    def write_audio(self, packet: av.Packet[Any]) -> None:
-        """Write an input's audio packet as it is."""
-        target = self._audio.get(packet.stream_index)
+    def _leave_out(self, track: Stream) -> None:
+        what = f"{self.path.name} cannot hold the input's {track.codec_context.name} {track.type}"
+        if track.type == "audio":
+            raise OutputError(f"{what}.", "Choose an output that ends in .mkv.")
+        self.notes.append(f"{what}; it was left out, an output that ends in .mkv would keep it.")
+
+    def write_carried(self, packet: av.Packet[Any]) -> None:
+        """Write an input's packet of another track as it is."""
+        target = self._copies.get(packet.stream_index)
         if target is not None:
             packet.stream = target
             self.mux(packet)
@@ -118,35 +135,26 @@ class Muxer:
     """
 
     def __init__(
-        self,
-        output: OutputFile,
-        *,
-        codec: str,
-        extradata: bytes,
-        width: int,
-        height: int,
-        time_base: Fraction,
-        frame_rate: Fraction | None,
-        rotation: int = 0,
+        self, output: OutputFile, video: VideoFormat, *, codec: str, extradata: bytes, size: tuple[int, int]
     ) -> None:
+        """Add the track: `video` is the input's, `size` the output's (width, height) in pixels."""
         self._output = output
-        self._time_base = time_base
+        self._time_base = video.time_base
         self._last_pts: int | None = None
-        self._step = max(1, round(1 / (time_base * frame_rate))) if frame_rate else 1
+        self._step = max(1, round(1 / (video.time_base * video.frame_rate))) if video.frame_rate else 1
         self._pending_extradata = extradata if codec in ("h264", "hevc") else b""
         try:
-            if rotation and can_turn(codec):
-                size = (width, height)
-                self._stream: Stream = add_turned_stream(output.container, codec, extradata, size, time_base, rotation)
+            if can_describe(codec):
+                self._stream: Stream = add_described_stream(output.container, codec, extradata, size, video)
             else:
                 self._stream = output.container.add_mux_stream(
-                    codec, rate=frame_rate, width=width, height=height, time_base=time_base
+                    codec, rate=video.frame_rate, width=size[0], height=size[1], time_base=video.time_base
                 )
         except (ValueError, av.error.FFmpegError):
             raise OutputError(
                 f"{output.path.name} cannot hold {codec} video.", "Choose an output that ends in .mp4 or .mkv."
             ) from None
-        output.add_audio()
+        output.add_tracks(self._stream)
 
     def write(self, packet: Packet) -> None:
         """Write one finished packet."""
@@ -180,14 +188,12 @@ class Muxer:
         return pts
 
 
-def _container_options(
-    container_format: str, time_base: Fraction, audio_streams: Sequence[AudioStream]
-) -> dict[str, str]:
+def _container_options(container_format: str, time_base: Fraction, tracks: Sequence[Stream]) -> dict[str, str]:
     """Return the options that keep timestamps as they are."""
     if container_format not in ("mp4", "mov"):
         return {"avoid_negative_ts": "disabled"}
     scale = time_base.denominator
-    for stream in audio_streams:
+    for stream in tracks:
         common = math.lcm(scale, stream.time_base.denominator if stream.time_base else 1)
         scale = common if common < _TIMESCALE_LIMIT else scale
     return {"movie_timescale": str(scale)}

@@ -13,7 +13,11 @@ _NOT_MEANT_TO_BE_SHOWN = "hidden"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Counts, speed and choices of one run; `to_json` keeps these names."""
+    """Counts, speed and choices of one run; `to_json` keeps these names.
+
+    `notes` says what was changed about the pictures or left out; `damaged_frames` lists each frame that was mended or
+    lost as [seq, reason].
+    """
 
     frames_in: int
     frames_out: int
@@ -30,6 +34,8 @@ class Report:
     server: str
     stages: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    damaged_frames: list[list[Any]] = field(default_factory=list)
 
     @property
     def lost_frames(self) -> int:

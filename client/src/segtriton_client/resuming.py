@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 from typing import Any
 
-from segtriton_client.errors import NoProgressError, ServiceLostError, ServiceUnavailableError
+from segtriton_client.errors import MENDED, NoProgressError, ServiceLostError, ServiceUnavailableError
 from segtriton_client.replay import ReplayBuffer
 from segtriton_client.session import StreamSession
 from segtriton_client.transport import Transport
@@ -58,6 +58,7 @@ class ResumingSession:
         ended: counts of the whole run and the last session's stages, once the iteration is over.
         resumes: how often it went on elsewhere.
         latencies: seconds from the handing over of a packet to its output.
+        damaged: why, by the packet's number, of frames that were mended or lost.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class ResumingSession:
         """Take how to connect, what `StreamSession` takes, and for how long to look for another server."""
         self.ended: Ended | None = None
         self.resumes = 0
+        self.damaged: dict[int, str] = {}
         self._connect = connect
         self._video = video
         self._output = output or OutputSpec()
@@ -206,6 +208,8 @@ class ResumingSession:
         )
         self._frames_out += len(packets)
         self._dropped.update(drop.reason.value for drop in drops)
+        self.damaged |= {packet.seq: MENDED for packet in packets if packet.is_damaged}
+        self.damaged |= {drop.seq: drop.reason.value for drop in drops if drop.reason is not DropReason.HIDDEN}
         if not packets and not drops:
             return None
         return dataclasses.replace(output, packets=self._with_extradata(packets), drops=drops)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from segtriton_client.demuxer import AudioPacket, Demuxer
-from segtriton_client.errors import ServiceLostError
+from segtriton_client.demuxer import CarriedPacket, Demuxer
+from segtriton_client.errors import ServiceLostError, damage_error
 from segtriton_client.mask_writer import MaskWriter
 from segtriton_client.muxer import Muxer, OutputFile
 from segtriton_client.report import Report, summarize_latency
@@ -36,7 +36,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to do with one file; `resume_seconds` is how long it looks for another server when one goes away."""
+    """What to do with one file.
+
+    `resume_seconds` is how long it looks for another server when one goes away; `strict` ends the run at the first
+    damaged frame.
+    """
 
     input: Path
     output: Path
@@ -46,6 +50,7 @@ class Job:
     batch_size: int = 4
     on_progress: Callable[[Progress], None] | None = None
     resume_seconds: float = 60.0
+    strict: bool = False
 
     def report_progress(self, done: int, total: int, started: float) -> None:
         """Tell the caller how far it is."""
@@ -74,14 +79,14 @@ async def stream_file(connect: Connect, demuxer: Demuxer, job: Job) -> Report:
     async with ResumingSession(
         connect, demuxer.format, job.spec, network=job.network, mode=mode, resume_seconds=job.resume_seconds
     ) as session:
-        with OutputFile(job.output, demuxer.format.time_base, demuxer.audio_streams) as output:
+        with OutputFile(job.output, demuxer.format.time_base, demuxer.carried) as output:
             writer = _open_writer(output, demuxer, session)
             receiving = asyncio.ensure_future(_receive(session, writer, job, demuxer.frames, started))
             sending = asyncio.ensure_future(_send(session, demuxer, output, job.live))
             ended = await _complete(receiving, sending)
             await run_blocking(writer.finish)
             await run_blocking(output.commit)
-    return _make_report(session, ended, job, time.monotonic() - started)
+    return _make_report(session, ended, job, time.monotonic() - started, output.notes)
 
 
 def segment_file(
@@ -99,16 +104,13 @@ def segment_file(
 def _open_writer(output: OutputFile, demuxer: Demuxer, session: ResumingSession) -> Muxer | MaskWriter:
     opened, video = session.opened, demuxer.format
     if opened.output_codec == _MASK_CODEC:
-        return MaskWriter(output, opened.output_width, opened.output_height, video.time_base, video.frame_rate)
+        return MaskWriter(output, video, (opened.output_width, opened.output_height))
     return Muxer(
         output,
+        video,
         codec=opened.output_codec,
         extradata=opened.output_extradata,
-        width=opened.output_width,
-        height=opened.output_height,
-        time_base=video.time_base,
-        frame_rate=video.frame_rate,
-        rotation=demuxer.rotation,
+        size=(opened.output_width, opened.output_height),
     )
 
 
@@ -135,6 +137,8 @@ async def _receive(session: ResumingSession, writer: Muxer | MaskWriter, job: Jo
             writer.write(packet)
 
     async for output in session:
+        if job.strict and session.damaged:
+            raise damage_error(*next(iter(session.damaged.items())))
         await run_blocking(write, output.packets)
         job.report_progress(session.answered, total, started)
     assert session.ended is not None, "the iteration ends with ENDED"
@@ -151,15 +155,15 @@ async def _send(session: ResumingSession, demuxer: Demuxer, output: OutputFile, 
     await session.end()
 
 
-def _read(packets: Iterator[Packet | AudioPacket], output: OutputFile, count: int) -> list[Packet]:
-    """Return the next video packets; audio on the way goes straight to the output."""
+def _read(packets: Iterator[Packet | CarriedPacket], output: OutputFile, count: int) -> list[Packet]:
+    """Return the next video packets; what is copied goes straight to the output."""
 
     def video() -> Iterator[Packet]:
         for packet in packets:
             if isinstance(packet, Packet):
                 yield packet
             else:
-                output.write_audio(packet.packet)
+                output.write_carried(packet.packet)
 
     return list(islice(video(), count))
 
@@ -181,7 +185,7 @@ class _Pace:
         await asyncio.sleep(due + self._offset - time.monotonic())
 
 
-def _make_report(session: ResumingSession, ended: Ended, job: Job, seconds: float) -> Report:
+def _make_report(session: ResumingSession, ended: Ended, job: Job, seconds: float, notes: Sequence[str]) -> Report:
     opened = session.opened
     return Report(
         frames_in=ended.frames_in,
@@ -199,4 +203,6 @@ def _make_report(session: ResumingSession, ended: Ended, job: Job, seconds: floa
         server=opened.server,
         stages=dict(ended.stages),
         warnings=opened.warnings,
+        notes=(*ended.notes, *notes),
+        damaged_frames=[[seq, reason] for seq, reason in sorted(session.damaged.items())],
     )

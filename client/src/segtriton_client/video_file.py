@@ -3,51 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import av
 import av.error
 import numpy as np
 from numpy.typing import NDArray
 
-from segtriton_client.demuxer import open_input, pick_video, read_rotation
-from segtriton_client.errors import InputError, OutputError
+from segtriton_client.carried import Carried
+from segtriton_client.demuxer import describe_video, open_input, pick_video, read_rotation
+from segtriton_client.errors import MENDED, InputError, OutputError, damage_error
 from segtriton_client.local_encoder import LocalEncoder
 from segtriton_client.muxer import OutputFile
+from segtriton_client.pictures import PictureReader
+from segtriton_protocol import DropReason
 
 Place = tuple[int | None, int]
 
 
 class VideoFile:
-    """Decodes the input's video here, copies its audio, and encodes the result here.
+    """Decodes the input's video here, copies its other tracks, and encodes the result here.
 
     Attributes:
         frames: how many frames the container claims, 0 if it does not say.
+        damaged: why, by the packet's number, of frames that were mended or lost.
     """
 
     encoder = "libx264"
     codec = "h264"
 
-    def __init__(self, input_path: Path, output_path: Path) -> None:
+    def __init__(self, input_path: Path, output_path: Path, *, deinterlace: bool = True, strict: bool = False) -> None:
+        self.damaged: dict[int, str] = {}
         self._path = input_path
+        self._is_strict = strict
+        self._seq_by_pts: dict[int | None, int] = {}
         self._container = open_input(input_path)
         try:
             self._video = pick_video(self._container, input_path)
             self._video.thread_type = "AUTO"
-            time_base = self._video.time_base
-            if time_base is None:
-                raise InputError(f"{input_path} has no usable time base.")
             self.frames = self._video.frames
-            self._audio = [stream for stream in self._container.streams.audio if stream.codec_context is not None]
-            self._width, self._height = self._video.codec_context.width, self._video.codec_context.height
-            self._output = OutputFile(output_path, time_base, self._audio)
+            self._carried = Carried.of(self._container, self._video)
+            self._format = describe_video(self._video, input_path, read_rotation(input_path))
+            self._pictures = PictureReader(self._format, deinterlace=deinterlace)
+            self._output = OutputFile(output_path, self._format.time_base, self._carried)
         except BaseException:
             self._container.close()
             raise
         try:
-            self._encoder = self._open_encoder(time_base)
+            self._encoder = self._open_encoder()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -62,20 +67,19 @@ class VideoFile:
         self._container.close()
 
     def read(self) -> Iterator[tuple[NDArray[np.uint8], Place]]:
-        """Give each picture with its pts and duration; audio goes straight to the output."""
-        count = 0
+        """Give each picture with its pts and duration; what is copied goes straight to the output."""
+        count = seq = 0
         try:
-            for packet in self._container.demux(self._video, *self._audio):
+            for packet in self._container.demux(self._video, *self._carried.tracks):
                 if packet.stream_index != self._video.index:
                     if packet.size:
-                        self._output.write_audio(packet)
+                        self._output.write_carried(packet)
                     continue
-                for frame in packet.decode():
-                    assert isinstance(frame, av.VideoFrame)
+                self._seq_by_pts[packet.pts] = seq
+                for frame in self._decode(packet, seq):
                     count += 1
-                    # A picture whose size changes on the way is scaled to the first one's.
-                    rgb = frame.to_ndarray(format="rgb24", width=self._width, height=self._height)
-                    yield np.asarray(rgb, np.uint8), (frame.pts, frame.duration or 0)
+                    yield self._pictures.to_rgb(frame), (frame.pts, frame.duration or 0)
+                seq += 1
         except av.error.FFmpegError as error:
             raise InputError(f"{self._path} is damaged after frame {count}: {error.strerror}.") from None
         if not count:
@@ -83,7 +87,7 @@ class VideoFile:
 
     def write(self, rgb: NDArray[np.uint8], place: Place) -> None:
         """Encode one picture with its pts and duration."""
-        self._encoder.encode(av.VideoFrame.from_ndarray(rgb, "rgb24"), *place)
+        self._encoder.encode(self._pictures.to_yuv(rgb, self._pixel_format), *place)
 
     def commit(self) -> None:
         """Finish the file and give it its name."""
@@ -93,15 +97,28 @@ class VideoFile:
             raise OutputError(f"Cannot write {self._output.path}: {error.strerror}.") from None
         self._output.commit()
 
-    def _open_encoder(self, time_base: Fraction) -> LocalEncoder:
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was changed about the pictures or left out, each one sentence."""
+        return (*self._pictures.notes, *self._output.notes)
+
+    def _decode(self, packet: av.Packet[Any], seq: int) -> list[av.VideoFrame]:
+        """Decode a packet, or, with the empty one, what is left."""
+        try:
+            decoded: list[av.VideoFrame] = packet.decode()
+        except av.error.FFmpegError:
+            decoded, self.damaged[seq] = [], DropReason.DAMAGED.value
+        for frame in decoded:
+            if frame.is_corrupt:
+                self.damaged[self._seq_by_pts.get(frame.pts, seq)] = MENDED
+        if self._is_strict and self.damaged:
+            raise damage_error(*next(iter(self.damaged.items())))
+        frames = [whole for frame in decoded for whole in self._pictures.make_whole(frame)]
+        return frames if packet.size else frames + self._pictures.flush()
+
+    def _open_encoder(self) -> LocalEncoder:
         """Return an encoder for the video's size; odd sizes need full chroma."""
-        is_even = self._width % 2 == 0 and self._height % 2 == 0
-        return LocalEncoder(
-            self._output,
-            self._width,
-            self._height,
-            time_base,
-            self._video.average_rate,
-            pixel_format="yuv420p" if is_even else "yuv444p",
-            rotation=read_rotation(self._path),
-        )
+        size = self._format.width, self._format.height
+        is_even = size[0] % 2 == 0 and size[1] % 2 == 0
+        self._pixel_format = "yuv420p" if is_even else "yuv444p"
+        return LocalEncoder(self._output, self._format, size, pixel_format=self._pixel_format)

@@ -19,7 +19,7 @@ class OutputSpec:
 
     `strength` is 0..1 (blur radius, or opacity of the overlay); `encoder` is a rung of the
     ladder or `auto`; `preset` and `crf` are x264's, `quality` (1..100) is MJPEG's. An empty
-    `class_name` is the network's own default.
+    `class_name` is the network's own default. `deinterlace` makes interlaced pictures whole.
     """
 
     effect: str = "blur"
@@ -30,6 +30,7 @@ class OutputSpec:
     preset: str = "superfast"
     crf: int = 23
     quality: int = 90
+    deinterlace: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Return the wire form."""
@@ -42,6 +43,7 @@ class OutputSpec:
             "preset": self.preset,
             "crf": self.crf,
             "quality": self.quality,
+            "deinterlace": self.deinterlace,
         }
 
     @classmethod
@@ -66,4 +68,5 @@ class OutputSpec:
             preset=fields.choice("preset", X264_PRESETS, default.preset),
             crf=fields.integer("crf", 0, 51, default.crf),
             quality=fields.integer("quality", 1, 100, default.quality),
+            deinterlace=fields.wire.get("deinterlace") is True,
         )

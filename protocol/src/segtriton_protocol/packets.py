@@ -18,6 +18,7 @@ NO_TIMESTAMP = -(2**63)
 
 _KEYFRAME = 1
 _DISCARD = 2
+_DAMAGED = 4
 _INDEX_COLUMNS = 6
 
 
@@ -42,7 +43,8 @@ class Packet:
 
     `pts`, `dts` and `duration` are integers in the session's time base; `duration` is 0 where
     the container has none. `seq` counts a session's input packets from the number in OPEN; an
-    output packet carries the `seq` of the input packet whose frame it shows.
+    output packet carries the `seq` of the input packet whose frame it shows, and `is_damaged` if
+    the decoder had to mend that frame.
     """
 
     seq: int
@@ -52,6 +54,7 @@ class Packet:
     is_keyframe: bool
     payload: bytes
     is_hidden: bool = False
+    is_damaged: bool = False
 
     def __repr__(self) -> str:
         key = " key" if self.is_keyframe else ""
@@ -76,7 +79,7 @@ def pack_packets(packets: Sequence[Packet]) -> tuple[NDArray[np.int64], NDArray[
             NO_TIMESTAMP if packet.pts is None else packet.pts,
             NO_TIMESTAMP if packet.dts is None else packet.dts,
             packet.duration,
-            _KEYFRAME * packet.is_keyframe | _DISCARD * packet.is_hidden,
+            _KEYFRAME * packet.is_keyframe | _DISCARD * packet.is_hidden | _DAMAGED * packet.is_damaged,
         )
     return index, np.frombuffer(b"".join(packet.payload for packet in packets), np.uint8)
 
@@ -105,6 +108,7 @@ def unpack_packets(index: NDArray[np.int64], payload: bytes) -> list[Packet]:
                 duration=duration,
                 is_keyframe=bool(flags & _KEYFRAME),
                 is_hidden=bool(flags & _DISCARD),
+                is_damaged=bool(flags & _DAMAGED),
                 payload=payload[offset : offset + size],
             )
         )

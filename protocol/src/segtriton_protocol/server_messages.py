@@ -158,7 +158,8 @@ class Ended(ServerMessage):
     """The session is complete: frames in = frames out + the sum of frames dropped.
 
     `digest` is the SHA-256, in hexadecimal, of all output payloads in order; `stages` holds the
-    mean time of a frame in each stage, in milliseconds.
+    mean time of a frame in each stage, in milliseconds; `notes` says what was changed about the
+    pictures, each one sentence.
     """
 
     kind: ClassVar[str] = "ended"
@@ -167,6 +168,7 @@ class Ended(ServerMessage):
     frames_dropped: dict[str, int]
     digest: str
     stages: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the body of the message."""
@@ -176,6 +178,7 @@ class Ended(ServerMessage):
             "frames_dropped": self.frames_dropped,
             "digest": self.digest,
             "stages": self.stages,
+            "notes": list(self.notes),
         }
 
     @classmethod
@@ -187,6 +190,7 @@ class Ended(ServerMessage):
             frames_dropped=fields.counts("frames_dropped"),
             digest=fields.text("digest"),
             stages=fields.numbers("stages"),
+            notes=fields.texts("notes"),
         )
 
 

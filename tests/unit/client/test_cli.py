@@ -38,6 +38,8 @@ REPORT_KEYS = [
     "server",
     "stages",
     "warnings",
+    "notes",
+    "damaged_frames",
 ]
 
 

@@ -22,15 +22,17 @@ class EncoderSetup:
     output: OutputSpec
     num_threads: int
     low_delay: bool
+    sample_aspect: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FrameTag:
-    """Which frame an encoded packet shows, in the session's time base."""
+    """Which frame an encoded packet shows, in the session's time base, and whether the decoder had to mend it."""
 
     seq: int
     pts: int | None
     duration: int
+    is_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from segtriton_server.media.color_tags import COLORSPACES
 from segtriton_server.media.libav_decoder import plane_views
 
 _KEYFRAME_SECONDS = 2
+_UNSPECIFIED = 2  # ITU-T H.273 code point
 
 
 class _LibavEncoder:
@@ -43,7 +44,8 @@ class _LibavEncoder:
         context.thread_count = setup.num_threads
         context.color_primaries = setup.color.primaries
         context.color_trc = setup.color.transfer
-        context.colorspace = setup.color.matrix
+        context.colorspace = setup.color.matrix or _UNSPECIFIED  # 0 is RGB, which the pictures are no longer
+        context.sample_aspect_ratio = setup.sample_aspect or Fraction(0, 1)
         context.color_range = AvColorRange.JPEG if setup.color.full_range else AvColorRange.MPEG
 
     @property

@@ -14,12 +14,14 @@ from segtriton_server.frames import Pictures
 class FrameGroup:
     """Pictures that follow each other, and the numbers of the packets that they were coded in.
 
-    `owner` keeps alive the decoder's buffer that the planes are views of.
+    `owner` keeps alive the decoder's buffer that the planes are views of; `damaged` are those of the numbers whose
+    pictures the decoder had to mend.
     """
 
     seqs: tuple[int, ...]
     pictures: Pictures
     owner: object = None
+    damaged: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         """How many frames there are."""
@@ -30,7 +32,7 @@ class FrameGroup:
         if len(positions) == len(self.seqs):
             return self
         seqs = tuple(self.seqs[position] for position in positions)
-        return FrameGroup(seqs, self.pictures.select(positions), self.owner)
+        return FrameGroup(seqs, self.pictures.select(positions), self.owner, self.damaged)
 
 
 @dataclass(slots=True)
@@ -47,6 +49,10 @@ class Decoder(Protocol):
     @property
     def name(self) -> str:
         """Which decoder it is, and why if it is not the first choice."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was changed about the pictures so far, each one sentence."""
 
     def decode(self, packets: Sequence[Packet]) -> Decoded:
         """Take some packets; return the pictures that are ready, in groups of one size."""

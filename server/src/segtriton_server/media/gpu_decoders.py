@@ -61,6 +61,11 @@ class SwitchingDecoder:
         """The name of the decoder that is in use."""
         return self._decoder.name
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See `Decoder`."""
+        return self._decoder.notes
+
     def decode(self, packets: Sequence[Packet]) -> Decoded:
         """See `Decoder`."""
         self._keep(packets)

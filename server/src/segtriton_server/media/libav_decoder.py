@@ -12,24 +12,29 @@ from av.codec.context import ThreadType
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
+from av.video.reformatter import ColorRange as AvColorRange
 from av.video.stream import VideoStream
 
 from segtriton_protocol import ErrorCode, Framing, Packet, SegtritonError, VideoFormat
-from segtriton_server.frames import Picture, Plane
-from segtriton_server.media.color_tags import picture_color
+from segtriton_server.frames import ColorMatrix, ColorRange, Picture, Plane
+from segtriton_server.media.color_tags import COLORSPACES, picture_color
 from segtriton_server.media.decoder import Decoded, FrameGroup
+from segtriton_server.media.deinterlacer import Deinterlacer
 
 CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "mpeg4", "mjpeg")
 
 # FFmpeg's own av1 decoder only drives hardware.
 _DECODERS = {"av1": "libdav1d"}
+_KEPT_FORMATS = ("yuv420p", "yuvj420p")
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
 
 class LibavDecoder:
-    """Decodes on the CPU, each picture a group of its own; anything but 8-bit 4:2:0 is converted to it."""
+    """Decodes on the CPU, each picture a group of its own, always 8-bit 4:2:0 of the size that OPEN said."""
 
-    def __init__(self, video: VideoFormat, num_threads: int, max_pixels: int, *, low_delay: bool) -> None:
+    def __init__(
+        self, video: VideoFormat, num_threads: int, max_pixels: int, *, low_delay: bool, deinterlace: bool = True
+    ) -> None:
         """Open the decoder.
 
         Raises:
@@ -48,6 +53,9 @@ class LibavDecoder:
         if video.framing is Framing.LENGTH_PREFIXED and not video.extradata:
             raise SegtritonError(ErrorCode.UNSUPPORTED_FORMAT, "Length-prefixed packets need extradata.")
         self._video = video
+        self._deinterlaces = deinterlace
+        self._deinterlacer: Deinterlacer | None = None
+        self._notes: dict[str, None] = {}
         self._context = cast(VideoCodecContext, av.CodecContext.create(_DECODERS.get(video.codec, video.codec), "r"))
         self._context.extradata = video.extradata or None
         self._context.thread_count = num_threads
@@ -62,6 +70,11 @@ class LibavDecoder:
                 ErrorCode.UNSUPPORTED_FORMAT, f"The {video.codec} decoder refused the stream's header."
             ) from None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See `Decoder`."""
+        return tuple(self._notes)
+
     def decode(self, packets: Sequence[Packet]) -> Decoded:
         """Return the pictures that are ready; a packet that libavcodec refuses does not keep the next from it."""
         decoded = Decoded()
@@ -73,6 +86,8 @@ class LibavDecoder:
         """Return the pictures that are left at the end."""
         decoded = Decoded()
         self._run(None, decoded)
+        if self._deinterlacer is not None:
+            decoded.groups += [self._group(frame) for frame in self._deinterlacer.flush()]
         return decoded
 
     def close(self) -> None:
@@ -86,20 +101,49 @@ class LibavDecoder:
         except av.FFmpegError:
             decoded.damaged += 1
             return
-        decoded.groups += [self._group(frame) for frame in frames]
+        for frame in frames:
+            if frame.pts is None:  # the decoder made it up, to conceal damage: it belongs to no packet
+                frame.pts = -1
+            decoded.groups += [self._group(whole) for whole in self._make_whole(frame)]
+
+    def _make_whole(self, frame: VideoFrame) -> list[VideoFrame]:
+        if self._deinterlacer is None:
+            if not (frame.interlaced_frame and self._deinterlaces):
+                return [frame]
+            self._notes["The pictures are interlaced; they were deinterlaced."] = None
+            self._deinterlacer = Deinterlacer()
+        return self._deinterlacer.filter(frame)
 
     def _group(self, frame: VideoFrame) -> FrameGroup:
-        # A picture that the decoder made up, to conceal damage, belongs to no packet.
-        seq = -1 if frame.pts is None else frame.pts
-        owner = _yuv420(frame)
-        return FrameGroup((seq,), self._picture(owner), owner)
-
-    def _picture(self, frame: VideoFrame) -> Picture:
-        is_full = frame.color_range == _FULL_RANGE
+        seq = cast(int, frame.pts)
+        is_full = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
         matrix, color_range = picture_color(
-            self._video.color, frame.height, frame.colorspace, frame_is_full_range=is_full
+            self._video.color, self._video.height, frame.colorspace, frame_is_full_range=is_full
         )
-        return Picture(plane_views(frame), matrix, color_range)
+        owner = self._fit(frame, matrix, color_range)
+        damaged = frozenset((seq,)) if frame.is_corrupt else frozenset[int]()
+        return FrameGroup((seq,), Picture(plane_views(owner), matrix, color_range), owner, damaged)
+
+    def _fit(self, frame: VideoFrame, matrix: ColorMatrix, color_range: ColorRange) -> VideoFrame:
+        """Bring a picture to the one kind and size that the other stages know; its colours stay what they are."""
+        width, height = self._video.width, self._video.height
+        has_size, has_kind = (frame.width, frame.height) == (width, height), frame.format.name in _KEPT_FORMATS
+        if has_size and has_kind:
+            return frame
+        if not has_size:
+            self._notes[f"The pictures change to {frame.width}x{frame.height}; scaled to {width}x{height}."] = None
+        if not has_kind:
+            self._notes[f"The pictures are {frame.format.name}; converted to yuv420p, 8 bits."] = None
+        levels = AvColorRange.JPEG if color_range is ColorRange.FULL else AvColorRange.MPEG
+        return frame.reformat(
+            width,
+            height,
+            "yuv420p",
+            src_colorspace=COLORSPACES[matrix],
+            dst_colorspace=COLORSPACES[matrix],
+            src_color_range=levels,
+            dst_color_range=levels,
+        )
 
 
 def _copy_packet(packet: Packet) -> av.Packet[VideoStream]:
@@ -111,12 +155,6 @@ def _copy_packet(packet: Packet) -> av.Packet[VideoStream]:
     av_packet.pts = packet.seq
     av_packet.is_keyframe = packet.is_keyframe
     return av_packet
-
-
-def _yuv420(frame: VideoFrame) -> VideoFrame:
-    if frame.format.name in ("yuv420p", "yuvj420p"):
-        return frame
-    return frame.reformat(format="yuv420p")
 
 
 def plane_views(frame: VideoFrame) -> tuple[Plane, ...]:

@@ -18,6 +18,7 @@ from segtriton_server.media.display_numbers import DisplayNumbers
 from segtriton_server.media.nvdec_pool import DecoderKind, NvdecPool, PooledDecoder
 
 _LOG = logging.getLogger(__name__)
+_KEPT_FORMATS = ("", "yuv420p", "yuvj420p", "nv12")
 
 
 class UnsupportedStreamError(Exception):
@@ -41,6 +42,8 @@ class NvdecDecoder:
             low_delay: whether each picture must come as soon as it can.
         """
         self.name = f"nvdec {video.codec}"
+        is_kept = video.pixel_format in _KEPT_FORMATS
+        self.notes = () if is_kept else (f"The pictures are {video.pixel_format}; converted to nv12, 8 bits.",)
         self._video = video
         self._pool = pool
         self._nvc = nvc

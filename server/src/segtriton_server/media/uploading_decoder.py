@@ -31,6 +31,11 @@ class UploadingDecoder:
         self._stream = streams.lend()
         streams.give_back_with(self, self._stream)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See `Decoder`."""
+        return self._decoder.notes
+
     def decode(self, packets: Sequence[Packet]) -> Decoded:
         """See `Decoder`."""
         return self._upload(self._decoder.decode(packets))
@@ -54,7 +59,8 @@ class UploadingDecoder:
             seqs = tuple(seq for frame in frames for seq in frame.seqs)
             height, width = frames[0].pictures.size_hw
             is_odd = height % 2 or width % 2
-            yield FrameGroup(seqs, self._rgb(frames) if is_odd else self._nv12(frames))
+            damaged = frozenset[int]().union(*(frame.damaged for frame in frames))
+            yield FrameGroup(seqs, self._rgb(frames) if is_odd else self._nv12(frames), damaged=damaged)
 
     def _nv12(self, frames: Sequence[FrameGroup]) -> DevicePictures:
         pictures = [cast(Picture, frame.pictures) for frame in frames]

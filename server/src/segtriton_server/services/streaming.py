@@ -204,7 +204,7 @@ class StreamingService:
                 self._on_results(session, message)
             case "ended":
                 self._metrics.flush()
-                session.finish(self._stage_means(session.session_id))
+                session.finish(self._stage_means(session.session_id), message.body["notes"])
             case "failed":
                 session.fail_with(SegtritonError.from_json(message.body))
 

@@ -143,7 +143,7 @@ class Session:
             drops = [record for drop in dropped for record in self.ledger.settle_drop(drop.seq, drop.reason)]
             self._deliver(done, drops + self.ledger.drop_overdue())
 
-    def finish(self, stages: dict[str, float]) -> None:
+    def finish(self, stages: dict[str, float], notes: Sequence[str] = ()) -> None:
         """Answer END: the last drop records, then the counts and the digest."""
         with self._lock:
             if self._closed:
@@ -161,6 +161,7 @@ class Session:
                     frames_dropped=self.ledger.dropped_by_reason(),
                     digest=self._digest.hexdigest(),
                     stages=stages,
+                    notes=tuple(notes),
                 )
             )
             self._close()

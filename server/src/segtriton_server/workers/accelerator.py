@@ -42,7 +42,7 @@ class Accelerator(Protocol):
     segmenter: Segmenter
     group_size: int
 
-    def open_decoder(self, video: VideoFormat, *, low_delay: bool) -> Decoder:
+    def open_decoder(self, video: VideoFormat, *, low_delay: bool, deinterlace: bool) -> Decoder:
         """Open a decoder; raises UNSUPPORTED_FORMAT or LIMIT_EXCEEDED."""
 
     def open_output(self, setup: EncoderSetup) -> SessionOutput:
@@ -70,9 +70,10 @@ class CpuAccelerator:
             settings.network, settings.networks, settings.network_threads, settings.batch_size
         )
 
-    def open_decoder(self, video: VideoFormat, *, low_delay: bool) -> Decoder:
+    def open_decoder(self, video: VideoFormat, *, low_delay: bool, deinterlace: bool) -> Decoder:
         """See `Accelerator`."""
-        return LibavDecoder(video, self._settings.num_decoder_threads, self._settings.max_pixels, low_delay=low_delay)
+        threads, max_pixels = self._settings.num_decoder_threads, self._settings.max_pixels
+        return LibavDecoder(video, threads, max_pixels, low_delay=low_delay, deinterlace=deinterlace)
 
     def open_output(self, setup: EncoderSetup) -> SessionOutput:
         """See `Accelerator`."""

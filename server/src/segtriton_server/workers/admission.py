@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from segtriton_protocol import Drop, DropReason, ErrorCode, Packet, SegtritonError
+from segtriton_protocol import Drop, DropReason, Packet
 from segtriton_server.encoders.encoder import FrameTag
-from segtriton_server.frames import Pictures
 from segtriton_server.media.decoder import FrameGroup
 from segtriton_server.workers.results import Results
 
@@ -17,9 +17,8 @@ _FORGET_AFTER = 64
 class Admission:
     """Remembers the packets that went into the decoder and judges by them the frames that come out."""
 
-    def __init__(self, size_hw: tuple[int, int], wanted_seq: int, answered_seqs: Iterable[int] = ()) -> None:
-        """For frames of a height and width in pixels; those before `wanted_seq` or in `answered_seqs` stay here."""
-        self._size_hw = size_hw
+    def __init__(self, wanted_seq: int, answered_seqs: Iterable[int] = ()) -> None:
+        """Frames before `wanted_seq` or in `answered_seqs` stay here."""
         self._wanted_seq = wanted_seq
         self._answered_seqs = frozenset(answered_seqs)
         self._tags: dict[int, FrameTag] = {}
@@ -33,17 +32,12 @@ class Admission:
             self._hidden.add(packet.seq)
 
     def admit(self, group: FrameGroup, results: Results) -> tuple[FrameGroup, tuple[FrameTag, ...]] | None:
-        """Return the frames that go on and their tags, None if none does; the others are booked in `results`.
-
-        Raises:
-            SegtritonError: UNSUPPORTED_FORMAT, for frames of another size than OPEN said.
-        """
+        """Return the frames that go on and their tags, None if none does; the others are booked in `results`."""
         judged = [self._judge(seq, results) for seq in group.seqs]
         self._forget_before(max(group.seqs) - _FORGET_AFTER)
-        tags = tuple(tag for tag in judged if tag is not None)
+        tags = tuple(replace(tag, is_damaged=tag.seq in group.damaged) for tag in judged if tag is not None)
         if not tags:
             return None
-        self._check_size(group.pictures)
         return group.select([position for position, tag in enumerate(judged) if tag is not None]), tags
 
     def _judge(self, seq: int, results: Results) -> FrameTag | None:
@@ -81,11 +75,3 @@ class Admission:
     def _forget_before(self, limit: int) -> None:
         for seq in [seq for seq in self._tags if seq < limit]:
             self._take(seq)
-
-    def _check_size(self, pictures: Pictures) -> None:
-        if pictures.size_hw != self._size_hw:
-            (height, width), (said_height, said_width) = pictures.size_hw, self._size_hw
-            raise SegtritonError(
-                ErrorCode.UNSUPPORTED_FORMAT,
-                f"The picture is {width}x{height} but OPEN said {said_width}x{said_height}.",
-            )

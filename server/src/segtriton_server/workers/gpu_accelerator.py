@@ -38,8 +38,8 @@ class GpuAccelerator:
         for warning in self.segmenter.warnings:
             _LOG.warning("%s: %s", self.segmenter.name, warning)
 
-    def open_decoder(self, video: VideoFormat, *, low_delay: bool) -> Decoder:
-        """See `Accelerator`."""
+    def open_decoder(self, video: VideoFormat, *, low_delay: bool, deinterlace: bool) -> Decoder:
+        """See `Accelerator`; NVDEC deinterlaces what is interlaced, whatever is asked for."""
         return open_gpu_decoder(video, self._decoders, self._streams, self._settings, low_delay=low_delay)
 
     def open_output(self, setup: EncoderSetup) -> SessionOutput:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,8 +34,8 @@ class ResultSink(Protocol):
     def results(self, session_id: str, results: Results) -> None:
         """Send finished frames."""
 
-    def ended(self, session_id: str) -> None:
-        """Say that all results of the session are out."""
+    def ended(self, session_id: str, notes: Sequence[str]) -> None:
+        """Say that all results of the session are out, and what was changed about its pictures."""
 
     def failed(self, session_id: str, error: SegtritonError) -> None:
         """Say that the session cannot go on."""

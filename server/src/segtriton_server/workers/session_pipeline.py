@@ -55,9 +55,7 @@ class SessionPipeline:
         self._batcher = batcher
         self._sink = sink
         self._open_parts(request, settings)
-        self._admission = Admission(
-            (request.video.height, request.video.width), request.wanted_seq, request.answered_seqs
-        )
+        self._admission = Admission(request.wanted_seq, request.answered_seqs)
         self._packets: queue.SimpleQueue[Sequence[Packet] | None] = queue.SimpleQueue()
         self._unread: deque[Packet] = deque()
         self._masked: queue.SimpleQueue[NetworkJob | None] = queue.SimpleQueue()
@@ -125,9 +123,12 @@ class SessionPipeline:
             output=request.output,
             num_threads=settings.num_decoder_threads,
             low_delay=live,
+            sample_aspect=video.sample_aspect,
         )
         with ExitStack() as opened:
-            self._decoder = self._accelerator.open_decoder(video, low_delay=live)
+            self._decoder = self._accelerator.open_decoder(
+                video, low_delay=live, deinterlace=request.output.deinterlace
+            )
             opened.callback(self._decoder.close)
             self._compositor, self._encoder, self._encoder_reason = self._accelerator.open_output(setup)
             opened.pop_all()
@@ -232,7 +233,7 @@ class SessionPipeline:
         if not self._closed.is_set():
             results = Results(packets=[_packet(frame) for frame in self._encoder.flush()])
             self._sink.results(self.session_id, results)
-            self._sink.ended(self.session_id)
+            self._sink.ended(self.session_id, self._decoder.notes)
 
     def _render_until_end(self) -> None:
         decoding = True
@@ -265,4 +266,4 @@ class SessionPipeline:
 
 def _packet(frame: EncodedFrame) -> Packet:
     tag = frame.tag
-    return Packet(tag.seq, tag.pts, tag.pts, tag.duration, frame.is_keyframe, frame.payload)
+    return Packet(tag.seq, tag.pts, tag.pts, tag.duration, frame.is_keyframe, frame.payload, is_damaged=tag.is_damaged)

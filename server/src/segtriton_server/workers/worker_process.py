@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -81,9 +82,9 @@ class WorkerProcess(ResultSink):
         }
         self._outbox.put(ChannelMessage("results", session_id, body, results.packets))
 
-    def ended(self, session_id: str) -> None:
-        """Say that all results of the session are out."""
-        self._outbox.put(ChannelMessage("ended", session_id))
+    def ended(self, session_id: str, notes: Sequence[str]) -> None:
+        """Say that all results of the session are out, and what was changed about its pictures."""
+        self._outbox.put(ChannelMessage("ended", session_id, {"notes": list(notes)}))
 
     def failed(self, session_id: str, error: SegtritonError) -> None:
         """Say that the session cannot go on."""

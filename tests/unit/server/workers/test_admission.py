@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-import pytest
 from pipeline_parts import SIZE, Numbered
 
-from segtriton_protocol import Drop, DropReason, ErrorCode, Packet, SegtritonError
+from segtriton_protocol import Drop, DropReason, Packet
 from segtriton_server.encoders.encoder import FrameTag
 from segtriton_server.media.decoder import FrameGroup
 from segtriton_server.workers.admission import Admission
@@ -17,7 +16,7 @@ def group_of(*seqs: int, size_hw: tuple[int, int] = SIZE) -> FrameGroup:
 
 
 def admission_for(num_packets: int, wanted_seq: int = 0, hidden: Sequence[int] = ()) -> Admission:
-    admission = Admission(SIZE, wanted_seq)
+    admission = Admission(wanted_seq)
     for seq in range(num_packets):
         admission.expect(Packet(seq, seq * 10, seq * 10, 10, True, b"x", is_hidden=seq in hidden))
     return admission
@@ -74,13 +73,12 @@ def test_of_a_group_that_is_all_booked_nothing_goes_on() -> None:
     assert results.skipped == [0, 1, 2]
 
 
-def test_another_size_is_refused_only_where_it_would_be_shown() -> None:
-    admission = admission_for(4, wanted_seq=2)
+def test_a_mended_frame_is_marked() -> None:
+    mended = FrameGroup((1, 2), Numbered((1, 2), SIZE), damaged=frozenset({2}))
+    admitted = admission_for(4).admit(mended, Results())
 
-    assert admission.admit(group_of(0, 1, size_hw=(50, 64)), Results()) is None
-    with pytest.raises(SegtritonError, match="64x50 but OPEN said 64x48") as caught:
-        admission.admit(group_of(2, 3, size_hw=(50, 64)), Results())
-    assert caught.value.code is ErrorCode.UNSUPPORTED_FORMAT
+    assert admitted is not None
+    assert [tag.is_damaged for tag in admitted[1]] == [False, True]
 
 
 def test_packets_that_gave_no_frame_are_forgotten_in_time() -> None:

@@ -1,7 +1,7 @@
 """A session's stages over parts that decode nothing: groups travel whole, and failures are told apart."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -34,7 +34,8 @@ class Sink(ResultSink):
         for stage, calls in results.stages.items():
             self.stages.setdefault(stage, []).extend(calls)
 
-    def ended(self, session_id: str) -> None:
+    def ended(self, session_id: str, notes: Sequence[str]) -> None:
+        self.notes = notes
         self.over.set()
 
     def failed(self, session_id: str, error: SegtritonError) -> None:
@@ -96,6 +97,7 @@ def test_groups_travel_whole_however_few_slots_there_are(
 
     groups = [(0, 1, 2, 3), (4, 5, 6, 7), (8, 9)]
     assert run.sink.errors == []
+    assert run.sink.notes == run.parts.notes
     assert run.parts.named("decode") == run.parts.named("preprocess") == groups
     assert [packet.seq for packet in run.sink.packets] == list(range(10))
     if takes_mask:

@@ -1,0 +1,57 @@
+"""What goes from the input to the output as it is: sound, subtitles, chapters and metadata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from av.container import InputContainer, OutputContainer
+from av.stream import Stream
+
+# They describe the file that they stand in, not what it shows.
+_OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "creation_time"}
+_OF_THE_TRACK = _OF_THE_FILE | {"handler_name", "vendor_id", "number_of_frames", "number_of_bytes", "bps"}
+
+
+@dataclass(frozen=True)
+class Carried:
+    """The tracks beside the video, and what is written in the header.
+
+    Attributes:
+        tracks: audio and subtitles, whose packets are copied.
+    """
+
+    tracks: list[Stream] = field(default_factory=list)
+    metadata: dict[str, str] = field(default_factory=dict)
+    video_metadata: dict[str, str] = field(default_factory=dict)
+    chapters: list[Any] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, container: InputContainer, video: Stream) -> Carried:
+        """Read what a file holds beside its video."""
+        tracks = [*container.streams.audio, *container.streams.subtitles]
+        return cls(
+            [track for track in tracks if track.codec_context is not None],
+            keep_metadata(container.metadata, _OF_THE_FILE),
+            keep_metadata(video.metadata, _OF_THE_TRACK),
+            container.chapters(),
+        )
+
+    def describe(self, container: OutputContainer) -> None:
+        """Write metadata and chapters into the header."""
+        container.metadata.update(self.metadata)
+        if self.chapters:
+            container.set_chapters(self.chapters)
+
+
+def copy_track(track: Stream, container: OutputContainer) -> Stream:
+    """Add a track like one of the input; raises ValueError where the container cannot hold it."""
+    target = container.add_stream_from_template(track, opaque=True)
+    target.metadata.update(keep_metadata(track.metadata, _OF_THE_TRACK))
+    target.disposition = track.disposition
+    return target
+
+
+def keep_metadata(metadata: dict[str, str], left_out: set[str] = _OF_THE_TRACK) -> dict[str, str]:
+    """Return the metadata that describes what a file shows."""
+    return {key: value for key, value in metadata.items() if key.lower().split("-")[0] not in left_out}

@@ -1,0 +1,33 @@
+"""Runs clips through the service as segclient does, without a process for each."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from segments import UNCHANGED, Segment
+
+from segtriton_client import Report
+from segtriton_client.frames import segment_frames
+from segtriton_client.segmentation import Job, segment_video
+from segtriton_protocol import OutputSpec
+from segtriton_server.launch import TritonProcess
+
+
+def _segment(work: Any, server: TritonProcess) -> Segment:
+    def run(given: Path, made: Path, output: OutputSpec = UNCHANGED, **options: Any) -> Report:
+        return asyncio.run(work(server.grpc_address, Job(given, made, output, **options)))
+
+    return run
+
+
+@pytest.fixture(params=["streamed", "frames"])
+def segment(request: pytest.FixtureRequest, server: TritonProcess) -> Segment:
+    """Both ways: streamed, and as frames."""
+    return _segment(segment_video if request.param == "streamed" else segment_frames, server)
+
+
+@pytest.fixture
+def stream(server: TritonProcess) -> Segment:
+    """The streamed way alone."""
+    return _segment(segment_video, server)
