@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from process_tree import wait_until
-from raw_client import FAST, RawStream, follow, read_clip, stream_clip
+from raw_client import FAST, RawStream, decode, follow, read_clip, stream_clip
 
 from segtriton_protocol import (
     Cancel,
@@ -96,10 +96,14 @@ def test_an_open_that_cannot_be_served(
     assert not error.retryable
 
 
-def test_a_picture_of_another_size_than_announced(stream: RawStream) -> None:
+def test_a_picture_of_another_size_than_announced_is_scaled_and_that_is_said(stream: RawStream) -> None:
     liar = replace(CLIP, format=replace(CLIP.format, width=64, height=64))
+    run = follow(stream, liar, stream.open(liar))
 
-    assert refusal(lambda: follow(stream, liar, stream.open(liar))).code is ErrorCode.UNSUPPORTED_FORMAT
+    assert run.pts == CLIP.pts
+    assert {(frame.width, frame.height) for frame in decode(run)} == {(64, 64)}
+    assert run.ended is not None
+    assert "scaled to 64x64" in " ".join(run.ended.notes)
 
 
 def test_a_doubled_open(server: TritonProcess, stream: RawStream) -> None:
