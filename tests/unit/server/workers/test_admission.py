@@ -41,7 +41,7 @@ def test_those_in_between_are_booked_and_cut_out() -> None:
 
 
 def admission_with(pts_by_seq: Sequence[int]) -> Admission:
-    admission = Admission(SIZE, 0)
+    admission = Admission(0)
     for seq, pts in enumerate(pts_by_seq):
         admission.expect(Packet(seq, pts, seq, 10, seq == 0, b"x"))
     return admission
