@@ -65,7 +65,7 @@ def test_interlaced_pictures_stay_so_if_the_user_wants_it(segment: Segment, tmp_
 
 
 def test_a_size_that_changes_is_scaled_to_the_first_one(segment: Segment, tmp_path: Path) -> None:
-    small, large = (Recipe(ending="h264", size=size) for size in ((192, 128), (240, 160)))
+    small, large = (Recipe(ending="h264", size=size, options={"bf": "0"}) for size in ((192, 128), (240, 160)))
     parts = [recipe.write(make_folder(tmp_path / name)) for name, recipe in {"a": small, "b": large}.items()]
     given, made = tmp_path / "given.ts", tmp_path / "made.mp4"
     with av.open(given, "w") as container:
