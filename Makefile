@@ -119,13 +119,16 @@ cluster-down: setup ## end that Kubernetes; only caches stay
 	@$(LAB) down
 
 ##@ Work on it
-.PHONY: format docs chart-docs lock clean
+.PHONY: format docs error-docs chart-docs lock clean
 format: $(ENVIRONMENT) ## rewrite the code in the project's format
 	@ruff check --fix $(CHECKED)
 	@ruff format $(CHECKED)
 
 docs: $(ENVIRONMENT) ## check that every link between the documents leads somewhere
 	@python .setup/links.py
+
+error-docs: $(ENVIRONMENT) ## write docs/errors.md from the error codes
+	@python .setup/error_page.py
 
 chart-docs: ## write the tables of the chart's README from values.yaml
 	@$(PYTHON) charts/readme.py

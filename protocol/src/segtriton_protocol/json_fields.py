@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from segtriton_protocol.errors import ErrorCode, SegtritonError, finite_number
 
+MAX_JSON_BYTES = 1 << 20
 _MAX_INTEGER = 2**63 - 1
 
 
@@ -43,7 +44,9 @@ class JsonFields:
 
     @classmethod
     def parse(cls, tensor: NDArray[np.generic], name: str) -> JsonFields:
-        """Parse a tensor, UINT8 [bytes], that holds a JSON object."""
+        """Parse a tensor, UINT8 [bytes], that holds a JSON object of at most `MAX_JSON_BYTES`."""
+        if tensor.nbytes > MAX_JSON_BYTES:
+            raise SegtritonError(ErrorCode.INVALID_MESSAGE, f"{name} has more than {MAX_JSON_BYTES} bytes.")
         try:
             wire = json.loads(tensor.tobytes())
         except (ValueError, RecursionError):

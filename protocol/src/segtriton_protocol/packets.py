@@ -16,6 +16,9 @@ from segtriton_protocol.errors import ErrorCode, SegtritonError
 NO_TIMESTAMP = -(2**63)
 """The index column's value for an absent pts or dts (FFmpeg's AV_NOPTS_VALUE)."""
 
+MAX_PACKETS = 1024
+"""The most packets of one message: each costs its receiver an object, however small it is."""
+
 _KEYFRAME = 1
 _DISCARD = 2
 _DAMAGED = 4
@@ -88,9 +91,13 @@ def unpack_packets(index: NDArray[np.int64], payload: bytes) -> list[Packet]:
     """Return the packets of one message.
 
     Raises:
-        SegtritonError: INVALID_PACKET when the sizes do not add up to the payload, a number or
-            a duration is negative, or a packet is empty (an empty packet would end the decoder).
+        SegtritonError: INVALID_PACKET when there are more than `MAX_PACKETS`, the sizes do not add up to the
+            payload, a number or a duration is negative, or a packet is empty (it would end the decoder).
     """
+    if len(index) > MAX_PACKETS:
+        raise SegtritonError(
+            ErrorCode.INVALID_PACKET, f"A message has at most {MAX_PACKETS} packets, not {len(index)}."
+        )
     packets = []
     offset = 0
     for seq, size, pts, dts, duration, flags in index.tolist():

@@ -54,7 +54,13 @@ class Settings:
         stage_deadline: a stage busy for so long with one frame counts as hung; its worker is replaced.
         start_timeout: how long workers may take to load.
         max_pixels: the largest picture, width times height.
-        token_file: file with the accepted bearer tokens, one a line; empty to serve everybody.
+        token_file: file with the accepted bearer tokens, or their hashes, one a line, each with its tenant if it has
+            one; empty to serve everybody, unless `jwt_key_file` says otherwise.
+        jwt_key_file: PEM file with the public key of who signs JSON Web Tokens; empty to accept none.
+        jwt_audience: the audience that such a token must name.
+        jwt_issuer: the issuer that it must name; empty for any.
+        tenant_slots: sessions of one tenant at once; 0 for as many as there are slots.
+        tenant_opens_per_minute: sessions that one tenant may open in a minute; 0 for no limit.
         python: interpreter for the workers; empty means the first python3 on PATH.
         log_level: DEBUG, INFO, WARNING or ERROR.
         log_json: one JSON object a line instead of text.
@@ -91,6 +97,11 @@ class Settings:
     start_timeout: float = 60.0
     max_pixels: int = 8192 * 4320
     token_file: str = ""
+    jwt_key_file: str = ""
+    jwt_audience: str = "segtriton"
+    jwt_issuer: str = ""
+    tenant_slots: int = 0
+    tenant_opens_per_minute: int = 0
     python: str = ""
     log_level: str = "INFO"
     log_json: bool = False

@@ -26,7 +26,7 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
         settings = Settings.load(parameters, os.environ)
-        self._authorizer = Authorizer(settings.token_file)
+        self._authorizer = Authorizer(settings)
         self._service = FrameSegmentation(settings)
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:

@@ -53,7 +53,7 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
         settings = Settings.load(parameters, os.environ)
-        self._authorizer = Authorizer(settings.token_file)
+        self._authorizer = Authorizer(settings)
         self._metrics = Metrics(pb_utils.MetricFamily)
         self._service = StreamingService(settings, self._metrics)
 
@@ -65,11 +65,11 @@ class TritonPythonModel:
             parameters = json.loads(request.parameters() or "{}")
             responder = RequestResponder(request)
             try:
-                self._authorizer.check(parameters)
+                tenant = self._authorizer.check(parameters, is_opening=is_open(parameters, tensors))
             except SegtritonError as error:
                 self._refuse(parameters, tensors, responder, error)
             else:
-                self._service.handle(request.request_id(), parameters, tensors, responder)
+                self._service.handle(request.request_id(), parameters, tensors, responder, tenant)
 
     def finalize(self) -> None:
         """End every session, so that no open sender holds up Triton's shutdown."""

@@ -1,100 +1,74 @@
-"""Who may use the models: requests that carry one of the tokens in a file, or everybody."""
+"""Who may use the models, and who it is: those that show a token, or everybody."""
 
 from __future__ import annotations
 
-import hmac
-import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segtriton_protocol import ErrorCode, SegtritonError
+from segtriton_server.services.token_file import TokenFile
+from segtriton_server.settings import Settings
 
-_LOG = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from segtriton_server.services.signed_tokens import SignedTokens
+
 _HEADER = "authorization"
 _SCHEME = "bearer"
-
-_Signature = tuple[int, int, int]
-
-
-class TokenFileError(RuntimeError):
-    """The setting `token_file` names a file that gives no token."""
+_ANYBODY = ""
 
 
 class Authorizer:
-    """Checks each request's bearer token. Calls come from one thread.
+    """Checks each request's bearer token. Calls come from one thread."""
 
-    The file holds one accepted token a line, so that a new token can be accepted before the old one is withdrawn. It is
-    read again when it has changed; a mounted secret changes by a link that points to another file.
-    """
-
-    def __init__(self, token_file: str) -> None:
-        """Read the tokens, or let everybody in if no file is named.
+    def __init__(self, settings: Settings) -> None:
+        """Read the tokens and keys that the settings name, or let everybody in if they name none.
 
         Raises:
-            TokenFileError: the file cannot be read or holds no token.
+            TokenFileError: see `TokenFile`.
+            SigningKeyError: see `SignedTokens`.
         """
-        self._path = Path(token_file) if token_file else None
-        self._tokens: tuple[bytes, ...] = ()
-        self._signature: _Signature | None = None
-        self._is_stale = False
-        if self._path is not None:
-            self._signature, self._tokens = _read(self._path)
+        self._token_file = TokenFile(Path(settings.token_file)) if settings.token_file else None
+        self._signed_tokens = _signed_tokens(settings) if settings.jwt_key_file else None
 
-    def check(self, parameters: Mapping[str, Any]) -> None:
-        """Return if a request may be served.
+    def check(self, parameters: Mapping[str, Any], *, is_opening: bool = True) -> str:
+        """Return the tenant whose request it is, "" where everybody is served.
 
         Args:
             parameters: the request's, among which Triton puts the headers that it forwards.
+            is_opening: False for a message of a session, which lasts even if its token expires.
 
         Raises:
             SegtritonError: UNAUTHENTICATED.
         """
-        if self._path is None:
-            return
-        self._refresh(self._path)
+        if self._token_file is None and self._signed_tokens is None:
+            return _ANYBODY
         token = _bearer_token(parameters)
-        # All are compared, so that the time taken tells nothing about any of them.
-        if not any([hmac.compare_digest(token, accepted) for accepted in self._tokens]):
-            reason = "The request's token is not accepted here." if token else "The request carries no bearer token."
-            raise SegtritonError(ErrorCode.UNAUTHENTICATED, reason)
+        if not token:
+            raise SegtritonError(ErrorCode.UNAUTHENTICATED, "The request carries no bearer token.")
+        tenant = self._tenant_of(token, is_opening)
+        if tenant is None:
+            raise SegtritonError(ErrorCode.UNAUTHENTICATED, "The request's token is not accepted here.")
+        return tenant
 
-    def _refresh(self, path: Path) -> None:
-        """Take a changed file's tokens; one that cannot be used leaves the last ones in force."""
-        try:
-            if _signature(path) != self._signature:
-                self._signature, self._tokens = _read(path)
-                _LOG.info("The tokens have changed; %d accepted now", len(self._tokens))
-            self._is_stale = False
-        except (OSError, TokenFileError) as error:
-            if not self._is_stale:
-                _LOG.warning("The tokens that were read last stay in force: %s", error)
-            self._is_stale = True
+    def _tenant_of(self, token: str, is_opening: bool) -> str | None:
+        tenant = None
+        if self._token_file is not None:
+            tenant = self._token_file.tenant_of(token.encode("utf-8", "replace"))
+        if tenant is None and self._signed_tokens is not None:
+            tenant = self._signed_tokens.tenant_of(token, may_have_expired=not is_opening)
+        return tenant
 
 
-def _read(path: Path) -> tuple[_Signature, tuple[bytes, ...]]:
-    try:
-        # Before the content: of a change in between, the next request takes notice.
-        signature = _signature(path)
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise TokenFileError(
-            f"The setting token_file names {path}, which cannot be read ({error.strerror}); "
-            "write the accepted tokens into it, one a line."
-        ) from None
-    tokens = tuple(line.strip() for line in lines if line.strip())
-    if not tokens:
-        raise TokenFileError(f"The setting token_file names {path}, which is empty; write a token a line into it.")
-    return signature, tokens
+def _signed_tokens(settings: Settings) -> SignedTokens:
+    # Imported here, so that a server without signed tokens needs none of their packages.
+    from segtriton_server.services.signed_tokens import SignedTokens
+
+    return SignedTokens(Path(settings.jwt_key_file), settings.jwt_audience, settings.jwt_issuer)
 
 
-def _signature(path: Path) -> _Signature:
-    status = path.stat()
-    return status.st_mtime_ns, status.st_ino, status.st_size
-
-
-def _bearer_token(parameters: Mapping[str, Any]) -> bytes:
+def _bearer_token(parameters: Mapping[str, Any]) -> str:
     """The token, empty if there is none. Over HTTP, a header's name comes as the client has spelled it."""
     values = [str(value) for name, value in parameters.items() if name.lower() == _HEADER]
     scheme, _, token = values[0].partition(" ") if values else ("", "", "")
-    return token.strip().encode("utf-8", "replace") if scheme.lower() == _SCHEME else b""
+    return token.strip() if scheme.lower() == _SCHEME else ""

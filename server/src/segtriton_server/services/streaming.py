@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -26,7 +27,7 @@ from segtriton_protocol import (
     new_session_id,
     parse_request,
 )
-from segtriton_protocol.tensors import PARAMETER_PROTOCOL, Tensors
+from segtriton_protocol.tensors import PARAMETER_PROTOCOL, PARAMETER_SESSION, Tensors
 from segtriton_server.observability.logs import configure_logging, session_log
 from segtriton_server.observability.metrics import Metrics
 from segtriton_server.services.drain_order import DrainOrder
@@ -51,6 +52,7 @@ from segtriton_server.workers.worker_pool import WorkerPool
 _LOG = logging.getLogger(__name__)
 _REAP_SECONDS = 0.1
 _SEED_WINDOW_PACKETS = 1_000_000
+_UNREADABLE = (ErrorCode.INVALID_MESSAGE, ErrorCode.INVALID_PACKET)
 
 
 class StreamingService:
@@ -61,7 +63,7 @@ class StreamingService:
         configure_logging(settings)
         self._settings = settings
         self._metrics = metrics
-        self._sessions = SessionTable(settings.stream_slots)
+        self._sessions = SessionTable(settings.stream_slots, settings.tenant_slots, settings.tenant_opens_per_minute)
         self._stage_totals: dict[str, Counter[str]] = {}
         self._stage_counts: dict[str, Counter[str]] = {}
         self._pool = WorkerPool(
@@ -80,17 +82,26 @@ class StreamingService:
         threading.Thread(target=self._reap, name="reap-sessions", daemon=True).start()
         _LOG.info("%s ready: network %s, workers %s", SERVER, settings.network, self._pool.worker_pids())
 
-    def handle(self, request_id: str, parameters: Mapping[str, Any], tensors: Tensors, responder: Responder) -> None:
-        """Act on one request; every error becomes an answer."""
+    def handle(
+        self,
+        request_id: str,
+        parameters: Mapping[str, Any],
+        tensors: Tensors,
+        responder: Responder,
+        tenant: str = "",
+    ) -> None:
+        """Act on one request of a tenant's; every error becomes an answer."""
         is_seed = PARAMETER_PROTOCOL not in parameters
         dialect: Dialect = SeedDialect() if is_seed else ProtocolDialect()
         try:
             if is_seed:
-                self._handle_seed(request_id, tensors, responder, dialect)
+                self._handle_seed(request_id, tensors, responder, dialect, tenant)
             else:
-                self._handle_message(parse_request(parameters, tensors), responder, dialect)
+                self._handle_message(parse_request(parameters, tensors), responder, dialect, tenant)
         except SegtritonError as error:
             dialect.send(responder, Failed(error))
+            if error.code in _UNREADABLE:
+                self._give_up(tenant, str(parameters.get(PARAMETER_SESSION, "")), error)
         except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
             _LOG.exception("a request failed")
             dialect.send(responder, Failed(internal_error()))
@@ -105,12 +116,17 @@ class StreamingService:
 
     # ---------------------------------------------------------------- requests
 
-    def _handle_message(self, message: ClientMessage, responder: Responder, dialect: Dialect) -> None:
+    def _give_up(self, tenant: str, session_id: str, error: SegtritonError) -> None:
+        """End the session, if there is one, whose message could not be read: what was in it is lost."""
+        with contextlib.suppress(SegtritonError):
+            self._sessions.get_for(tenant, session_id).fail_with(error)
+
+    def _handle_message(self, message: ClientMessage, responder: Responder, dialect: Dialect, tenant: str) -> None:
         if isinstance(message, Open):
             window = CreditWindow(self._settings.window_packets, self._settings.window_bytes)
-            self._open(message, message.open_key, window, responder, dialect)
+            self._open(message, message.open_key, window, responder, dialect, tenant)
             return
-        session = self._sessions.get(message.session_id)
+        session = self._sessions.get_for(tenant, message.session_id)
         match message:
             case Packets():
                 self._put(session, list(message.packets), message.received)
@@ -120,13 +136,15 @@ class StreamingService:
                 session.fail(ErrorCode.CANCELLED, "The client cancelled the session.")
         self._handled.close_soon(responder)
 
-    def _handle_seed(self, request_id: str, tensors: Tensors, responder: Responder, dialect: Dialect) -> None:
+    def _handle_seed(
+        self, request_id: str, tensors: Tensors, responder: Responder, dialect: Dialect, tenant: str
+    ) -> None:
         request = read_seed_request(request_id, tensors)
         if request.open is not None:
             window = CreditWindow(_SEED_WINDOW_PACKETS, self._settings.seed_window_bytes)
-            session = self._open(request.open, request.key, window, responder, dialect)
+            session = self._open(request.open, request.key, window, responder, dialect, tenant)
         else:
-            session = self._sessions.get_by_key(request.key)
+            session = self._sessions.get_by_key(tenant, request.key)
         if request.packet is not None:
             self._put(session, [request.packet])
         if request.is_last:
@@ -134,9 +152,12 @@ class StreamingService:
         if request.open is None:
             self._handled.close_soon(responder)
 
-    def _open(self, request: Open, key: str, window: CreditWindow, responder: Responder, dialect: Dialect) -> Session:
+    def _open(
+        self, request: Open, key: str, window: CreditWindow, responder: Responder, dialect: Dialect, tenant: str
+    ) -> Session:
         session = Session(
             new_session_id(),
+            tenant,
             responder,
             dialect,
             Ledger(request.first_seq, request.wanted_seq, request.answered_seqs),

@@ -27,7 +27,7 @@ from segtriton_server.sessions.ledger import Ledger
 
 _UNREAD_WINDOWS = 2
 
-# Each number skipped costs a drop record, so that a single message must not skip any number of them.
+# Each number skipped costs a drop record and no credit, so that a single message must not skip any number of them.
 _MAX_SKIPPED = 10_000
 _SILENT_SECONDS = 0.25
 
@@ -35,12 +35,13 @@ _SILENT_SECONDS = 0.25
 class Session:
     """An admitted session. Any thread may call; a lock keeps books and responses in step.
 
-    `on_closed` is called once, whatever ends the session.
+    `on_closed` is called once, whatever ends the session; `tenant` is who opened it, and may use it.
     """
 
     def __init__(
         self,
         session_id: str,
+        tenant: str,
         responder: Responder,
         dialect: Dialect,
         ledger: Ledger,
@@ -49,6 +50,7 @@ class Session:
         on_closed: Callable[[Session], None],
     ) -> None:
         self.session_id = session_id
+        self.tenant = tenant
         self.ledger = ledger
         self.window = window
         self.error: SegtritonError | None = None
@@ -98,7 +100,7 @@ class Session:
                 self.window.check(self.ledger, packet)
                 if not self.ledger.received_packets and not packet.is_keyframe:
                     raise self._refusal(ErrorCode.NEED_KEYFRAME, "The first packet is not a keyframe.", packet.seq)
-                if packet.seq - self.ledger.next_seq > _MAX_SKIPPED:
+                if len(drops) + packet.seq - self.ledger.next_seq > _MAX_SKIPPED:
                     raise self._refusal(
                         ErrorCode.INVALID_PACKET, f"More than {_MAX_SKIPPED} numbers are skipped.", packet.seq
                     )

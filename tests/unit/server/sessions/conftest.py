@@ -57,13 +57,14 @@ class FakeResponder:
 class Books:
     """A session with all that a test wants to look at."""
 
-    def __init__(self, dialect: Dialect, window_packets: int = 8) -> None:
+    def __init__(self, dialect: Dialect, window_packets: int = 8, tenant: str = "") -> None:
         self.responder = FakeResponder()
         self.families: list[MetricFamily] = []
         self.closed: list[Session] = []
         self.metrics = Metrics(_Recorder(self.families))
         self.session = Session(
             new_session_id(),
+            tenant,
             self.responder,
             dialect,
             Ledger(),
@@ -119,7 +120,7 @@ def opened_for(session: Session) -> Opened:
 
 @pytest.fixture
 def make_books() -> Callable[..., Books]:
-    def make(dialect: Dialect | None = None, **options: int) -> Books:
+    def make(dialect: Dialect | None = None, **options: Any) -> Books:
         return Books(dialect or ProtocolDialect(), **options)
 
     return make

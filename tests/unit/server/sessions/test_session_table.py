@@ -5,12 +5,12 @@ import pytest
 
 from segtriton_protocol import ErrorCode, SegtritonError
 from segtriton_server.sessions.session import Session
-from segtriton_server.sessions.session_table import SessionTable
+from segtriton_server.sessions.session_table import OpenRate, SessionTable
 
 
 @pytest.fixture
-def make_session(make_books: Callable[..., Any]) -> Callable[[], Session]:
-    return lambda: make_books().session
+def make_session(make_books: Callable[..., Any]) -> Callable[..., Session]:
+    return lambda tenant="": make_books(tenant=tenant).session
 
 
 def refusal_of(call: Callable[[], object]) -> SegtritonError:
@@ -41,10 +41,10 @@ def test_a_key_stands_for_one_live_session(make_session: Callable[[], Session]) 
     table.admit(session, "key")
 
     assert refusal_of(lambda: table.admit(make_session(), "key")).code is ErrorCode.DUPLICATE_OPEN
-    assert table.get_by_key("key") is session
+    assert table.get_by_key("", "key") is session
 
     table.remove(session)
-    assert refusal_of(lambda: table.get_by_key("key")).code is ErrorCode.UNKNOWN_SESSION
+    assert refusal_of(lambda: table.get_by_key("", "key")).code is ErrorCode.UNKNOWN_SESSION
     table.admit(make_session(), "key")
 
 
@@ -54,7 +54,7 @@ def test_sessions_without_a_key_do_not_meet(make_session: Callable[[], Session])
     table.admit(make_session(), "")
 
     assert len(table.all()) == 2
-    assert refusal_of(lambda: table.get_by_key("")).code is ErrorCode.UNKNOWN_SESSION
+    assert refusal_of(lambda: table.get_by_key("", "")).code is ErrorCode.UNKNOWN_SESSION
 
 
 def test_an_unknown_session_is_named(make_session: Callable[[], Session]) -> None:
@@ -74,3 +74,39 @@ def test_a_draining_server_takes_none(make_session: Callable[[], Session]) -> No
     error = refusal_of(lambda: table.admit(make_session(), ""))
     assert error.code is ErrorCode.DRAINING
     assert error.retryable
+
+
+def test_a_session_is_its_tenants_alone(make_session: Callable[..., Session]) -> None:
+    table = SessionTable(slots=4)
+    session = make_session("a")
+    table.admit(session, "key")
+
+    assert table.get_for("a", session.session_id) is session
+    error = refusal_of(lambda: table.get_for("b", session.session_id))
+    assert error.code is ErrorCode.PERMISSION_DENIED
+    assert not error.retryable
+    # The same words of another tenant are another session's: nobody learns what others call theirs.
+    assert refusal_of(lambda: table.get_by_key("b", "key")).code is ErrorCode.UNKNOWN_SESSION
+    table.admit(make_session("b"), "key")
+
+
+def test_one_tenant_cannot_take_all_slots(make_session: Callable[..., Session]) -> None:
+    table = SessionTable(slots=4, tenant_slots=2)
+    for _ in range(2):
+        table.admit(make_session("a"), "")
+
+    assert refusal_of(lambda: table.admit(make_session("a"), "")).code is ErrorCode.RESOURCE_EXHAUSTED
+    table.admit(make_session("b"), "")
+
+
+def test_a_tenant_opens_only_so_many_sessions_a_minute() -> None:
+    rate = OpenRate(most_per_minute=2)
+    rate.take("a", 0.0)
+    rate.take("a", 10.0)
+
+    error = refusal_of(lambda: rate.take("a", 30.0))
+    assert error.code is ErrorCode.RESOURCE_EXHAUSTED
+    assert error.retry_after_seconds == 30.0
+    rate.take("b", 30.0)
+    rate.take("a", 60.0)
+    assert refusal_of(lambda: rate.take("a", 60.0)).retry_after_seconds == 10.0
