@@ -19,9 +19,9 @@ StartServer = Callable[..., TritonProcess]
 
 @pytest.fixture(scope="session")
 def server_settings(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., LaunchSettings]:
-    """Builds the settings of a server on free ports; keywords are settings of the models."""
+    """Builds the settings of a server on free ports; keywords are settings of the models, or for Triton."""
 
-    def build(**settings: object) -> LaunchSettings:
+    def build(triton_args: tuple[str, ...] = (), **settings: object) -> LaunchSettings:
         return LaunchSettings(
             model_repository=ROOT / "triton_models",
             grpc_port=0,
@@ -29,6 +29,7 @@ def server_settings(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., L
             metrics_port=0,
             networks=ROOT / ".assets" / "networks",
             log_path=tmp_path_factory.mktemp("server") / "triton.log",
+            triton_args=triton_args,
             environment={f"SEGTRITON_{name.upper()}": str(value) for name, value in settings.items()},
         )
 
