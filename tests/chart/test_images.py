@@ -17,10 +17,11 @@ except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
-IMAGES = ("server", "server-cpu", "client")
+IMAGES = ("server", "server-cpu", "client", "ops")
 LOCKS = {
-    "images/wheels.lock": ("protocol", "server", "client"),
+    "images/wheels.lock": ("protocol", "server", "client", "operator_scripts"),
     "images/client/requirements.lock": ("client",),
+    "images/ops/requirements.lock": ("operator_scripts",),
     "images/server-cpu/requirements.lock": ("server",),
     "server/gpu.lock": ("server",),
 }

@@ -7,6 +7,9 @@
 {{- if gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas) }}
 {{- fail (printf "autoscaling.minReplicas %v is more than autoscaling.maxReplicas %v; raise the second." .Values.autoscaling.minReplicas .Values.autoscaling.maxReplicas) }}
 {{- end }}
+{{- if le (mul 25 .Values.exporter.timeoutSeconds) (int64 .Values.exporter.frames) }}
+{{- fail (printf "exporter.frames %v last as long as exporter.timeoutSeconds %v allows, or longer, at 25 a second; raise the second." .Values.exporter.frames .Values.exporter.timeoutSeconds) }}
+{{- end }}
 {{- if and .Values.monitoring.serviceMonitor.enabled (eq (toString .Values.monitoring.podMonitor.enabled) "true") }}
 {{- fail "monitoring.podMonitor and monitoring.serviceMonitor would count everything twice; leave one of them out." }}
 {{- end }}

@@ -91,7 +91,7 @@ def probe_metrics(labels: Sequence[str], probes: Sequence[tuple[Place, ProbeResu
         "info",
         "What the server is and what it chose for the session.",
         lambda probe: {} if probe.info is None else {_info(probe): 1},
-        *("pod", "server", "network", "decoder", "encoder"),
+        *("server_pod", "server", "network", "decoder", "encoder"),
     )
 
 
