@@ -106,6 +106,7 @@ type: $(ENVIRONMENT) ## static types: the packages together, then each model by 
 	    echo "$$model"; mypy "$$model"; \
 	done
 	@MYPYPATH=tests/cluster mypy tests/cluster/lab
+	@MYPYPATH=charts mypy charts/dashboards
 
 ##@ Put it on Kubernetes
 .PHONY: images cluster-up cluster-down
@@ -119,7 +120,7 @@ cluster-down: setup ## end that Kubernetes; only caches stay
 	@$(LAB) down
 
 ##@ Work on it
-.PHONY: format docs error-docs chart-docs lock clean
+.PHONY: format docs error-docs chart-docs dashboards lock clean
 format: $(ENVIRONMENT) ## rewrite the code in the project's format
 	@ruff check --fix $(CHECKED)
 	@ruff format $(CHECKED)
@@ -132,6 +133,9 @@ error-docs: $(ENVIRONMENT) ## write docs/errors.md from the error codes
 
 chart-docs: ## write the tables of the chart's README from values.yaml
 	@$(PYTHON) charts/readme.py
+
+dashboards: ## write the Grafana dashboards from charts/dashboards
+	@PYTHONPATH=charts $(PYTHON) -m dashboards
 
 OWN := --no-emit-package segtriton-protocol --no-emit-package segtriton-client
 IMAGE_LOCK := uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate --no-header \

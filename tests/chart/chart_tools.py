@@ -1,5 +1,6 @@
 """The chart, and how its tests run tools."""
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,10 @@ class Result:
     errors: str
 
 
-def run(*command: str | Path, text: str = "") -> Result:
-    done = subprocess.run([str(part) for part in command], input=text, capture_output=True, text=True, check=False)
+def run(*command: str | Path, text: str = "", environment: dict[str, str] | None = None) -> Result:
+    words = [str(part) for part in command]
+    known = {**os.environ, **(environment or {})}
+    done = subprocess.run(words, input=text, capture_output=True, text=True, check=False, env=known)
     return Result(done.returncode, done.stdout, done.stderr)
 
 

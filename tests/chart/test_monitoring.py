@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,15 +10,18 @@ from typing import Any
 
 import pytest
 from chart_tools import CHART, ROOT, Helm, run
-
-from segtriton_server.observability.metrics import _FAMILIES
+from known_metrics import names_in, unknown_metrics
 
 ALERTS_TEST = Path(__file__).with_name("alerts_test.yaml")
 RUNBOOK = ROOT / "docs" / "kubernetes.md"
 DASHBOARDS = sorted((CHART / "dashboards").glob("*.json"))
-# Of Triton itself and of the kubelet.
-OTHERS = ("nv_", "container_")
-VARIABLES = {"$__rate_interval": "5m", "$load": "segtriton_active_streams", "$capacity": "4", "$target": "3"}
+VARIABLES = {
+    "$__rate_interval": "5m",
+    "$load": "segtriton_active_streams",
+    "$capacity": "4",
+    "$target": "3",
+    "$latency": "0.5",
+}
 
 
 @pytest.fixture
@@ -78,6 +82,7 @@ def test_a_dashboard_says_what_each_panel_means(path: Path) -> None:
     dashboard = json.loads(path.read_text())
     panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
     assert all(panel["description"] and panel["fieldConfig"]["defaults"]["unit"] for panel in panels)
+    assert all(panel["datasource"]["uid"] == "${datasource}" for panel in panels)
     identities = [panel["id"] for panel in dashboard["panels"]]
     assert len(identities) == len(set(identities))
 
@@ -99,8 +104,55 @@ def queries(path: Path) -> list[str]:
 
 
 def assert_metrics_exist(text: str) -> None:
-    """Each name before a brace is a metric of the server, of Triton or of the kubelet."""
-    names = {re.sub("_(bucket|sum|count)$", "", name) for name in re.findall(r"([a-z_]+)\{", text)}
-    unknown = {name for name in names - set(_FAMILIES) if not name.startswith(OTHERS) and name != "load"}
-    assert names
-    assert not unknown
+    assert names_in(text)
+    assert not unknown_metrics(text)
+
+
+def test_a_metric_that_nobody_exports_is_found() -> None:
+    assert unknown_metrics('rate(segtriton_frames_totals{pod="a"}[5m])') == {"segtriton_frames_totals"}
+    assert unknown_metrics("sum(DCGM_FI_DEV_DECODER{})") == {"DCGM_FI_DEV_DECODER"}
+
+
+def test_the_dashboards_are_what_the_code_says() -> None:
+    result = run(sys.executable, "-m", "dashboards", "--check", environment={"PYTHONPATH": str(CHART.parent)})
+    assert result.status == 0, result.errors
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_variables_of_a_dashboard_are_its_own(path: Path) -> None:
+    dashboard = json.loads(path.read_text())
+    names = [variable["name"] for variable in dashboard["templating"]["list"]]
+    assert len(names) == len(set(names))
+    used = {name for query in queries(path) for name in re.findall(r"\$(\w+)", query)} - {"__rate_interval"}
+    assert used <= set(names)
+    assert dashboard["links"][0]["includeVars"]
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_no_panel_covers_another(path: Path) -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in json.loads(path.read_text())["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+
+UNITS = {
+    r"histogram_quantile\(.*_seconds_bucket": {"s"},
+    r"^(?!.*container_cpu)[^/]*_seconds(_total)?\{[^/]*$": {"s"},
+    r"^[^/]*_bytes\{[^/]*$": {"bytes"},
+    r"_PCIE_.X_BYTES": {"Bps"},
+    r"_UTIL\{|_ACTIVE\{|nv_gpu_utilization|stream_load\{": {"percentunit"},
+    r"_total\{.* / .*_total\{": {"percentunit"},
+}
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_a_panel_has_the_unit_of_what_it_shows(path: Path) -> None:
+    for panel in json.loads(path.read_text())["panels"]:
+        for target in panel.get("targets", []):
+            for pattern, units in UNITS.items():
+                if re.search(pattern, target["expr"]):
+                    assert panel["fieldConfig"]["defaults"]["unit"] in units, panel["title"]

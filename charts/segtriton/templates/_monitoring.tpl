@@ -28,15 +28,26 @@
 {{- end }}
 {{- end }}
 
-{{/* A dashboard whose variables `load`, `capacity` and `target` hold this release's definition of load. Takes (list $ PATH). */}}
+{{/*
+A dashboard whose variables and thresholds hold this release's definition of load and its limits. Takes (list $ PATH).
+`thresholdNames`, which charts/dashboards writes, says for each threshold of a panel which value it is.
+*/}}
 {{- define "segtriton.dashboard" -}}
 {{- $ := index . 0 }}
 {{- $dashboard := $.Files.Get (index . 1) | fromJson }}
-{{- $values := dict "load" $.Values.load.metric "capacity" (include "segtriton.capacity" $) "target" (include "segtriton.target" $) }}
+{{- $values := dict "load" $.Values.load.metric "capacity" (include "segtriton.capacity" $) "target" (include "segtriton.target" $) "latency" (toString $.Values.monitoring.rules.latencySeconds) }}
 {{- range $variable := $dashboard.templating.list }}
 {{- with get $values $variable.name }}
 {{- $_ := set $variable "query" . }}
 {{- end }}
+{{- end }}
+{{- range $panel := $dashboard.panels }}
+{{- range $index, $name := $panel.thresholdNames }}
+{{- with get $values $name }}
+{{- $_ := set (index $panel.fieldConfig.defaults.thresholds.steps (add1 $index | int)) "value" (float64 .) }}
+{{- end }}
+{{- end }}
+{{- $_ := unset $panel "thresholdNames" }}
 {{- end }}
 {{- toPrettyJson $dashboard }}
 {{- end }}
