@@ -73,19 +73,35 @@ _GLANCE = Row(
 _SESSIONS_ROW = Row(
     "Sessions",
     [
-        graph("Success", "1: the last session was whole.", "short", Query(probe("segtriton_probe_success"), _WHERE)),
+        graph(
+            "Success",
+            "1: the last session was whole.",
+            "short",
+            Query(probe("segtriton_probe_success"), _WHERE),
+            width=6,
+        ),
         graph(
             "Sessions, by outcome",
             "A minute. Refused: the pod drains or is full; a client goes on elsewhere.",
             "short",
-            Query(f"60 * {total(rate(_SESSIONS, labels=TARGET), 'outcome', 'code')}", "{{outcome}} {{code}}"),
+            Query(f"60 * {total(rate(_SESSIONS, labels=TARGET), 'outcome')}", "{{outcome}}"),
             stacked=True,
+            width=6,
+        ),
+        graph(
+            "Failures, by code",
+            "Addresses whose last session was not whole. What the codes mean stands in docs/operations.md.",
+            "short",
+            Query(total(probe("segtriton_probe_failure"), "code"), "{{code}}"),
+            stacked=True,
+            width=6,
         ),
         graph(
             "Addresses",
             "Pods that the target's name leads to; 0 means that nobody finds the service.",
             "short",
             Query(probe("segtriton_probe_addresses"), "{{target}}"),
+            width=6,
         ),
     ],
 )

@@ -34,6 +34,8 @@ DCGM = {
     "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE",
     "DCGM_FI_PROF_SM_ACTIVE",
 }
+# Of Prometheus itself.
+PROMETHEUS = {"up"}
 KUBELET = {"container_cpu_usage_seconds_total", "container_memory_working_set_bytes"}
 # docs/metrics of kube-state-metrics.
 KUBE_STATE = {
@@ -58,7 +60,7 @@ def exporter_metrics() -> set[str]:
     return {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
 
 
-KNOWN = ELSEWHERE | TRITON | set(_FAMILIES) | exporter_metrics()
+KNOWN = ELSEWHERE | PROMETHEUS | TRITON | set(_FAMILIES) | exporter_metrics()
 
 
 def names_in(text: str) -> set[str]:

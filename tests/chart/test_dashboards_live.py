@@ -182,7 +182,18 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
             "--ca-file",
             certificate,
         )
-        how = ("--port", exporter_port, "--target", target, "--interval", "2", "--frames", "8")
+        how = (
+            "--port",
+            exporter_port,
+            "--target",
+            target,
+            "--target",
+            "127.0.0.1:1",
+            "--interval",
+            "2",
+            "--frames",
+            "8",
+        )
         stack.enter_context(process(folder / "exporter.log", *exporter, *how))
         (folder / "prometheus.yml").write_text(json.dumps(configuration(server.settings.metrics_port, exporter_port)))
         where = (f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data")

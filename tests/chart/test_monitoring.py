@@ -27,7 +27,8 @@ VARIABLES = {
 @pytest.fixture
 def rules(helm3: Helm, tmp_path: Path) -> Path:
     """The rules as a file of Prometheus, which is what the object has under `spec`."""
-    values = "accelerator=cpu,autoscaling.kind=keda,autoscaling.maxReplicas=2"
+    memory = "shm.size=512Mi,resources.requests.memory=2Gi,resources.limits.memory=2Gi"
+    values = f"load.capacityPerPod=4,{memory},autoscaling.kind=keda,autoscaling.maxReplicas=2,exporter.enabled=true"
     runbooks = "monitoring.rules.runbookUrl=https://runbooks.example.com"
     rendered = helm3.render("--set", f"{values},{runbooks}", "--show-only", "templates/monitoring/prometheusrule.yaml")
     file = tmp_path / "rules.yaml"
@@ -38,7 +39,7 @@ def rules(helm3: Helm, tmp_path: Path) -> Path:
 def test_the_rules_are_ones_that_prometheus_takes(promtool: str, rules: Path) -> None:
     result = run(promtool, "check", "rules", rules)
     assert result.status == 0, result.output + result.errors
-    assert "10 rules found" in result.output
+    assert "22 rules found" in result.output
 
 
 def test_each_alert_fires_when_it_should_and_only_then(promtool: str, rules: Path) -> None:

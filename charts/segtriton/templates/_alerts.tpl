@@ -57,6 +57,34 @@
     "expr" (printf "max by (pod) (container_memory_working_set_bytes%s,container=\"triton\"}) > %s" $in (include "segtriton.memoryAlertBytes" .))
     "summary" "{{ $labels.pod }} uses nearly all of its memory"
     "description" "{{ $value | humanize1024 }}B are in use, shared memory included; at the limit it is killed.") }}
+
+{{- include "segtriton.alert" (dict "root" . "name" "SegtritonScrapeFailing" "severity" "warning" "for" "5m"
+    "expr" (printf "up%s == 0" $pods)
+    "summary" "{{ $labels.pod }} does not give its metrics"
+    "description" "Prometheus does not reach it; what it does is not seen, and the autoscaler counts without it.") }}
+
+{{- include "segtriton.alert" (dict "root" . "name" "SegtritonSharedMemoryHigh" "severity" "warning" "for" "5m"
+    "expr" (printf "segtriton_shared_memory_used_bytes%s / segtriton_shared_memory_bytes%s > 0.9" $pods $pods)
+    "summary" "Shared memory of {{ $labels.pod }} is nearly full"
+    "description" "{{ $value | humanizePercentage }} of it are in use; when it is full, requests fail in odd ways.") }}
+
+{{- if ne .Values.autoscaling.kind "none" }}
+{{- include "segtriton.alert" (dict "root" . "name" "SegtritonAtMaxReplicas" "severity" "info" "for" "30m"
+    "expr" (printf "count(segtriton_stream_slots%s unless on (pod) (segtriton_draining%s == 1)) >= %v" $pods $pods .Values.autoscaling.maxReplicas)
+    "summary" (printf "%s has as many pods as it may have" $what)
+    "description" "{{ $value }} pods run; the next peak finds no room beyond them.") }}
+{{- end }}
+
+{{- if include "segtriton.onGpu" . }}
+{{- include "segtriton.alert" (dict "root" . "name" "SegtritonDecoderSaturated" "severity" "warning" "for" "15m"
+    "expr" (printf "max by (pod, exported_pod, gpu) (DCGM_FI_DEV_DEC_UTIL%s or DCGM_FI_DEV_DEC_UTIL{exported_namespace=%q,exported_pod=~%q}) > 95" $pods .Release.Namespace (printf "%s-[a-z0-9]+-[a-z0-9]+" (include "segtriton.fullname" .)))
+    "summary" (printf "The decoder chips of a GPU of %s are full" $what)
+    "description" "{{ $value | humanize }} % of NVDEC of GPU {{ $labels.gpu }} of {{ or $labels.exported_pod $labels.pod }} are in use; further sessions make all late.") }}
+{{- end }}
+
+{{- if .Values.exporter.enabled }}
+{{- include "segtriton.probeAlerts" . }}
+{{- end }}
 {{- end }}
 
 {{/* An autoscaler that can still add pods is not worth an alert. */}}

@@ -19,8 +19,8 @@ class Totals:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._sessions = Counter(
             "segtriton_probe_sessions_total",
-            "Synthetic sessions, by outcome (ok, refused, failed) and by the code of what was wrong.",
-            ["target", "outcome", "code"],
+            "Synthetic sessions, by outcome: ok, refused in order, or failed.",
+            ["target", "outcome"],
             registry=registry,
         )
         self._frames = Counter(
@@ -39,8 +39,8 @@ class Totals:
 
     def watch(self, target: Target) -> None:
         """Make a target's counters appear with 0, without which Prometheus does not see the first failure."""
-        for outcome in (OK, FAILED):
-            self._sessions.labels(str(target), outcome, "")
+        for outcome in (OK, REFUSED, FAILED):
+            self._sessions.labels(str(target), outcome)
         for outcome in ("out", "lost"):
             self._frames.labels(str(target), outcome)
         self._latency.labels(str(target))
@@ -48,7 +48,7 @@ class Totals:
     def add(self, target: Target, observation: Observation) -> None:
         """Count one session."""
         probe, name = observation.probe, str(target)
-        self._sessions.labels(name, outcome_of(probe.code), probe.code).inc()
+        self._sessions.labels(name, outcome_of(probe.code)).inc()
         self._frames.labels(name, "out").inc(probe.frames_out)
         self._frames.labels(name, "lost").inc(max(0, probe.frames_sent - probe.frames_out))
         for seconds in probe.latencies:

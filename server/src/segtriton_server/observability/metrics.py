@@ -32,6 +32,12 @@ _FAMILIES: dict[str, tuple[str, str, list[float] | None]] = {
     "segtriton_batch_frames": (HISTOGRAM, "Frames of one network call.", [float(size) for size in _BATCH]),
     "segtriton_worker_restarts_total": (COUNTER, "Workers replaced after a crash or a hang.", None),
     "segtriton_network_warnings": (GAUGE, "Warnings of the network in use, set when a session is opened.", None),
+    "segtriton_shared_memory_bytes": (
+        GAUGE,
+        "Size of /dev/shm, through which Triton and its models pass tensors.",
+        None,
+    ),
+    "segtriton_shared_memory_used_bytes": (GAUGE, "What is in use of it.", None),
     "segtriton_draining": (GAUGE, "1 while the server takes no new session.", None),
 }
 

@@ -30,6 +30,7 @@ from segtriton_protocol import (
 from segtriton_protocol.tensors import PARAMETER_PROTOCOL, PARAMETER_SESSION, Tensors
 from segtriton_server.observability.logs import configure_logging, session_log
 from segtriton_server.observability.metrics import Metrics
+from segtriton_server.observability.shared_memory import SharedMemory
 from segtriton_server.services.drain_order import DrainOrder
 from segtriton_server.services.handled_requests import HandledRequests
 from segtriton_server.services.seed_requests import read_seed_request
@@ -75,10 +76,16 @@ class StreamingService:
         self._handled = HandledRequests()
         metrics.set("segtriton_stream_slots", settings.stream_slots)
         metrics.add("segtriton_worker_restarts_total", 0)
+        # Those that alerts wait for: Prometheus does not see a counter grow that begins with 1.
+        for code in (ErrorCode.RESOURCE_EXHAUSTED, ErrorCode.DRAINING):
+            metrics.add("segtriton_streams_rejected_total", 0, reason=code.name)
+        for code in (ErrorCode.INTERNAL, ErrorCode.WORKER_LOST, ErrorCode.STAGE_TIMEOUT):
+            metrics.add("segtriton_sessions_failed_total", 0, code=code.name)
         metrics.flush()
         self._pool.start()
         self._closed = threading.Event()
         self._drain_order = DrainOrder(settings.drain_file)
+        self._shared_memory = SharedMemory(metrics)
         threading.Thread(target=self._reap, name="reap-sessions", daemon=True).start()
         _LOG.info("%s ready: network %s, workers %s", SERVER, settings.network, self._pool.worker_pids())
 
@@ -277,6 +284,7 @@ class StreamingService:
         while not self._closed.wait(_REAP_SECONDS):
             now = time.monotonic()
             self._heed_drain_order()
+            self._shared_memory.look(now)
             for session in self._sessions.all():
                 try:
                     if session.is_cancelled(now):

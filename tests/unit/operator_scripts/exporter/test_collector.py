@@ -73,12 +73,12 @@ def test_totals_begin_with_zero_and_tell_refusals_from_failures() -> None:
     totals.watch(PODS)
     name = "segtriton_probe_sessions_total"
     target = {"target": "dns:///pods:1"}
-    assert registry.get_sample_value(name, {**target, "outcome": "ok", "code": ""}) == 0
+    assert registry.get_sample_value(name, {**target, "outcome": "failed"}) == 0
     for code in ("", "", "DRAINING", "TIMEOUT"):
         totals.add(PODS, seen(code, frames_sent=5))
-    assert registry.get_sample_value(name, {**target, "outcome": "ok", "code": ""}) == 2
-    assert registry.get_sample_value(name, {**target, "outcome": "refused", "code": "DRAINING"}) == 1
-    assert registry.get_sample_value(name, {**target, "outcome": "failed", "code": "TIMEOUT"}) == 1
+    assert registry.get_sample_value(name, {**target, "outcome": "ok"}) == 2
+    assert registry.get_sample_value(name, {**target, "outcome": "refused"}) == 1
+    assert registry.get_sample_value(name, {**target, "outcome": "failed"}) == 1
     frames = "segtriton_probe_session_frames_total"
     assert registry.get_sample_value(frames, {**target, "outcome": "lost"}) == 4
     bucket = "segtriton_probe_frame_latency_seconds_bucket"
