@@ -18,7 +18,6 @@ from segtriton_client.errors import MENDED, NoProgressError, ServiceLostError, S
 from segtriton_client.replay import ReplayBuffer
 from segtriton_client.session import StreamSession
 from segtriton_client.transport import Transport
-from segtriton_client.turns import Turns
 from segtriton_protocol import (
     DropReason,
     Ended,
@@ -79,7 +78,7 @@ class ResumingSession:
         self._video = video
         self._output = output or OutputSpec()
         self._options = {"mode": mode, **options}
-        self._turns = Turns() if mode == "live" else None
+        self._is_live = mode == "live"
         self._resume_seconds = resume_seconds
         self._replay = ReplayBuffer()
         self._changed = asyncio.Condition()
@@ -172,21 +171,23 @@ class ResumingSession:
     async def _send_to(self, session: StreamSession) -> None:
         """Send what there is, until the end or until the session is to be left; its reader tells what goes wrong."""
         with contextlib.suppress(*_LOST, SegtritonError):
-            while group := await self._next_group():
+            while group := await self._next_group(session):
                 async with self._changed:
                     self._replay.mark_sent(len(group))
                     self._changed.notify_all()
                 await session.send(group)
-                if self._turns is not None and await session.wait_for_answer(_LONGEST_TURN_SECONDS):
-                    self._turns.note_answer(self._replay.num_unsent)
+                if self._is_live:
+                    # What comes meanwhile goes with the next message: a server that is slow gets larger ones instead of
+                    # a longer line (Nagle, "Congestion Control in IP/TCP Internetworks", RFC 896, 1984).
+                    await session.wait_for_answer(_LONGEST_TURN_SECONDS)
             await session.end()
 
-    async def _next_group(self) -> list[Packet]:
+    async def _next_group(self, session: StreamSession) -> list[Packet]:
         async with self._changed:
             await self._wait_for_unsent(1)
-            if self._turns is not None:
+            if self._is_live:
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._wait_for_unsent(self._turns.num_packets), _LONGEST_GATHERING_SECONDS)
+                    await asyncio.wait_for(self._wait_for_unsent(session.group_packets), _LONGEST_GATHERING_SECONDS)
             return [] if self._is_leaving else self._replay.peek(_GROUP_PACKETS)
 
     async def _wait_for_unsent(self, count: int) -> None:

@@ -120,6 +120,11 @@ class StreamSession:
                 self._reading.cancel()
             self._stream.cancel()
 
+    @property
+    def group_packets(self) -> int:
+        """How many packets the server would like a live message to hold at present."""
+        return self._credit.group_packets
+
     async def wait_for_answer(self, seconds: float) -> bool:
         """Wait so long for an answer to the last message; returns whether there is one."""
         with contextlib.suppress(asyncio.TimeoutError):

@@ -16,19 +16,28 @@ from segtriton_protocol.tensors import Tensors, required_tensor
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """How much the client may have sent since OPEN, in all: a packet count and a byte count."""
+    """How much the client may have sent since OPEN, in all: a packet count and a byte count.
+
+    `group_packets` is how many packets a live client should put into a message, so that the messages of all of them
+    are not too many for the server.
+    """
 
     packets: int
     payload_bytes: int
+    group_packets: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """Return the wire form."""
-        return {"packets": self.packets, "bytes": self.payload_bytes}
+        return {"packets": self.packets, "bytes": self.payload_bytes, "group": self.group_packets}
 
     @classmethod
     def from_json(cls, fields: JsonFields) -> Credit:
         """Read the wire form; raises INVALID_MESSAGE."""
-        return cls(packets=fields.integer("packets", 0), payload_bytes=fields.integer("bytes", 0))
+        return cls(
+            packets=fields.integer("packets", 0),
+            payload_bytes=fields.integer("bytes", 0),
+            group_packets=fields.integer("group", 1, default=1),
+        )
 
 
 @dataclass(frozen=True, slots=True)

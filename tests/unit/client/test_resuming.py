@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
@@ -177,3 +178,43 @@ async def test_a_packet_that_kills_every_server_is_not_sent_for_ever() -> None:
     with pytest.raises(ServiceLostError, match="worker is gone"):
         await stream_through(Cluster(Server(4, "die"), *deadly))
     assert sum(bool(server.opened) for server in deadly) == 3
+
+
+@pytest.mark.parametrize(("mode", "sizes"), [("live", [4, 4, 2]), ("file", [1] * 10)])
+async def test_live_messages_hold_as_many_packets_as_the_server_asks_for(
+    mode: str, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segtriton_client.resuming._LONGEST_GATHERING_SECONDS", 10.0)  # however slow this machine is
+    monkeypatch.setattr("segtriton_client.resuming._LONGEST_TURN_SECONDS", 0.0)
+    transport = LoopbackTransport()
+    stream = transport.stream
+    await stream.answers.put(dataclasses.replace(make_opened(VIDEO), credit=Credit(1000, 1 << 20, group_packets=4)))
+    async with ResumingSession(lambda: nullcontext(transport), VIDEO, resume_seconds=0, mode=mode) as session:
+        reading = asyncio.create_task(anext(aiter(session)))
+        for packet in clip()[:10]:
+            await session.send([packet])
+            await asyncio.sleep(0.01)
+        await session.end()
+        await stream.answers.put(None)
+        with pytest.raises(ServiceLostError):
+            await reading
+    requests = [stream.requests.get_nowait() for _ in range(stream.requests.qsize())]
+    assert [len(request.packets) for request in requests if isinstance(request, Packets)] == sizes
+
+
+async def test_a_live_message_waits_for_the_answer_to_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segtriton_client.resuming._LONGEST_TURN_SECONDS", 10.0)
+    transport = LoopbackTransport()
+    stream = transport.stream
+    await stream.answers.put(make_opened(VIDEO))
+    async with ResumingSession(lambda: nullcontext(transport), VIDEO, resume_seconds=0, mode="live") as session:
+        reading = asyncio.create_task(anext(aiter(session)))
+        for packet in clip()[:3]:
+            await session.send([packet])
+            await asyncio.sleep(0.01)
+        assert isinstance(await stream.requests.get(), Open)
+        first = await stream.requests.get()
+        assert (len(first.packets), stream.requests.empty()) == (1, True)
+        await stream.answers.put(Output(first.packets, (), CREDIT))
+        assert len((await asyncio.wait_for(stream.requests.get(), 5)).packets) == 2
+        await reading

@@ -63,7 +63,7 @@ packets = st.lists(
     ),
     max_size=6,
 ).map(tuple)
-credits = st.builds(Credit, COUNT, COUNT)
+credits = st.builds(Credit, COUNT, COUNT, st.integers(1, 8))
 video_formats = st.builds(
     VideoFormat,
     codec=st.text(max_size=32),

@@ -43,6 +43,7 @@ from segtriton_server.sessions.dialects import (
     internal_error,
 )
 from segtriton_server.sessions.ledger import Ledger
+from segtriton_server.sessions.live_load import LiveLoad
 from segtriton_server.sessions.session import Session
 from segtriton_server.sessions.session_table import SessionTable
 from segtriton_server.settings import Settings
@@ -65,6 +66,7 @@ class StreamingService:
         self._settings = settings
         self._metrics = metrics
         self._sessions = SessionTable(settings.stream_slots, settings.tenant_slots, settings.tenant_opens_per_minute)
+        self._live_load = LiveLoad(settings.live_messages_per_second)
         self._stage_totals: dict[str, Counter[str]] = {}
         self._stage_counts: dict[str, Counter[str]] = {}
         self._pool = WorkerPool(
@@ -130,7 +132,9 @@ class StreamingService:
 
     def _handle_message(self, message: ClientMessage, responder: Responder, dialect: Dialect, tenant: str) -> None:
         if isinstance(message, Open):
-            window = CreditWindow(self._settings.window_packets, self._settings.window_bytes)
+            window = CreditWindow(
+                self._settings.window_packets, self._settings.window_bytes, lambda: self._live_load.group_packets
+            )
             self._open(message, message.open_key, window, responder, dialect, tenant)
             return
         session = self._sessions.get_for(tenant, message.session_id)
@@ -183,6 +187,8 @@ class StreamingService:
             raise
         self._stage_totals[session.session_id] = Counter()
         self._stage_counts[session.session_id] = Counter()
+        if request.mode == "live":
+            self._live_load.add(session.session_id, request.video.frame_rate)
         self._note_load()
         try:
             self._pool.open(session.session_id, request)
@@ -269,6 +275,7 @@ class StreamingService:
         self._sessions.remove(session)
         self._stage_totals.pop(session.session_id, None)
         self._stage_counts.pop(session.session_id, None)
+        self._live_load.remove(session.session_id)
         self._metrics.flush()
         self._note_load()
         ledger = session.ledger

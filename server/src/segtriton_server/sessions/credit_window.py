@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from segtriton_protocol import Credit, ErrorCode, Packet, SegtritonError
@@ -10,14 +11,20 @@ from segtriton_server.sessions.ledger import Ledger
 
 @dataclass(frozen=True, slots=True)
 class CreditWindow:
-    """The bound on packets and bytes that are received and not yet settled."""
+    """The bound on packets and bytes that are received and not yet settled.
+
+    `group_packets` tells how many packets the client should put into a message.
+    """
 
     packets: int
     payload_bytes: int
+    group_packets: Callable[[], int] = lambda: 1
 
     def credit(self, ledger: Ledger) -> Credit:
         """The cumulative credit that the ledger's state gives."""
-        return Credit(ledger.settled_packets + self.packets, ledger.settled_bytes + self.payload_bytes)
+        return Credit(
+            ledger.settled_packets + self.packets, ledger.settled_bytes + self.payload_bytes, self.group_packets()
+        )
 
     def check(self, ledger: Ledger, packet: Packet) -> None:
         """Raise WINDOW_EXCEEDED if the packet was sent without credit."""
