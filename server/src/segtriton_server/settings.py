@@ -93,7 +93,7 @@ class Settings:
     stream_slots: int = 16
     window_packets: int = 96
     window_bytes: int = 16 << 20
-    live_messages_per_second: float = 1000.0
+    live_messages_per_second: float = 800.0
     seed_window_bytes: int = 256 << 20
     idle_timeout: float = 60.0
     stage_deadline: float = 10.0

@@ -7,7 +7,6 @@ import logging
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,8 +66,6 @@ class StreamingService:
         self._metrics = metrics
         self._sessions = SessionTable(settings.stream_slots, settings.tenant_slots, settings.tenant_opens_per_minute)
         self._live_load = LiveLoad(settings.live_messages_per_second)
-        self._stage_totals: dict[str, Counter[str]] = {}
-        self._stage_counts: dict[str, Counter[str]] = {}
         self._pool = WorkerPool(
             settings,
             on_message=self._on_worker_message,
@@ -185,8 +182,6 @@ class StreamingService:
         except SegtritonError as error:
             self._metrics.add("segtriton_streams_rejected_total", reason=error.code.name)
             raise
-        self._stage_totals[session.session_id] = Counter()
-        self._stage_counts[session.session_id] = Counter()
         if request.mode == "live":
             self._live_load.add(session.session_id, request.video.frame_rate)
         self._note_load()
@@ -238,18 +233,15 @@ class StreamingService:
                 self._on_results(session, message)
             case "ended":
                 self._metrics.flush()
-                session.finish(self._stage_means(session.session_id), message.body["notes"])
+                session.finish(message.body["notes"])
             case "failed":
                 session.fail_with(SegtritonError.from_json(message.body))
 
     def _on_results(self, session: Session, message: ChannelMessage) -> None:
-        totals, counts = self._stage_totals.get(session.session_id), self._stage_counts.get(session.session_id)
         for stage, calls in message.body["stages"].items():
             for seconds, frames in calls:
                 self._metrics.observe("segtriton_stage_duration_seconds", seconds, stage=stage)
-                if totals is not None and counts is not None:
-                    totals[stage] += seconds * frames
-                    counts[stage] += frames
+                session.stage_times.add(stage, seconds, frames)
         session.deliver(
             message.packets,
             message.body["skipped"],
@@ -273,8 +265,6 @@ class StreamingService:
     def _on_session_closed(self, session: Session) -> None:
         self._pool.release(session.session_id)
         self._sessions.remove(session)
-        self._stage_totals.pop(session.session_id, None)
-        self._stage_counts.pop(session.session_id, None)
         self._live_load.remove(session.session_id)
         self._metrics.flush()
         self._note_load()
@@ -316,11 +306,6 @@ class StreamingService:
         active = len(self._sessions)
         self._metrics.set("segtriton_active_streams", active)
         self._metrics.set("segtriton_stream_load", active / self._settings.stream_slots)
-
-    def _stage_means(self, session_id: str) -> dict[str, float]:
-        totals = self._stage_totals.get(session_id, Counter())
-        counts = self._stage_counts.get(session_id, Counter())
-        return {stage: round(1000 * totals[stage] / counts[stage], 3) for stage in totals}
 
     def _opened(self, session: Session, body: Mapping[str, Any]) -> Opened:
         return Opened(

@@ -24,6 +24,7 @@ from segtriton_server.observability.metrics import Metrics
 from segtriton_server.sessions.credit_window import CreditWindow
 from segtriton_server.sessions.dialects import Dialect, Responder
 from segtriton_server.sessions.ledger import Ledger
+from segtriton_server.sessions.stage_times import StageTimes
 
 _UNREAD_WINDOWS = 2
 
@@ -53,6 +54,7 @@ class Session:
         self.tenant = tenant
         self.ledger = ledger
         self.window = window
+        self.stage_times = StageTimes()
         self.error: SegtritonError | None = None
         self.is_open = False
         self.last_activity = self._last_heard = time.monotonic()
@@ -145,7 +147,7 @@ class Session:
             drops = [record for drop in dropped for record in self.ledger.settle_drop(drop.seq, drop.reason)]
             self._deliver(done, drops + self.ledger.drop_overdue())
 
-    def finish(self, stages: dict[str, float], notes: Sequence[str] = ()) -> None:
+    def finish(self, notes: Sequence[str] = ()) -> None:
         """Answer END: the last drop records, then the counts and the digest."""
         with self._lock:
             if self._closed:
@@ -162,7 +164,7 @@ class Session:
                     frames_out=self.ledger.frames_out,
                     frames_dropped=self.ledger.dropped_by_reason(),
                     digest=self._digest.hexdigest(),
-                    stages=stages,
+                    stages=self.stage_times.means_ms(),
                     notes=tuple(notes),
                 )
             )

@@ -21,7 +21,9 @@ def test_a_run_from_open_to_the_counts(make_books: MakeBooks, make_packet: MakeP
     assert session.accept([make_packet(0), make_packet(1), make_packet(2)])
     assert session.end(3)
     session.deliver([make_packet(0, b"a"), make_packet(2, b"c")], [], [Drop(1, DropReason.DAMAGED)], 0)
-    session.finish({"decode": 1.5})
+    session.stage_times.add("decode", 0.001, 3)
+    session.stage_times.add("decode", 0.003, 1)
+    session.finish()
 
     opened, output, ended = books.responder.messages
     assert isinstance(opened, Opened)
@@ -46,7 +48,7 @@ def test_what_was_never_sent_and_never_answered_is_told_before_the_end(
     session.accept([make_packet(0), make_packet(2)])
     session.end(5)
     session.deliver([make_packet(0)], [], [], 0)
-    session.finish({})
+    session.finish()
 
     drops = [drop for message in books.responder.messages if isinstance(message, Output) for drop in message.drops]
     ended = books.responder.messages[-1]
@@ -64,7 +66,7 @@ def test_a_frame_that_comes_twice_goes_out_once(make_books: MakeBooks, make_pack
     for _ in range(2):
         session.deliver([make_packet(0, b"a")], [], [], 0)
     session.end(1)
-    session.finish({})
+    session.finish()
 
     ended = books.responder.messages[-1]
     assert isinstance(ended, Ended)
@@ -98,7 +100,7 @@ def test_after_its_end_a_session_says_no_more(make_books: MakeBooks, make_packet
 
     session.deliver([make_packet(0)], [], [], 0)
     session.fail(ErrorCode.INTERNAL, "Again.")
-    session.finish({})
+    session.finish()
     session.opened(books.responder.messages[0])
     books.responder.cancelled = True
 
@@ -131,7 +133,7 @@ def test_video_of_which_nothing_decodes_is_an_error(make_books: MakeBooks, make_
     session.accept([make_packet(0), make_packet(1)])
     session.deliver([], [], [], damaged=2)
     session.end(2)
-    session.finish({})
+    session.finish()
 
     failed = books.responder.messages[-1]
     assert isinstance(failed, Failed)
@@ -143,7 +145,7 @@ def test_a_session_without_packets_ends_with_zeros(make_books: MakeBooks) -> Non
     books = make_books()
     session = books.open()
     session.end(0)
-    session.finish({})
+    session.finish()
 
     assert books.responder.messages[-1] == Ended(0, 0, {}, hashlib.sha256().hexdigest(), {})
 
@@ -202,7 +204,7 @@ def test_the_samples_contract(make_books: MakeBooks, make_packet: MakePacket) ->
     session.accept([make_packet(0), make_packet(1)])
     session.deliver([make_packet(0, b"IDR"), make_packet(1, b"P", key=False)], [], [], 0)
     session.end(None)
-    session.finish({})
+    session.finish()
 
     answers = [
         (bytes(sent["PACKET_OUT"]), list(sent["FRAME_SIZE"]), *sent["LAST_PACKET"]) for sent in books.responder.sent
