@@ -189,7 +189,7 @@ class Run:
         return [packet.payload for packet in self.packets]
 
 
-def follow(stream: RawStream, clip: Clip, opened: Opened) -> Run:
+def follow(stream: RawStream, clip: Clip, opened: Opened, *, says_received: bool = True) -> Run:
     """Send a clip within the credit and read to the end; raises the server's error."""
     run = Run(opened)
     sent = 0
@@ -197,7 +197,8 @@ def follow(stream: RawStream, clip: Clip, opened: Opened) -> Run:
     while run.ended is None:
         while sent < min(credit.packets, len(clip.packets)):
             part = clip.packets[sent : min(sent + _PACKETS_A_MESSAGE, credit.packets)]
-            stream.send(Packets(opened.session_id, part, received=len(run.packets)))
+            received = len(run.packets) + len(run.drops) if says_received else 0
+            stream.send(Packets(opened.session_id, part, received))
             sent += len(part)
             if sent == len(clip.packets):
                 stream.send(End(opened.session_id, clip.packets[-1].seq + 1))

@@ -47,13 +47,17 @@ class Settings:
         batch_deadline: how long a frame waits for others to fill its batch.
         frames_in_flight: frames of a session between decoder and encoder.
         stream_slots: sessions served at once; further ones are refused.
-        window_packets: packets that a session may have sent and not yet got back.
+        window_packets: packets that a session may have sent and not yet got back; with less than 80, a session can
+            stand still where its decoder refuses many packets in turn.
         window_bytes: the same in bytes.
         live_messages_per_second: messages that live sessions may make together; beyond that, clients are asked to put
             several packets into each.
         seed_window_bytes: bytes that a session of the sample's contract, which knows no credit, may queue.
         idle_timeout: a session that sends and gets nothing for so long is ended.
         stage_deadline: a stage busy for so long with one frame counts as hung; its worker is replaced.
+        confinement: "auto" takes from workers what they need not (see `workers.confinement`): on a GPU only privileges,
+            "full" the same there as on a CPU, and "off" nothing.
+        worker_memory_bytes: what one confined worker may allocate; 0 for no limit.
         start_timeout: how long workers may take to load.
         max_pixels: the largest picture, width times height.
         token_file: file with the accepted bearer tokens, or their hashes, one a line, each with its tenant if it has
@@ -97,6 +101,8 @@ class Settings:
     seed_window_bytes: int = 256 << 20
     idle_timeout: float = 60.0
     stage_deadline: float = 10.0
+    confinement: str = "auto"
+    worker_memory_bytes: int = 8 << 30
     start_timeout: float = 60.0
     max_pixels: int = 8192 * 4320
     token_file: str = ""

@@ -81,9 +81,14 @@ class Ledger:
         return pending.arrived
 
     def settle_drop(self, seq: int, reason: DropReason) -> list[Drop]:
-        """Book a packet as dropped; returns its record, or nothing if it was settled before."""
+        """Book a packet as dropped; returns its record, or nothing if it was settled before.
+
+        One that gave no frame counts as damaged as long as the decoder has refused more than were booked.
+        """
         if self._settle(seq) is None:
             return []
+        if reason is DropReason.NO_FRAME:
+            reason = self._silent_reason()
         drop = self._drop(seq, reason)
         return [drop] if self._is_wanted(seq) else []
 
@@ -111,7 +116,7 @@ class Ledger:
 
     def _drop_while(self, below: int, reason: DropReason | None) -> Iterator[Drop]:
         while self._pending and (seq := next(iter(self._pending))) < below:
-            yield from self.settle_drop(seq, reason or self._silent_reason())
+            yield from self.settle_drop(seq, reason or DropReason.NO_FRAME)
 
     def _silent_reason(self) -> DropReason:
         if self._damaged:

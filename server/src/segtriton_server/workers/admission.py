@@ -25,8 +25,13 @@ class Admission:
         self._hidden: set[int] = set()
         self._newest: FrameTag | None = None
 
-    def expect(self, packet: Packet) -> None:
-        """Take note of a packet that goes into the decoder."""
+    def expect(self, packet: Packet, results: Results) -> None:
+        """Take note of a packet that goes into the decoder; those that can give no frame any more are booked.
+
+        A decoder that refuses everything gives no frames by which the router could tell, and no credit would come back.
+        """
+        overdue = self._forget_before(packet.seq - _FORGET_AFTER)
+        results.drops += [Drop(seq, DropReason.NO_FRAME) for seq in overdue]
         self._tags[packet.seq] = FrameTag(packet.seq, packet.pts, packet.duration)
         if packet.is_hidden:
             self._hidden.add(packet.seq)
@@ -72,6 +77,8 @@ class Admission:
         self._hidden.discard(seq)
         return self._tags.pop(seq, None), is_hidden
 
-    def _forget_before(self, limit: int) -> None:
-        for seq in [seq for seq in self._tags if seq < limit]:
+    def _forget_before(self, limit: int) -> list[int]:
+        forgotten = [seq for seq in self._tags if seq < limit]
+        for seq in forgotten:
             self._take(seq)
+        return forgotten

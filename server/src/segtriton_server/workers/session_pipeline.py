@@ -162,7 +162,7 @@ class SessionPipeline:
                 return
             if packets:
                 self._decode_together(packets)
-        self._submit(self._decoder.flush, 1)
+        self._submit(self._decoder.flush, 1, Results())
         self._masked.put(None)
 
     def _next_packets(self) -> tuple[list[Packet], bool]:
@@ -183,12 +183,12 @@ class SessionPipeline:
         return packets, is_last
 
     def _decode_together(self, packets: list[Packet]) -> None:
-        for packet in packets:
-            self._admission.expect(packet)
-        self._submit(lambda: self._decoder.decode(packets), len(packets))
-
-    def _submit(self, decode: Callable[[], Decoded], num_packets: int) -> None:
         results = Results()
+        for packet in packets:
+            self._admission.expect(packet, results)
+        self._submit(lambda: self._decoder.decode(packets), len(packets), results)
+
+    def _submit(self, decode: Callable[[], Decoded], num_packets: int, results: Results) -> None:
         with self._clock.timed("decode", results, num_packets):
             decoded = decode()
         results.damaged = decoded.damaged

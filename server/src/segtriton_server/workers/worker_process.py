@@ -23,6 +23,7 @@ from segtriton_server.observability.logs import configure_logging
 from segtriton_server.settings import Settings
 from segtriton_server.workers.accelerator import create_accelerator
 from segtriton_server.workers.channel import Channel, ChannelMessage
+from segtriton_server.workers.confinement import confine
 from segtriton_server.workers.failures import judge_failure
 from segtriton_server.workers.frame_batcher import FrameBatcher
 from segtriton_server.workers.network_job import NetworkJob
@@ -204,7 +205,9 @@ def main() -> None:
     values["networks"] = Path(values["networks"])
     settings = Settings(**values)
     configure_logging(settings)
-    WorkerProcess(Channel(Connection(descriptor)), settings).run()
+    worker = WorkerProcess(Channel(Connection(descriptor)), settings)
+    _LOG.debug("confined: %s", confine(settings))
+    worker.run()
     # Stages may sit in a codec's call: nothing here is worth waiting for.
     os._exit(0)
 

@@ -18,7 +18,7 @@ def group_of(*seqs: int, size_hw: tuple[int, int] = SIZE) -> FrameGroup:
 def admission_for(num_packets: int, wanted_seq: int = 0, hidden: Sequence[int] = ()) -> Admission:
     admission = Admission(wanted_seq)
     for seq in range(num_packets):
-        admission.expect(Packet(seq, seq * 10, seq * 10, 10, True, b"x", is_hidden=seq in hidden))
+        admission.expect(Packet(seq, seq * 10, seq * 10, 10, True, b"x", is_hidden=seq in hidden), Results())
     return admission
 
 
@@ -43,7 +43,7 @@ def test_those_in_between_are_booked_and_cut_out() -> None:
 def admission_with(pts_by_seq: Sequence[int]) -> Admission:
     admission = Admission(0)
     for seq, pts in enumerate(pts_by_seq):
-        admission.expect(Packet(seq, pts, seq, 10, seq == 0, b"x"))
+        admission.expect(Packet(seq, pts, seq, 10, seq == 0, b"x"), Results())
     return admission
 
 
@@ -82,10 +82,19 @@ def test_a_mended_frame_is_marked() -> None:
 
 
 def test_packets_that_gave_no_frame_are_forgotten_in_time() -> None:
-    admission = admission_for(200, hidden=(3, 100))
+    admission = admission_for(101, hidden=(3, 100))
     admission.admit(group_of(100), Results())
     results = Results()
 
     assert admission.admit(group_of(3, 35), results) is None
     assert results == Results()
     assert admission.admit(group_of(36), results) is not None
+
+
+def test_packets_that_the_decoder_refuses_in_turn_are_booked() -> None:
+    results = Results()
+    admission = Admission(0)
+    for seq in range(70):
+        admission.expect(Packet(seq, seq, seq, 1, True, b"x"), results)
+
+    assert results.drops == [Drop(seq, DropReason.NO_FRAME) for seq in range(5)]
