@@ -51,7 +51,7 @@ segment-clip:
 	    'contact sheet' $(OUT)/contact_sheet.png report $(OUT)/report.json 'server log' $(OUT)/triton.log
 
 ##@ Check it
-.PHONY: test test-unit test-integration test-media test-chart test-chaos test-cluster bench lint type
+.PHONY: test test-unit test-integration test-media test-players test-chart test-chaos test-cluster bench lint type
 test: test-unit test-integration ## all tests that need no GPU and no cluster
 
 test-unit: setup ## tests without a server
@@ -62,6 +62,9 @@ test-integration: setup ## tests against a real Triton
 
 test-media: setup ## every container, codec and feature of the matrix, against a real Triton
 	@pytest -q tests/integration/media
+
+test-players: setup ## results played by ffmpeg and Chromium, sources from a real RTSP server (Debian's; installs them as root)
+	@pytest -q tests/players
 
 test-chart: setup ## the chart: lint, unit tests, schemas of Kubernetes, alerts, README
 	@pytest -q --timeout 900 tests/chart

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import logging
-import signal
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
-from segtriton_client.cli_options import ColorType, choose_outputs, endpoint_options, make_endpoint
+from segtriton_client.cli_options import ColorType, endpoint_options, make_endpoint
 from segtriton_client.contact_sheet import write_contact_sheet
 from segtriton_client.errors import ClientError, InputError, OutputError
-from segtriton_client.frames import segment_frames
-from segtriton_client.image_files import ImageFiles
-from segtriton_client.progress_bar import ProgressBar
 from segtriton_client.report import Report
-from segtriton_client.segmentation import Job, segment_video
+from segtriton_client.runs import Outcome, Run, choose_outputs, is_done, prepare_output, run_jobs
+from segtriton_client.segmentation import Job
+from segtriton_client.sources import Destination, Source, expand, parse_source
 from segtriton_client.transport import Endpoint, GrpcTransport
 from segtriton_protocol import EFFECTS, ENCODERS, X264_PRESETS, OutputSpec, SegtritonError
 
@@ -32,6 +28,16 @@ EXIT_DROPPED = 4
 EXIT_INTERRUPTED = 130
 
 _DEFAULT_COMMAND = "segment"
+_JOB_OPTIONS = (
+    "network",
+    "live",
+    "batch_size",
+    "resume_seconds",
+    "strict",
+    "max_latency",
+    "duration",
+    "reconnect_seconds",
+)
 _VERSION = "0.1.0"
 _ENVIRONMENT = {"auto_envvar_prefix": "SEGCLIENT"}  # SEGCLIENT_ENDPOINT, not SEGCLIENT_SEGMENT_ENDPOINT
 
@@ -55,20 +61,11 @@ def segclient() -> None:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """What every input of one command shares."""
-
-    endpoint: Endpoint
-    streams: bool
-    told_warnings: set[str] = field(default_factory=set)
-
-
 @segclient.command(context_settings=_ENVIRONMENT)
 @endpoint_options
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[INPUT]...")
-@click.option("-i", "--input", "inputs", multiple=True, type=click.Path(path_type=Path), help="Input; may be repeated.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Output file, or folder for several inputs.")
+@click.argument("paths", nargs=-1, metavar="[INPUT]...")
+@click.option("-i", "--input", "inputs", multiple=True, help="Input; may be repeated.")
+@click.option("-o", "--output", help="Output file, folder for several inputs, URL, or - for standard output.")
 @click.option("-sv", "--stream-video", is_flag=True, help="Stream packets; without it frames are sent in batches.")
 @click.option("-b", "--batch-size", type=click.IntRange(1, 32), default=4, show_default=True, help="Frames a request.")
 @click.option("-c", "--class-name", default="", help="What to find  [default: the network's own].")
@@ -80,6 +77,23 @@ class _Run:
 @click.option("--preset", type=click.Choice(X264_PRESETS), default="superfast", show_default=True)
 @click.option("--crf", type=click.IntRange(0, 51), default=23, show_default=True)
 @click.option("--live", is_flag=True, help="Send packets at the speed of the clip, as a camera would; needs -sv.")
+@click.option(
+    "--max-latency",
+    type=click.FloatRange(0.05),
+    default=1.0,
+    show_default=True,
+    help="With --live: seconds after which packets that could not be sent are dropped and counted.",
+)
+@click.option("--duration", type=click.FloatRange(0), default=0.0, help="Read so many seconds of each input.")
+@click.option(
+    "--reconnect-seconds",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="How long to look for a source (a camera's URL) that ends; 0 takes its end for the end.",
+)
+@click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Inputs done at the same time.")
+@click.option("--continue", "continues", is_flag=True, help="Leave out inputs whose output is there already.")
 @click.option("--strict", is_flag=True, help="End at the first damaged frame, with exit code 3.")
 @click.option("--deinterlace/--no-deinterlace", default=True, show_default=True, help="Of interlaced pictures.")
 @click.option(
@@ -94,22 +108,19 @@ class _Run:
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning", show_default=True
 )
-def segment(paths: tuple[Path, ...], inputs: tuple[Path, ...], **options: Any) -> None:
+def segment(paths: tuple[str, ...], inputs: tuple[str, ...], **options: Any) -> None:
     """Segment videos, images and folders of images."""
     logging.basicConfig(level=options.pop("log_level").upper(), format="%(levelname)s %(name)s: %(message)s")
-    run = _Run(make_endpoint(options), options["stream_video"])
-    if options["live"] and not run.streams:
+    if options["live"] and not options["stream_video"]:
         raise click.UsageError("--live needs -sv.")
-    jobs = _make_jobs([*paths, *inputs], options)
-    reports, codes = [], []
-    for job in jobs:
-        report, code = _do(run, job, may_fail=len(jobs) > 1)
-        codes.append(code)
-        if report is not None:
-            reports.append(report.to_json())
+    endpoint = make_endpoint(options)
+    jobs = _make_jobs([parse_source(text) for text in (*paths, *inputs)], options)
+    teller = _Teller(len(jobs))
+    outcomes = asyncio.run(run_jobs(Run(endpoint, options["stream_video"], teller.tell, options["jobs"]), jobs))
     if options["report"] is not None:
+        reports = [outcome.report.to_json() for outcome in outcomes if outcome.report is not None]
         _write_report(options["report"], reports[0] if len(jobs) == 1 and reports else reports)
-    _exit(codes)
+    _exit([_code_of(outcome) for outcome in outcomes])
 
 
 @segclient.command(context_settings=_ENVIRONMENT)
@@ -145,16 +156,17 @@ def main() -> None:
         _complain(f"{error.format_message()} See segclient segment --help.")
         sys.exit(EXIT_USAGE)
     except (KeyboardInterrupt, click.Abort, asyncio.CancelledError):
-        _complain("interrupted; nothing was kept.")
+        _complain("interrupted; what was done of a video is in its .part file.")
         sys.exit(EXIT_INTERRUPTED)
     except (ClientError, SegtritonError) as error:
         sys.exit(_fail(error))
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _make_jobs(inputs: list[Path], options: dict[str, Any]) -> list[Job]:
-    if not inputs:
+def _make_jobs(sources: list[Source], options: dict[str, Any]) -> list[Job]:
+    if not sources:
         raise click.UsageError("Name at least one video, image or folder of images.")
+    inputs = expand(sources, streams=options["stream_video"])
     spec = OutputSpec(
         effect=options["effect"],
         class_name=options["class_name"],
@@ -167,67 +179,46 @@ def _make_jobs(inputs: list[Path], options: dict[str, Any]) -> list[Job]:
     )
     word = "mask" if spec.encoder == "mask" else spec.effect
     outputs = choose_outputs(inputs, options["output"], word)
-    for source, target in zip(inputs, outputs, strict=True):
-        _check_output(source, target, options["overwrite"])
-    return [
-        Job(
-            source,
-            target,
-            spec,
-            options["network"],
-            options["live"],
-            options["batch_size"],
-            resume_seconds=options["resume_seconds"],
-            strict=options["strict"],
-        )
-        for source, target in zip(inputs, outputs, strict=True)
-    ]
+    pairs = [(source, to) for source, to in zip(inputs, outputs, strict=True) if not _is_left_out(to, options)]
+    for source, target in pairs:
+        prepare_output(source, target, options["overwrite"])
+    shared = {name: options[name] for name in _JOB_OPTIONS}
+    return [Job(source, target, spec, **shared) for source, target in pairs]
 
 
-def _check_output(source: Path, target: Path, overwrite: bool) -> None:
-    if target.exists() and source.exists() and target.samefile(source):
-        raise click.UsageError(f"The output {target} is the input itself.")
-    if target.exists() and not overwrite:
-        raise click.UsageError(f"{target} exists; choose another with -o or give --overwrite.")
-    if source.is_dir() or target.is_dir():
-        return
-    if not target.parent.is_dir() and ImageFiles.accepts(source) is False:
-        target.parent.mkdir(parents=True, exist_ok=True)
+def _is_left_out(target: Destination, options: dict[str, Any]) -> bool:
+    if not (options["continues"] and is_done(target)):
+        return False
+    click.echo(f"{target}: done before", err=True)
+    return True
 
 
-def _do(run: _Run, job: Job, may_fail: bool) -> tuple[Report | None, int]:
-    """Do one job; with several a failure is told and the next goes on."""
-    bar = ProgressBar(job.input.name)
-    shown = dataclasses.replace(job, on_progress=bar.update)
-    work = segment_video if run.streams else segment_frames
-    try:
-        report = asyncio.run(_cancellable(work(run.endpoint, shown)))
-    except (ClientError, SegtritonError) as error:
-        bar.clear()
-        if not may_fail:
-            raise
-        return None, _fail(error, job.input)
-    finally:
-        bar.clear()
-    _warn(run, report)
-    click.echo(_summarize(job, report), err=True)
-    return report, EXIT_DROPPED if report.lost_frames else 0
+class _Teller:
+    """Tells how each job went, and each of the service's warnings once a command."""
+
+    def __init__(self, num_jobs: int) -> None:
+        self._num_jobs = num_jobs
+        self._told_warnings: set[str] = set()
+
+    def tell(self, outcome: Outcome) -> None:
+        """Write the lines for one job."""
+        if outcome.error is not None:
+            _fail(outcome.error, outcome.job.input if self._num_jobs > 1 else None)
+        if outcome.report is None:
+            return
+        for warning in outcome.report.warnings:
+            if warning not in self._told_warnings:
+                self._told_warnings.add(warning)
+                click.echo(f"segclient: warning: {' '.join(warning.split())}", err=True)
+        for note in outcome.report.notes:
+            click.echo(f"segclient: note: {outcome.job.input}: {note}", err=True)
+        click.echo(_summarize(outcome.job, outcome.report), err=True)
 
 
-async def _cancellable(work: Any) -> Report:
-    """Let SIGTERM cancel the work as Ctrl-C does, so that nothing half-written stays."""
-    task = asyncio.ensure_future(work)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    report: Report = await task
-    return report
-
-
-def _warn(run: _Run, report: Report) -> None:
-    """Tell each of the service's warnings once a command."""
-    for warning in report.warnings:
-        if warning not in run.told_warnings:
-            run.told_warnings.add(warning)
-            click.echo(f"segclient: warning: {' '.join(warning.split())}", err=True)
+def _code_of(outcome: Outcome) -> int:
+    if outcome.error is not None:
+        return EXIT_INPUT if isinstance(outcome.error, InputError) else EXIT_FAILED
+    return EXIT_DROPPED if outcome.report is not None and outcome.report.lost_frames else 0
 
 
 def _summarize(job: Job, report: Report) -> str:
@@ -245,7 +236,7 @@ def _write_report(path: Path, content: Any) -> None:
         raise OutputError(f"Cannot write {path}: {error.strerror}.", "Choose another --report.") from None
 
 
-def _fail(error: ClientError | SegtritonError, source: Path | None = None) -> int:
+def _fail(error: ClientError | SegtritonError, source: Source | None = None) -> int:
     """Tell what failed and return the exit code."""
     if isinstance(error, SegtritonError):
         text = f"{error.message} {error.code.advice} ({error.code.name})"
@@ -262,6 +253,6 @@ def _complain(text: str) -> None:
 def _exit(codes: list[int]) -> None:
     """Exit with the first failure's code, else with that of dropped frames."""
     failures = [code for code in codes if code not in (0, EXIT_DROPPED)]
-    code = (failures or [max(codes)])[0]
+    code = (failures or [max(codes, default=0)])[0]
     if code:
         click.get_current_context().exit(code)

@@ -8,12 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from segtriton_client.image_files import ImageFiles
 from segtriton_client.transport import Endpoint
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_KEPT_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv")
-_MILLISECOND_ENDINGS = (".webm", ".mka")
 
 
 class ColorType(click.ParamType[tuple[int, int, int]]):
@@ -75,27 +72,3 @@ def make_endpoint(options: dict[str, Any]) -> Endpoint:
         key_file=options.pop("key_file"),
         token=token,
     )
-
-
-def choose_outputs(inputs: list[Path], output: Path | None, word: str) -> list[Path]:
-    """Return where each input's result goes: `output`, inside it, or beside the input."""
-    if output is None:
-        return [path.with_name(_default_name(path, word)) for path in inputs]
-    if len(inputs) == 1 and not output.is_dir():
-        return [output]
-    if output.exists() and not output.is_dir():
-        raise click.UsageError(f"With several inputs -o must be a folder, and {output} is a file.")
-    outputs = [output / _default_name(path, word) for path in inputs]
-    if len(set(outputs)) < len(outputs):
-        raise click.UsageError("Two inputs have the same name; give them different folders.")
-    return outputs
-
-
-def _default_name(path: Path, word: str) -> str:
-    """Return NAME_WORD with an ending that can hold the result exactly."""
-    if path.is_dir():
-        return f"{path.name or 'images'}_{word}"
-    ending = path.suffix.lower()
-    if ImageFiles.accepts(path) or ending in _KEPT_ENDINGS:
-        return f"{path.stem}_{word}{path.suffix}"
-    return f"{path.stem}_{word}{'.mkv' if ending in _MILLISECOND_ENDINGS else '.mp4'}"

@@ -11,9 +11,10 @@ import av.error
 import numpy as np
 from numpy.typing import NDArray
 
-from segtriton_client.demuxer import open_input, pick_video
+from segtriton_client.demuxer import pick_video
 from segtriton_client.errors import InputError
 from segtriton_client.image_files import write_image
+from segtriton_client.sources import open_input
 
 _COLUMNS = 5
 _TILE_WIDTH = 320

@@ -6,9 +6,8 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
-from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 import av
 import av.error
@@ -18,12 +17,15 @@ from av.video.stream import VideoStream
 
 from segtriton_client.carried import Carried
 from segtriton_client.errors import InputError
+from segtriton_client.reencoder import Reencoder, needs_coding
+from segtriton_client.sources import Source, open_input
+from segtriton_client.timeline import Timeline, reopen, time_of
 from segtriton_protocol import ColorTags, Framing, Packet, VideoFormat
 
 _START_CODED = ("h264", "hevc")
-_TEXT_FORMATS = ("tty", "ansi", "bin", "xbin", "idf", "adf")
 _TURNING_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 _FULL_RANGE = 2
+_MOST_HEAD_PACKETS = 64
 _FRACTION_LIMIT = 2**31
 
 
@@ -34,24 +36,7 @@ class CarriedPacket:
     packet: av.Packet[Any]
 
 
-def open_input(path: Path) -> InputContainer:
-    """Open a media file; raises InputError."""
-    try:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder, not a video.", "Name a file, or leave out -sv for images.")
-        if path.stat().st_size == 0:
-            raise InputError(f"{path} is empty.")
-        container = av.open(str(path), "r")
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "its format is unknown"
-        raise InputError(f"Cannot read {path}: {reason}.") from None
-    if container.format.name in _TEXT_FORMATS:
-        container.close()
-        raise InputError(f"{path} is a text, not a video.")
-    return container
-
-
-def pick_video(container: InputContainer, path: Path) -> VideoStream:
+def pick_video(container: InputContainer, path: Source) -> VideoStream:
     """Return the first video stream that is no cover picture; raises InputError."""
     for stream in container.streams.video:
         if stream.disposition & Disposition.attached_pic:
@@ -62,7 +47,7 @@ def pick_video(container: InputContainer, path: Path) -> VideoStream:
     raise InputError(f"{path} holds no video.")
 
 
-def read_rotation(path: Path) -> int:
+def read_rotation(path: Source) -> int:
     """Return by how many degrees, counter-clockwise, a player turns the pictures; 0 if it cannot be known."""
     with open_input(path) as container:
         stream = pick_video(container, path)
@@ -74,26 +59,40 @@ def read_rotation(path: Path) -> int:
         return frame.rotation if frame is not None else 0
 
 
+# A packet, and whether it is the video's.
+_Found: TypeAlias = "tuple[av.Packet[Any], bool]"
+
+
 class Demuxer:
-    """A file's video packets, numbered from 0, and those of its other tracks, in the file's order.
+    """A source's video packets, numbered from 0, and those of its other tracks, in the source's order.
 
     Attributes:
         format: the video's coding, as OPEN describes it.
-        frames: how many frames the file claims, 0 if it does not say.
+        frames: how many frames the container claims, 0 if it does not say.
         carried: what is copied; the packets of its tracks come as `CarriedPacket`.
+        notes: what was done to the packets, each one sentence.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Source, *, duration: float = 0.0, reconnect_seconds: float = 0.0) -> None:
+        """Open a source; read at most `duration` seconds of it, 0 for all, and look for it so long when it is lost."""
         self.path = path
+        self.notes: list[str] = []
+        self._duration = duration
+        self._reconnect_seconds = reconnect_seconds
+        self._num_lost = 0
+        self._rotation: int | None = None
         self._container = open_input(path)
         try:
             self._video = pick_video(self._container, path)
-            rotation = read_rotation(path) if self._container.format.name in _TURNING_FORMATS else 0
-            self.format = describe_video(self._video, path, rotation)
+            self._video.thread_type = "NONE"  # frame threads would read further than the first picture
+            if self._container.format.name not in _TURNING_FORMATS:
+                self._rotation = 0
+            self._reencoder = self._open_reencoder()
             self.frames = self._video.frames or _guess_frames(self._container, self._video)
             self.carried = Carried.of(self._container, self._video)
-            self._packets = self._read()
+            self._packets = self._number(self._read())
             self._head = self._read_head()
+            self.format = self._describe()
         except BaseException:
             self._container.close()
             raise
@@ -108,32 +107,100 @@ class Demuxer:
         self._container.close()
 
     def __iter__(self) -> Iterator[Packet | CarriedPacket]:
-        """Give each packet once; raises InputError where the file is damaged."""
+        """Give each packet once; raises InputError where the source is damaged."""
         head, self._head = self._head, []
         return chain(head, self._packets)
 
+    def _open_reencoder(self) -> Reencoder | None:
+        if not needs_coding(self._video.codec_context.name):
+            return None
+        reencoder = Reencoder(self._video)
+        self.notes.append(reencoder.note)
+        return reencoder
+
+    def _describe(self) -> VideoFormat:
+        if self._reencoder is not None:
+            return self._reencoder.describe(self._video)
+        return describe_video(self._video, self.path, self._rotation or 0)
+
     def _read_head(self) -> list[Packet | CarriedPacket]:
-        """Read up to the first video packet, to refuse a video of no frames before anything is sent."""
+        """Read to the first picture, which says how it is turned; refuse a video of no frames before all is sent."""
         head: list[Packet | CarriedPacket] = []
         for packet in self._packets:
             head.append(packet)
-            if isinstance(packet, Packet):
+            if isinstance(packet, Packet) and (self._rotation is not None or len(head) >= _MOST_HEAD_PACKETS):
                 return head
-        raise InputError(f"{self.path} holds no frames.")
+        if not any(isinstance(packet, Packet) for packet in head):
+            raise InputError(f"{self.path} holds no frames.")
+        return head
 
-    def _read(self) -> Generator[Packet | CarriedPacket, None, None]:
+    def _number(self, packets: Iterator[_Found]) -> Generator[Packet | CarriedPacket, None, None]:
         seq = 0
-        try:
-            for packet in self._container.demux(self._video, *self.carried.tracks):
-                if not packet.size:
-                    continue
-                if packet.stream_index != self._video.index:
-                    yield CarriedPacket(packet)
-                    continue
-                yield _convert(packet, seq)
-                seq += 1
-        except av.error.FFmpegError as error:
-            raise InputError(f"{self.path} is damaged after frame {seq}: {error.strerror}.") from None
+        end: Fraction | None = None
+        for packet, is_video in packets:
+            if not is_video:
+                yield CarriedPacket(packet)
+                continue
+            time = time_of(packet)
+            if self._duration and time is not None:
+                end = time + Fraction(self._duration) if end is None else end
+                if time >= end:
+                    return
+            yield _convert(packet, seq)
+            seq += 1
+
+    def _read(self) -> Iterator[_Found]:
+        """Give all packets with content, of one connection after the other."""
+        timeline = Timeline()
+        count = 0
+        while True:
+            try:
+                for packet, is_video in self._read_connection():
+                    if timeline.place(packet, is_video=is_video):
+                        yield packet, is_video
+                        count += is_video
+            except av.error.FFmpegError as error:
+                if not self._reconnect_seconds:
+                    raise InputError(f"{self.path} is damaged after frame {count}: {error.strerror}.") from None
+            if not self._reconnect_seconds or not self._reconnect():
+                return
+            timeline.begin_anew()
+
+    def _read_connection(self) -> Iterator[_Found]:
+        for packet in self._container.demux(self._video, *self.carried.tracks):
+            if not packet.size:
+                continue
+            if packet.stream_index != self._video.index:
+                yield packet, False
+            elif self._reencoder is not None:
+                yield from ((coded, True) for coded in self._reencoder.encode(packet))
+            else:
+                self._look_at(packet)
+                yield packet, True
+
+    def _look_at(self, packet: av.Packet[Any]) -> None:
+        """Decode until the first picture says how a player turns it."""
+        if self._rotation is None:
+            try:
+                self._rotation = next((frame.rotation for frame in packet.decode()), None)
+            except av.error.FFmpegError:
+                self._rotation = 0
+
+    def _reconnect(self) -> bool:
+        """Open the source again, and go on with it if it is still the same video."""
+        self._container.close()
+        container = reopen(self.path, self._reconnect_seconds)
+        if container is None:
+            return False
+        known = self._describe()
+        self._container, self._video = container, pick_video(container, self.path)
+        if (self._video.codec_context.codec.canonical_name, self._video.time_base) != (known.codec, known.time_base):
+            raise InputError(f"{self.path} came back as another video.", "Run the command again.")
+        self.carried.tracks[:] = Carried.of(container, self._video).tracks
+        self._num_lost += 1
+        self.notes = [note for note in self.notes if "was lost" not in note]
+        self.notes.append(f"The source was lost and found again, {self._num_lost} times.")
+        return True
 
 
 def _convert(packet: av.Packet[Any], seq: int) -> Packet:
@@ -148,7 +215,7 @@ def _convert(packet: av.Packet[Any], seq: int) -> Packet:
     )
 
 
-def describe_video(stream: VideoStream, path: Path, rotation: int) -> VideoFormat:
+def describe_video(stream: VideoStream, path: Source, rotation: int) -> VideoFormat:
     """Return the coding of a video as OPEN describes it; `rotation` is in degrees counter-clockwise."""
     context = stream.codec_context
     time_base = _bounded(stream.time_base)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtriton_client.errors import MENDED, IntegrityError
-from segtriton_client.image_files import ImageFiles
+from segtriton_client.image_files import ImageFiles, is_images
 from segtriton_client.report import Report, summarize_latency
 from segtriton_client.segmentation import Job
 from segtriton_client.threads import run_blocking
@@ -76,7 +76,7 @@ async def segment_frames(endpoint: Endpoint | str, job: Job) -> Report:
 
 
 def _open_pictures(job: Job) -> ImageFiles | VideoFile:
-    if job.input.is_dir() or ImageFiles.accepts(job.input):
+    if is_images(job.input):
         return ImageFiles(job.input, job.output)
     return VideoFile(job.input, job.output, deinterlace=job.spec.deinterlace, strict=job.strict)
 

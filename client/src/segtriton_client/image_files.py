@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import TypeGuard
 
 import av
 import av.error
 import numpy as np
 from numpy.typing import NDArray
 
-from segtriton_client.demuxer import open_input, pick_video
+from segtriton_client.demuxer import pick_video
 from segtriton_client.errors import InputError, OutputError
+from segtriton_client.sources import Destination, Source, open_input
 
 _CODECS = {".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg"}
 _JPEG_QUALITY = 2  # the quantiser scale, 1 (best) to 31
@@ -30,7 +32,9 @@ class ImageFiles:
     codec = "image"
     notes: tuple[str, ...] = ()
 
-    def __init__(self, input_path: Path, output_path: Path) -> None:
+    def __init__(self, input_path: Path, output_path: Destination) -> None:
+        if not isinstance(output_path, Path):
+            raise OutputError(f"Images cannot go to {output_path}.", "Choose a file or a folder with -o.")
         if input_path.is_dir():
             names = sorted(path for path in input_path.iterdir() if self.accepts(path))
             self._pairs = [(path, output_path / path.name) for path in names]
@@ -76,6 +80,11 @@ class ImageFiles:
             part.replace(place)
 
 
+def is_images(source: Source) -> TypeGuard[Path]:
+    """Tell whether a source is an image or a folder of them."""
+    return isinstance(source, Path) and (source.is_dir() or ImageFiles.accepts(source))
+
+
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Return an image, UINT8 [height, width, 3]; raises InputError."""
     container = open_input(path)
@@ -90,7 +99,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def write_image(rgb: NDArray[np.uint8], path: Path) -> None:
-    """Write a PNG or JPEG by the path's ending; raises OutputError."""
+    """Write pixels, UINT8 [height, width, 3 or 4], as a PNG or JPEG by the path's ending; raises OutputError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode_image(rgb, _CODECS[path.suffix.lower()]))
@@ -99,13 +108,14 @@ def write_image(rgb: NDArray[np.uint8], path: Path) -> None:
 
 
 def encode_image(rgb: NDArray[np.uint8], codec: str) -> bytes:
-    """Return the image as a PNG ("png") or JPEG ("mjpeg")."""
-    pixel_format = "rgb24" if codec == "png" else "yuvj420p"
+    """Return pixels, UINT8 [height, width, 3 or 4], as a PNG ("png") or JPEG ("mjpeg", without alpha)."""
+    kind = "rgba" if rgb.shape[2] == 4 else "rgb24"
+    pixel_format = kind if codec == "png" else "yuvj420p"
     encoder = av.CodecContext.create(codec, "w")
     assert isinstance(encoder, av.VideoCodecContext)
     encoder.height, encoder.width = rgb.shape[:2]
     encoder.pix_fmt = pixel_format
     encoder.framerate = Fraction(1)
     encoder.qmin = encoder.qmax = _JPEG_QUALITY
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24").reformat(format=pixel_format)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), kind).reformat(format=pixel_format)
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])

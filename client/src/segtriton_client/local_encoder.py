@@ -42,7 +42,7 @@ class LocalEncoder:
             stream = output.container.add_stream("libx264", rate=rate)
         except (ValueError, av.error.FFmpegError):
             raise OutputError(
-                f"{output.path.name} cannot hold H.264 video.", "Choose an output that ends in .mp4 or .mkv."
+                f"{output.path} cannot hold H.264 video.", "Choose an output that ends in .mp4 or .mkv."
             ) from None
         self._stream = stream
         self._stream.width, self._stream.height = size

@@ -5,8 +5,10 @@ The file grows as NAME.part.EXT and gets its name only when it is complete.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
+import sys
 import threading
 from collections.abc import Sequence
 from fractions import Fraction
@@ -22,6 +24,7 @@ from av.stream import Stream
 from segtriton_client.carried import Carried, copy_track
 from segtriton_client.described_stream import add_described_stream, can_describe
 from segtriton_client.errors import OutputError
+from segtriton_client.sources import STANDARD_STREAM, Destination, scheme_of
 from segtriton_protocol import Packet, VideoFormat
 
 _CONTAINERS = {
@@ -33,6 +36,16 @@ _CONTAINERS = {
     ".webm": "webm",
     ".ts": "mpegts",
 }
+_STREAM_CONTAINERS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "srt": "mpegts", "udp": "mpegts", "tcp": "mpegts"}
+# Nothing that is written can be written again, and a player begins with the first fragment.
+_STREAM_OPTIONS = {
+    "mp4": {
+        "movflags": "frag_keyframe+empty_moov+default_base_moof+delay_moov",
+        "frag_duration": "500000",  # microseconds
+        "flush_packets": "1",
+    },
+    "rtsp": {"rtsp_transport": "tcp"},
+}
 _TIMESCALE_LIMIT = 2**31
 _START_CODES = (b"\x00\x00\x01", b"\x00\x00\x00\x01")
 
@@ -40,26 +53,29 @@ _START_CODES = (b"\x00\x00\x01", b"\x00\x00\x00\x01")
 class OutputFile:
     """An output container under its temporary name; `commit` renames it, leaving without removes it.
 
+    What goes to standard output or to a server has no temporary name, and of an interrupted run it is kept.
+
     All methods may be called from any thread.
 
     Attributes:
         notes: what the container could not take, each one sentence.
     """
 
-    def __init__(self, path: Path, time_base: Fraction, carried: Carried | None = None) -> None:
+    def __init__(self, path: Destination, time_base: Fraction, carried: Carried | None = None) -> None:
         self.path = path
         self.notes: list[str] = []
-        self._part = path.with_name(f"{path.stem}.part{path.suffix}")
+        self._part = path.with_name(f"{path.stem}.part{path.suffix}") if isinstance(path, Path) else None
         self._lock = threading.Lock()
         self._is_open = False
         self._is_complete = False
         self._carried = carried or Carried()
-        container_format = _CONTAINERS.get(path.suffix.lower())
-        if container_format is None:
-            raise OutputError(f"{path.name} has no known ending.", f"Choose one of {', '.join(_CONTAINERS)}.")
+        container_format = _format_of(path)
         options = _container_options(container_format, time_base, self._carried.tracks)
+        if self._part is None:
+            options |= _STREAM_OPTIONS.get(container_format, {})
         try:
-            self.container: OutputContainer = av.open(str(self._part), "w", container_format, container_options=options)
+            target: Any = sys.stdout.buffer if path == STANDARD_STREAM else str(self._part or path)
+            self.container: OutputContainer = av.open(target, "w", container_format, container_options=options)
         except (av.error.FFmpegError, OSError) as error:
             raise OutputError(f"Cannot write {path}: {error.strerror}.") from None
         self._is_open = True
@@ -76,7 +92,7 @@ class OutputFile:
                 self._leave_out(track)
 
     def _leave_out(self, track: Stream) -> None:
-        what = f"{self.path.name} cannot hold the input's {track.codec_context.name} {track.type}"
+        what = f"{self.path} cannot hold the input's {track.codec_context.name} {track.type}"
         if track.type == "audio":
             raise OutputError(f"{what}.", "Choose an output that ends in .mkv.")
         self.notes.append(f"{what}; it was left out, an output that ends in .mkv would keep it.")
@@ -104,7 +120,8 @@ class OutputFile:
         with self._lock:
             try:
                 self._close()
-                self._part.replace(self.path)
+                if self._part is not None:
+                    self._part.replace(self.path)
             except (av.error.FFmpegError, OSError) as error:
                 raise OutputError(f"Cannot write {self.path}: {error.strerror}.") from None
             self._is_complete = True
@@ -120,7 +137,10 @@ class OutputFile:
         with self._lock:
             with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
                 self._close()
-            self._part.unlink(missing_ok=True)
+            # Whoever interrupts a run may want what there is of it; it plays, as it was finished just now.
+            was_interrupted = kind is not None and issubclass(kind, asyncio.CancelledError | KeyboardInterrupt)
+            if self._part is not None and not was_interrupted:
+                self._part.unlink(missing_ok=True)
 
     def _close(self) -> None:
         if self._is_open:
@@ -152,7 +172,7 @@ class Muxer:
                 )
         except (ValueError, av.error.FFmpegError):
             raise OutputError(
-                f"{output.path.name} cannot hold {codec} video.", "Choose an output that ends in .mp4 or .mkv."
+                f"{output.path} cannot hold {codec} video.", "Choose an output that ends in .mp4 or .mkv."
             ) from None
         output.add_tracks(self._stream)
 
@@ -186,6 +206,19 @@ class Muxer:
             self._step = pts - self._last_pts
         self._last_pts = pts
         return pts
+
+
+def _format_of(target: Destination) -> str:
+    if target == STANDARD_STREAM:
+        return "mp4"
+    if isinstance(target, str):
+        container_format = _STREAM_CONTAINERS.get(scheme_of(target))
+        known = [f"{scheme}://" for scheme in _STREAM_CONTAINERS]
+    else:
+        container_format, known = _CONTAINERS.get(target.suffix.lower()), list(_CONTAINERS)
+    if container_format is None:
+        raise OutputError(f"{target} is of no known kind.", f"Choose one of {', '.join(known)}.")
+    return container_format
 
 
 def _container_options(container_format: str, time_base: Fraction, tracks: Sequence[Stream]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,16 +13,20 @@ from typing import Any
 
 from segtriton_client.demuxer import CarriedPacket, Demuxer
 from segtriton_client.errors import ServiceLostError, damage_error
+from segtriton_client.image_sequence import ImageSequence, ImageSequenceWriter, is_sequence
+from segtriton_client.live_queue import LiveQueue
 from segtriton_client.mask_writer import MaskWriter
 from segtriton_client.muxer import Muxer, OutputFile
 from segtriton_client.report import Report, summarize_latency
 from segtriton_client.resuming import Connect, ResumingSession
+from segtriton_client.sources import Destination, Source, is_live
 from segtriton_client.threads import run_blocking
 from segtriton_client.transport import Endpoint, GrpcTransport
 from segtriton_protocol import Ended, OutputSpec, Packet
 
 _READ_AHEAD = 8
 _REASON_SECONDS = 2.0
+_STALE = "stale"
 _MASK_CODEC = "rawmask_zlib"
 
 
@@ -39,11 +44,12 @@ class Job:
     """What to do with one file.
 
     `resume_seconds` is how long it looks for another server when one goes away; `strict` ends the run at the first
-    damaged frame.
+    damaged frame. A live run drops packets that have waited `max_latency` seconds. At most `duration` seconds are
+    read, 0 for all; a source that ends is looked for again for `reconnect_seconds`.
     """
 
-    input: Path
-    output: Path
+    input: Source
+    output: Destination
     spec: OutputSpec = field(default_factory=OutputSpec)
     network: str = "selfie"
     live: bool = False
@@ -51,6 +57,9 @@ class Job:
     on_progress: Callable[[Progress], None] | None = None
     resume_seconds: float = 60.0
     strict: bool = False
+    max_latency: float = 1.0
+    duration: float = 0.0
+    reconnect_seconds: float = 0.0
 
     def report_progress(self, done: int, total: int, started: float) -> None:
         """Tell the caller how far it is."""
@@ -66,7 +75,10 @@ async def segment_video(endpoint: Endpoint | str, job: Job) -> Report:
         ClientError: see `segtriton_client.errors`.
         SegtritonError: what the service reported.
     """
-    with Demuxer(job.input) as demuxer:
+    opened = await run_blocking(
+        lambda: Demuxer(job.input, duration=job.duration, reconnect_seconds=job.reconnect_seconds)
+    )
+    with opened as demuxer:
         async with GrpcTransport(endpoint) as transport:
             await transport.check_live()
         return await stream_file(lambda: GrpcTransport(endpoint), demuxer, job)
@@ -79,14 +91,16 @@ async def stream_file(connect: Connect, demuxer: Demuxer, job: Job) -> Report:
     async with ResumingSession(
         connect, demuxer.format, job.spec, network=job.network, mode=mode, resume_seconds=job.resume_seconds
     ) as session:
-        with OutputFile(job.output, demuxer.format.time_base, demuxer.carried) as output:
+        with _open_output(job, demuxer) as output:
             writer = _open_writer(output, demuxer, session)
             receiving = asyncio.ensure_future(_receive(session, writer, job, demuxer.frames, started))
-            sending = asyncio.ensure_future(_send(session, demuxer, output, job.live))
-            ended = await _complete(receiving, sending)
+            live = LiveQueue(job.max_latency) if job.live else None
+            send = _send_file(session, demuxer, output) if live is None else _send_live(session, demuxer, output, live)
+            ended = await _complete(receiving, asyncio.ensure_future(send))
             await run_blocking(writer.finish)
             await run_blocking(output.commit)
-    return _make_report(session, ended, job, time.monotonic() - started, output.notes)
+    report = _make_report(session, ended, job, time.monotonic() - started, [*demuxer.notes, *output.notes])
+    return _with_stale(report, live.num_stale) if live is not None else report
 
 
 def segment_file(
@@ -101,8 +115,20 @@ def segment_file(
     return asyncio.run(segment_video(endpoint, job))
 
 
-def _open_writer(output: OutputFile, demuxer: Demuxer, session: ResumingSession) -> Muxer | MaskWriter:
+_Output = OutputFile | ImageSequence
+_Writer = Muxer | MaskWriter | ImageSequenceWriter
+
+
+def _open_output(job: Job, demuxer: Demuxer) -> _Output:
+    if isinstance(job.output, Path) and is_sequence(job.output):
+        return ImageSequence(job.output)
+    return OutputFile(job.output, demuxer.format.time_base, demuxer.carried)
+
+
+def _open_writer(output: _Output, demuxer: Demuxer, session: ResumingSession) -> _Writer:
     opened, video = session.opened, demuxer.format
+    if isinstance(output, ImageSequence):
+        return ImageSequenceWriter(output, video, opened.output_codec, opened.output_extradata)
     if opened.output_codec == _MASK_CODEC:
         return MaskWriter(output, video, (opened.output_width, opened.output_height))
     return Muxer(
@@ -131,7 +157,7 @@ async def _complete(receiving: asyncio.Future[Ended], sending: asyncio.Future[No
         await asyncio.gather(receiving, sending, return_exceptions=True)
 
 
-async def _receive(session: ResumingSession, writer: Muxer | MaskWriter, job: Job, total: int, started: float) -> Ended:
+async def _receive(session: ResumingSession, writer: _Writer, job: Job, total: int, started: float) -> Ended:
     def write(packets: tuple[Packet, ...]) -> None:
         for packet in packets:
             writer.write(packet)
@@ -145,17 +171,43 @@ async def _receive(session: ResumingSession, writer: Muxer | MaskWriter, job: Jo
     return session.ended
 
 
-async def _send(session: ResumingSession, demuxer: Demuxer, output: OutputFile, live: bool) -> None:
+async def _send_file(session: ResumingSession, demuxer: Demuxer, output: _Output) -> None:
+    """Send all packets, as fast as the service takes them."""
     packets = iter(demuxer)
-    pace = _Pace(demuxer) if live else None
-    while batch := await run_blocking(_read, packets, output, 1 if live else _READ_AHEAD):
-        for packet in batch if pace else ():
-            await pace.wait_for(packet)  # type: ignore[union-attr]
+    while batch := await run_blocking(_read, packets, output, _READ_AHEAD):
         await session.send(batch)
     await session.end()
 
 
-def _read(packets: Iterator[Packet | CarriedPacket], output: OutputFile, count: int) -> list[Packet]:
+async def _send_live(session: ResumingSession, demuxer: Demuxer, output: _Output, line: LiveQueue) -> None:
+    """Send packets as they come, at the speed of a clip or of a camera, and drop those that have waited too long."""
+    paced = demuxer if is_live(demuxer.path) else _paced(demuxer)
+    reading = asyncio.ensure_future(run_blocking(line.read, paced, lambda found: output.write_carried(found.packet)))
+    seq = 0
+    try:
+        while batch := await run_blocking(line.take):
+            await session.send([dataclasses.replace(packet, seq=seq + at) for at, packet in enumerate(batch)])
+            seq += len(batch)
+        await session.end()
+    finally:
+        line.close()
+        await asyncio.gather(reading, return_exceptions=True)
+
+
+def _paced(demuxer: Demuxer) -> Iterator[Packet | CarriedPacket]:
+    """Hold packets back until the wall clock has reached their time."""
+    time_base = float(demuxer.format.time_base)
+    offset: float | None = None
+    for packet in demuxer:
+        stamp = None if isinstance(packet, CarriedPacket) else packet.pts if packet.dts is None else packet.dts
+        if stamp is not None:
+            due = stamp * time_base
+            offset = time.monotonic() - due if offset is None else offset
+            time.sleep(max(0.0, due + offset - time.monotonic()))
+        yield packet
+
+
+def _read(packets: Iterator[Packet | CarriedPacket], output: _Output, count: int) -> list[Packet]:
     """Return the next video packets; what is copied goes straight to the output."""
 
     def video() -> Iterator[Packet]:
@@ -168,21 +220,12 @@ def _read(packets: Iterator[Packet | CarriedPacket], output: OutputFile, count: 
     return list(islice(video(), count))
 
 
-class _Pace:
-    """Holds packets back until the wall clock has reached their time."""
-
-    def __init__(self, demuxer: Demuxer) -> None:
-        self._time_base = float(demuxer.format.time_base)
-        self._offset: float | None = None
-
-    async def wait_for(self, packet: Packet) -> None:
-        stamp = packet.dts if packet.dts is not None else packet.pts
-        if stamp is None:
-            return
-        due = stamp * self._time_base
-        if self._offset is None:
-            self._offset = time.monotonic() - due
-        await asyncio.sleep(due + self._offset - time.monotonic())
+def _with_stale(report: Report, num_stale: int) -> Report:
+    """Count in what was dropped before it was sent."""
+    if not num_stale:
+        return report
+    dropped = {**report.frames_dropped, _STALE: num_stale}
+    return dataclasses.replace(report, frames_in=report.frames_in + num_stale, frames_dropped=dropped)
 
 
 def _make_report(session: ResumingSession, ended: Ended, job: Job, seconds: float, notes: Sequence[str]) -> Report:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -13,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtriton_client.carried import Carried
-from segtriton_client.demuxer import describe_video, open_input, pick_video, read_rotation
+from segtriton_client.demuxer import describe_video, pick_video, read_rotation
 from segtriton_client.errors import MENDED, InputError, OutputError, damage_error
 from segtriton_client.local_encoder import LocalEncoder
 from segtriton_client.muxer import OutputFile
 from segtriton_client.pictures import PictureReader
+from segtriton_client.sources import Destination, Source, open_input
 from segtriton_protocol import DropReason
 
 Place = tuple[int | None, int]
@@ -34,7 +34,9 @@ class VideoFile:
     encoder = "libx264"
     codec = "h264"
 
-    def __init__(self, input_path: Path, output_path: Path, *, deinterlace: bool = True, strict: bool = False) -> None:
+    def __init__(
+        self, input_path: Source, output_path: Destination, *, deinterlace: bool = True, strict: bool = False
+    ) -> None:
         self.damaged: dict[int, str] = {}
         self._path = input_path
         self._is_strict = strict

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from client_clips import CFR, audio_packets, frame_times, make_clip
 from echo_service import EchoService
 
-from segtriton_client import cli
+from segtriton_client import cli, runs
 from segtriton_client.image_files import read_image, write_image
 from segtriton_client.report import Report
 from segtriton_client.segmentation import Job
@@ -68,8 +68,8 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, object, Job]]:
 
         return work
 
-    monkeypatch.setattr(cli, "segment_video", stand_in("streamed"))
-    monkeypatch.setattr(cli, "segment_frames", stand_in("frames"))
+    monkeypatch.setattr(runs, "segment_video", stand_in("streamed"))
+    monkeypatch.setattr(runs, "segment_frames", stand_in("frames"))
     return seen
 
 
@@ -275,7 +275,7 @@ def test_output_is_never_the_input_nor_overwritten_unasked(tmp_path) -> None:
     assert "exists" in run("-sv", clip, "--no-overwrite", code=2)
 
 
-def test_interrupt_leaves_nothing(serve, tmp_path) -> None:
+def test_interrupt_leaves_a_part(serve, tmp_path) -> None:
     service = EchoService()
     clip = make_clip(tmp_path / "clip.mp4", range(0, 12800 * 30, 12800), b_frames=0)
     client = subprocess.Popen(
@@ -290,8 +290,8 @@ def test_interrupt_leaves_nothing(serve, tmp_path) -> None:
     client.send_signal(signal.SIGINT)
     _, told = client.communicate(timeout=20)
     assert client.returncode == 130
-    assert told.strip() == "segclient: error: interrupted; nothing was kept."
-    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+    assert told.strip() == "segclient: error: interrupted; what was done of a video is in its .part file."
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "clip_blur.part.mp4"]
 
 
 @pytest.mark.parametrize("is_restricted", [False, True])

@@ -1,0 +1,119 @@
+"""Several jobs of one command: what goes in, where results go, and how many run at once."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from segtriton_client.errors import ClientError
+from segtriton_client.frames import segment_frames
+from segtriton_client.image_files import ImageFiles, is_images
+from segtriton_client.progress_bar import ProgressBar
+from segtriton_client.report import Report
+from segtriton_client.segmentation import Job, segment_video
+from segtriton_client.sources import Destination, Source, parse_destination, stem_of
+from segtriton_client.transport import Endpoint
+from segtriton_protocol import SegtritonError
+
+_KEPT_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".ts")
+_MILLISECOND_ENDINGS = (".webm", ".mka")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: its report, or why there is none."""
+
+    job: Job
+    report: Report | None = None
+    error: ClientError | SegtritonError | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every job of one command shares; `tell` is called with each outcome as it comes."""
+
+    endpoint: Endpoint
+    streams: bool
+    tell: Callable[[Outcome], None]
+    num_at_once: int = 1
+
+
+async def run_jobs(run: Run, jobs: Sequence[Job]) -> list[Outcome]:
+    """Do the jobs; with several a failure is told and the others go on. SIGTERM cancels as Ctrl-C does."""
+    turn = asyncio.Semaphore(run.num_at_once)
+
+    async def wait_and_do(job: Job) -> Outcome:
+        async with turn:
+            outcome = await _do(run, job)
+            run.tell(outcome)
+            return outcome
+
+    task = asyncio.ensure_future(asyncio.gather(*map(wait_and_do, jobs)))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
+
+
+async def _do(run: Run, job: Job) -> Outcome:
+    bar = ProgressBar(stem_of(job.input)) if run.num_at_once == 1 else None
+    shown = dataclasses.replace(job, on_progress=bar.update) if bar else job
+    work = segment_video if run.streams else segment_frames
+    try:
+        return Outcome(job, report=await work(run.endpoint, shown))
+    except (ClientError, SegtritonError) as error:
+        return Outcome(job, error=error)
+    finally:
+        if bar:
+            bar.clear()
+
+
+def choose_outputs(inputs: Sequence[Source], output: str | None, word: str) -> list[Destination]:
+    """Return where each input's result goes: `output`, inside it, or beside the input."""
+    if output is None:
+        return [_beside(source) / _default_name(source, word) for source in inputs]
+    target = parse_destination(output)
+    if len(inputs) == 1 and not (isinstance(target, Path) and target.is_dir()):
+        return [target]
+    if not isinstance(target, Path) or (target.exists() and not target.is_dir()):
+        raise click.UsageError(f"With several inputs -o must be a folder, and {target} is none.")
+    outputs: list[Destination] = [target / _default_name(source, word) for source in inputs]
+    if len(set(outputs)) < len(outputs):
+        raise click.UsageError("Two inputs have the same name; give them different folders.")
+    return outputs
+
+
+def prepare_output(source: Source, target: Destination, overwrite: bool) -> None:
+    """Refuse an output that is the input or must not be replaced, and make its folder."""
+    if not isinstance(target, Path):
+        return
+    if target.exists() and isinstance(source, Path) and source.exists() and target.samefile(source):
+        raise click.UsageError(f"The output {target} is the input itself.")
+    if target.exists() and not overwrite:
+        raise click.UsageError(f"{target} exists; choose another with -o, or give --overwrite or --continue.")
+    if not is_images(source) and not target.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
+
+
+def is_done(target: Destination) -> bool:
+    """Tell whether an earlier run has finished an output: it has its name only then."""
+    return isinstance(target, Path) and target.exists()
+
+
+def _beside(source: Source) -> Path:
+    return source.parent if isinstance(source, Path) else Path()
+
+
+def _default_name(source: Source, word: str) -> str:
+    """Return NAME_WORD with an ending that can hold the result exactly."""
+    stem = stem_of(source)
+    if isinstance(source, Path) and source.is_dir():
+        return f"{stem or 'images'}_{word}"
+    ending = source.suffix if isinstance(source, Path) else ""
+    if ending.lower() in _KEPT_ENDINGS or (isinstance(source, Path) and ImageFiles.accepts(source)):
+        return f"{stem}_{word}{ending}"
+    return f"{stem}_{word}{'.mkv' if ending.lower() in _MILLISECOND_ENDINGS else '.mp4'}"

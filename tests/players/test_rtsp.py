@@ -1,0 +1,87 @@
+"""Cameras and RTSP servers: from a real one, to a real one, and through its restart."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from checker import read_content
+from numbered_clips import RATE, Recipe
+from segclient_runs import DONE, line, succeed
+
+from segtriton_server.launch import TritonProcess
+
+FRAMES = 50
+CAMERA = (
+    "/camera=play:videotestsrc is-live=true ! video/x-raw,width=192,height=128,framerate=25/1 ! "
+    "x264enc tune=zerolatency key-int-max=12 ! rtph264pay name=pay0 config-interval=1"
+)
+
+
+@contextmanager
+def rtsp_server(*mounts: str, port: int = 0) -> Iterator[tuple[str, int]]:
+    """Run a server; gives its address and port."""
+    program = ["/usr/bin/python3", str(Path(__file__).with_name("rtsp_server.py")), str(port), *mounts]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            bound = int(process.stdout.readline())
+            yield f"rtsp://127.0.0.1:{bound}", bound
+        finally:
+            process.kill()
+
+
+def test_a_clip_from_an_rtsp_server(server: TritonProcess, tmp_path: Path) -> None:
+    stamps = tuple(range(0, FRAMES * 40, 40))
+    given = Recipe(ending="mkv", stamps=stamps, time_base=Fraction(1, 1000), options={"bf": "0"}).write(tmp_path)
+    made = tmp_path / "made.mkv"
+    pipeline = f"filesrc location={given} ! matroskademux ! h264parse ! rtph264pay name=pay0 config-interval=-1"
+    with rtsp_server(f"/clip=play:{pipeline}") as (address, _):
+        succeed(server, "-sv", f"{address}/clip", "-o", made)
+
+    after = read_content(made)
+    assert after.numbers == list(range(FRAMES))
+    assert {b - a for a, b in pairwise(after.times)} == {1 / RATE}
+
+
+def test_a_live_camera_for_a_while(server: TritonProcess, tmp_path: Path) -> None:
+    made = tmp_path / "made.mp4"
+    with rtsp_server(CAMERA) as (address, _):
+        succeed(server, "-sv", "--live", f"{address}/camera", "--duration", "2", "-o", made)
+
+    assert len(read_content(made).pictures) == pytest.approx(50, abs=13)
+
+
+def test_a_camera_that_restarts_is_found_again(server: TritonProcess, tmp_path: Path) -> None:
+    made = tmp_path / "made.mp4"
+    with rtsp_server(CAMERA) as (address, port):
+        arguments = ("-sv", "--live", f"{address}/camera", "--duration", "8", "--reconnect-seconds", "30", "-o", made)
+        client = subprocess.Popen(line(server, *arguments), stderr=subprocess.PIPE, text=True)
+        time.sleep(4)
+    time.sleep(1)
+    with rtsp_server(CAMERA, port=port):
+        _, said = client.communicate(timeout=50)
+
+    assert client.returncode == DONE, said
+    assert "was lost and found again, 1 times" in said
+    times = read_content(made).times
+    assert times == sorted(set(times))
+    gaps = [b - a for a, b in pairwise(times)]
+    assert max(gaps) > Fraction(1, 2)  # the time without a picture is in the output, too
+    assert times[-1] - times[0] > 6
+
+
+def test_the_result_goes_to_an_rtsp_server(server: TritonProcess, tmp_path: Path) -> None:
+    given, stored = Recipe(stamps=tuple(range(0, FRAMES * 512, 512))).write(tmp_path), tmp_path / "stored.ts"
+    pipeline = f"rtph264depay name=depay0 ! h264parse ! mpegtsmux ! filesink location={stored}"
+    with rtsp_server(f"/in=record:{pipeline}") as (address, _):
+        succeed(server, "-sv", "--live", given, "-o", f"{address}/in")
+        time.sleep(1)
+
+    numbers = read_content(stored).numbers
+    assert len(numbers) >= FRAMES - 2
+    assert numbers == list(range(numbers[0] or 0, (numbers[0] or 0) + len(numbers)))
