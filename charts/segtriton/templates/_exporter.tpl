@@ -50,7 +50,7 @@ labels:
 tls: {{ default (include "segtriton.tlsSecret" .) .Values.exporter.tlsSecret }}
 {{- end }}
 {{- if .Values.token.enabled }}
-token: {{ include "segtriton.tokenSecret" . }}
+token: {{ default (include "segtriton.tokenSecret" .) .Values.exporter.tokenSecret }}
 {{- end }}
 {{- if .Values.admin.restricted }}
 admin: {{ include "segtriton.adminSecret" . }}

@@ -39,6 +39,12 @@ def _parse_color(text: str) -> tuple[int, ...]:
 
 def endpoint_options(command: _Command) -> _Command:
     """Add the options that say where the server is and how to reach it."""
+    where = click.option("--endpoint", default="127.0.0.1:8001", show_default=True, metavar="HOST:PORT", help="Server.")
+    return where(credential_options(command))
+
+
+def credential_options(command: _Command) -> _Command:
+    """Add the options by which the client proves itself and trusts the server."""
     file = click.Path(exists=True, dir_okay=False, path_type=Path)
     for option in (
         click.option("--token-file", type=file, help="File that holds the bearer token."),
@@ -46,13 +52,6 @@ def endpoint_options(command: _Command) -> _Command:
         click.option("--key-file", type=file, help="The client's private key, PEM."),
         click.option("--cert-file", type=file, help="The client's certificate, PEM."),
         click.option("--ca-file", type=file, help="Certificates to trust, PEM; turns TLS on."),
-        click.option(
-            "--endpoint",
-            default="127.0.0.1:8001",
-            show_default=True,
-            metavar="HOST:PORT",
-            help="Server.",
-        ),
     ):
         command = option(command)
     return command

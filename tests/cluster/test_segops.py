@@ -1,0 +1,233 @@
+"""segops on a real cluster, each command with no more rights than its role has."""
+
+import json
+import logging
+import os
+import re
+import tarfile
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from lab import cluster
+from lab.kubernetes import Json, Kubectl
+from lab.settings import PYTHON_IMAGE, REPOSITORY
+from lab.shell import run, wait_until
+from operators import Operator
+from release import NAME, Release, name_of
+from streams import Clip, Streams, check_all
+
+log = logging.getLogger(__name__)
+
+Hire = Callable[[str], Operator]
+
+
+@pytest.fixture
+def hire(here: Kubectl, tmp_path: Path) -> Hire:
+    """Makes an operator with the rights of one role."""
+    return lambda role: Operator(here, role, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def ops_image(registry: str, version: str, load_image: Callable[[str], str]) -> str:
+    if cluster.given_kubeconfig() is None:
+        build = {"REGISTRY": registry, "IMAGES": "ops", "BASE_IMAGE": PYTHON_IMAGE}
+        run(REPOSITORY / "images" / "build", environment={**os.environ, **build}, timeout_seconds=1200)
+    return load_image(f"{registry}/segtriton/ops:{version}")
+
+
+def test_status_tells_pods_and_sessions(release: Release, streams: Streams, clip: Clip, hire: Hire) -> None:
+    release.install(replicas=2)
+    streams.start(release.address, clip, "--live", count=3)
+    release.wait_for_sessions(3)
+    operator = hire("status")
+    found = operator("-o", "json", "status").check().result
+    assert (found["sessions"], found["slots"], found["available"]) == (3, 32, 2)
+    assert {pod["name"]: pod["sessions"] for pod in found["pods"]} == release.active()
+    assert {pod["state"] for pod in found["pods"]} == {"Ready"}
+    text = operator("status").check().text
+    assert re.search(rf"^{NAME} in \S+: 3 sessions in 32 slots$", text, re.MULTILINE)
+    assert len(re.findall(r"^segtriton-\S+ +Ready +\d +16 +0 ", text, re.MULTILINE)) == 2
+
+
+def test_status_says_why_a_pod_does_not_run(release: Release, hire: Hire, here: Kubectl) -> None:
+    release.install()
+    here("set", "image", f"deployment/{NAME}", "triton=localhost/segtriton/no-such-image:1")
+    operator = hire("status")
+
+    def problems() -> str:
+        return " ".join(pod["problem"] for pod in operator("-o", "json", "status").check().result["pods"])
+
+    wait_until(
+        "the new pod's trouble is told", lambda: "no-such-image" in problems(), timeout_seconds=60, explain=problems
+    )
+
+
+def test_a_release_that_is_not_there_and_a_missing_right_are_errors_of_one_line(hire: Hire, release: Release) -> None:
+    release.install()
+    status = hire("status")
+    absent = status("-r", "other", "status")
+    assert absent.status == 1
+    assert "0 deployments of release other" in absent.errors
+    forbidden = status("drain", name_of(release.pods()[0]))
+    assert forbidden.status == 1
+    assert "pods/eviction" in forbidden.errors
+    assert len(absent.errors.splitlines()) == len(forbidden.errors.splitlines()) == 1
+    assert len(release.ready_pods()) == 1
+
+
+def test_preflight_finds_no_gpu_and_all_that_a_cpu_release_needs(hire: Hire) -> None:
+    operator = hire("preflight")
+    checks = {
+        check["name"]: check for check in operator("-o", "json", "preflight", "--accelerator", "cpu").check().result
+    }
+    assert {check["result"] for check in checks.values()} <= {"ok", "warning"}
+    assert checks["namespace"]["found"].endswith("enforces restricted; the chart keeps to restricted")
+    without = operator("preflight")
+    assert without.status == 1
+    assert re.search(
+        r"^failed +GPUs +0 of nvidia.com/gpu on all nodes +install NVIDIA's GPU operator", without.text, re.M
+    )
+
+
+def test_drain_takes_a_pod_away_and_cuts_no_session(release: Release, streams: Streams, clip: Clip, hire: Hire) -> None:
+    release.install(replicas=2)
+    running = streams.start(release.address, clip, "--live", count=4)
+    release.wait_for_sessions(4)
+    active = release.active()
+    busy = max(active, key=lambda name: active[name])
+    operator = hire("drain")
+    planned = operator("--dry-run", "-o", "json", "drain", busy).check().result
+    assert planned == {"pod": busy, "sessions": active[busy], "dry_run": True, "gone": False}
+    assert release.active() == active, "a dry run does nothing"
+    drained = operator("drain", busy).check()
+    assert f"{busy} drains {active[busy]} sessions" in drained.text
+    assert f"0 sessions left on {busy}" in drained.text
+    assert busy not in {name_of(pod) for pod in release.pods()}
+    assert len(release.ready_pods()) == 2
+    assert sum(check_all(running)) >= active[busy]
+    assert operator("drain", busy).status == 1, "it is gone"
+
+
+def test_scale_takes_the_emptiest_pods(release: Release, streams: Streams, clip: Clip, hire: Hire) -> None:
+    release.install(replicas=3)
+    running = streams.start(release.address, clip, "--live", count=1)
+    release.wait_for_sessions(1)
+    [busy] = [name for name, sessions in release.active().items() if sessions]
+    operator = hire("scale")
+    planned = operator("--dry-run", "-o", "json", "scale", 1).check().result
+    assert planned["dry_run"]
+    assert busy not in planned["first_to_go"]
+    assert len(planned["first_to_go"]) == 2
+    assert len(release.ready_pods()) == 3, "a dry run does nothing"
+    scaled = operator("scale", 1).check()
+    assert scaled.text.startswith(f"{NAME}: 3 pods become 1")
+    assert [name_of(pod) for pod in release.ready_pods()] == [busy]
+    assert check_all(running, are_told=False) == [0], "the session stayed where it was"
+
+
+def test_scale_leaves_a_release_to_its_autoscaler(release: Release, hire: Hire, here: Kubectl) -> None:
+    release.install()
+    here("autoscale", f"deployment/{NAME}", "--min=1", "--max=3", "--cpu-percent=90")
+    operator = hire("scale")
+    refused = operator("scale", 2)
+    assert refused.status == 1
+    assert f"HorizontalPodAutoscaler {NAME} scales this release" in refused.errors
+    assert len(release.pods()) == 1
+    operator("scale", 2, "--force", "--no-wait").check()
+    release.wait_for_ready_pods(2)
+
+
+def test_a_support_bundle_has_what_helps_and_no_secret(
+    release: Release, streams: Streams, clip: Clip, hire: Hire, here: Kubectl, tmp_path: Path
+) -> None:
+    release.install(token={"enabled": True}, admin={"value": "open-sesame-27182"})
+    streams.start(release.address, clip, "--token", release.token)[0].check()
+    file = tmp_path / "bundle.tar.gz"
+    made = hire("support-bundle")("-o", "json", "support-bundle", "-f", file).check().result
+    assert made["file"] == str(file)
+    with tarfile.open(file) as archive:
+        contents = {
+            member.name.partition("/")[2]: (archive.extractfile(member) or pytest.fail(member.name)).read().decode()
+            for member in archive.getmembers()
+        }
+    assert set(contents) == set(made["contents"])
+    [pod] = release.pods()
+    assert "closed: 480 in, 480 out" in contents[f"pods/{name_of(pod)}/triton.log"]
+    assert "segtriton_frames_total" in contents[f"pods/{name_of(pod)}/metrics.txt"]
+    assert f"{NAME} in " in contents["status.txt"]
+    assert json.loads(contents["objects/deployments.json"])[0]["metadata"]["name"] == NAME
+    assert "Scheduled" in contents["events.json"]
+    everything = "\n".join(contents.values())
+    for secret in (release.token, "open-sesame-27182"):
+        assert secret not in everything
+    assert file.stat().st_mode & 0o077 == 0
+
+
+def metrics_of(pod: Json) -> dict[str, float]:
+    """The exporter's own page."""
+    with urllib.request.urlopen(f"http://{pod['status']['podIP']}:9464/metrics", timeout=5) as reply:
+        page = reply.read().decode()
+    return {name: float(value) for name, value in re.findall(r"^(segtriton_.*) (\S+)$", page, re.MULTILINE)}
+
+
+def test_the_exporter_streams_to_every_pod_and_through_the_service(
+    release: Release, ops_image: str, here: Kubectl
+) -> None:
+    release.install(replicas=2, exporter={"enabled": True, "intervalSeconds": 5})
+    [exporter] = here.items("pods", "-l", "app.kubernetes.io/component=exporter")
+    addresses = {f"{pod['status']['podIP']}:8001" for pod in release.ready_pods()}
+    service = f"{NAME}.{here.namespace}.svc:8001"
+
+    def successes() -> dict[str, float]:
+        pattern = re.compile(r'segtriton_probe_success{address="([^"]+)"')
+        return {found[1]: value for name, value in metrics_of(exporter).items() if (found := pattern.match(name))}
+
+    wanted = dict.fromkeys({*addresses, service}, 1.0)
+    wait_until("the exporter has streamed to all pods", lambda: successes() == wanted, explain=lambda: str(successes()))
+    page = metrics_of(exporter)
+    # With the key of the chart's own secret Triton tells its statistics.
+    assert all(value == 1 for name, value in page.items() if name.startswith("segtriton_triton_statistics"))
+    servers = {found[1] for name in page if (found := re.search(r'probe_info{.*server_pod="([^"]+)"', name))}
+    assert servers == {name_of(pod) for pod in release.pods()}
+
+
+def image_of(here: Kubectl) -> str:
+    containers = here.get("deployment", NAME)["spec"]["template"]["spec"]["containers"]
+    return next(str(container["image"]) for container in containers if container["name"] == "triton")
+
+
+def test_rollout_tries_a_version_on_one_pod_and_goes_on(
+    release: Release, streams: Streams, clip: Clip, hire: Hire, here: Kubectl, next_tag: str
+) -> None:
+    release.install()
+    old = image_of(here)
+    new = f"{old.rpartition(':')[0]}:{next_tag}"
+    running = streams.start(release.address, clip, "--live", count=1)
+    release.wait_for_sessions(1)
+    # What a busy lab of two cores does to latencies is not what is tested.
+    patience = ("--times", 1, "--seconds", 15)
+    done = hire("rollout")("-o", "json", "rollout", new, "--sessions", 2, *patience).check().result
+    assert (done["from"], done["to"]) == (old, new)
+    for kind in ("running", "canary"):
+        assert (done[kind]["sessions"], done[kind]["whole"]) == (2, 2)
+    assert image_of(here) == new
+    release.wait_for_ready_pods(1)
+    assert not here.items("pods", "-l", "app.kubernetes.io/component=canary")
+    check_all(running)
+
+
+def test_rollout_leaves_all_as_it_is_where_the_new_version_does_not_start(
+    release: Release, hire: Hire, here: Kubectl
+) -> None:
+    release.install()
+    old, [pod] = image_of(here), [name_of(pod) for pod in release.pods()]
+    operator = hire("rollout")
+    operator("--dry-run", "rollout", "localhost/segtriton/no-such-image:1").check()
+    refused = operator("rollout", "localhost/segtriton/no-such-image:1", "--timeout", 15)
+    assert refused.status == 1
+    assert "ImagePull" in refused.errors
+    assert image_of(here) == old
+    assert [name_of(pod) for pod in release.ready_pods()] == [pod]
+    wait_until("the canary is gone", lambda: not here.items("pods", "-l", "app.kubernetes.io/component=canary"))
