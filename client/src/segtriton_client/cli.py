@@ -6,17 +6,20 @@ import asyncio
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from segtriton_client.cli_options import ColorType, endpoint_options, make_endpoint
+from segtriton_client.composed_outputs import MASK_LINES_ENDING
+from segtriton_client.compositors import LOCAL_EFFECTS
 from segtriton_client.contact_sheet import write_contact_sheet
 from segtriton_client.errors import ClientError, InputError, OutputError
 from segtriton_client.report import Report
 from segtriton_client.runs import Outcome, Run, choose_outputs, is_done, prepare_output, run_jobs
-from segtriton_client.segmentation import Job
+from segtriton_client.segmentation import Composed, Job
 from segtriton_client.sources import Destination, Source, expand, parse_source
 from segtriton_client.transport import Endpoint, GrpcTransport
 from segtriton_protocol import EFFECTS, ENCODERS, X264_PRESETS, OutputSpec, SegtritonError
@@ -69,7 +72,14 @@ def segclient() -> None:
 @click.option("-sv", "--stream-video", is_flag=True, help="Stream packets; without it frames are sent in batches.")
 @click.option("-b", "--batch-size", type=click.IntRange(1, 32), default=4, show_default=True, help="Frames a request.")
 @click.option("-c", "--class-name", default="", help="What to find  [default: the network's own].")
-@click.option("--effect", type=click.Choice(EFFECTS), default="blur", show_default=True)
+@click.option(
+    "--effect",
+    "effects",
+    type=click.Choice((*EFFECTS, *LOCAL_EFFECTS)),
+    multiple=True,
+    help="May be repeated, for several outputs of one pass  [default: blur]",
+)
+@click.option("--background", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Of effect image.")
 @click.option("--strength", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Of blur or overlay.")
 @click.option("--color", type=ColorType(), default="0,177,64", show_default=True, help="R,G,B or #rrggbb.")
 @click.option("--network", default="selfie", show_default=True)
@@ -167,8 +177,9 @@ def _make_jobs(sources: list[Source], options: dict[str, Any]) -> list[Job]:
     if not sources:
         raise click.UsageError("Name at least one video, image or folder of images.")
     inputs = expand(sources, streams=options["stream_video"])
+    effects = options["effects"] or ("blur",)
     spec = OutputSpec(
-        effect=options["effect"],
+        effect=effects[0] if effects[0] in EFFECTS else "mask",
         class_name=options["class_name"],
         strength=options["strength"],
         color_rgb=options["color"],
@@ -177,19 +188,39 @@ def _make_jobs(sources: list[Source], options: dict[str, Any]) -> list[Job]:
         crf=options["crf"],
         deinterlace=options["deinterlace"],
     )
-    word = "mask" if spec.encoder == "mask" else spec.effect
-    outputs = choose_outputs(inputs, options["output"], word)
-    pairs = [(source, to) for source, to in zip(inputs, outputs, strict=True) if not _is_left_out(to, options)]
-    for source, target in pairs:
-        prepare_output(source, target, options["overwrite"])
     shared = {name: options[name] for name in _JOB_OPTIONS}
-    return [Job(source, target, spec, **shared) for source, target in pairs]
+    words = effects if options["effects"] or spec.encoder != "mask" else ("mask",)
+    outputs = [choose_outputs(inputs, options["output"], word, many=len(effects) > 1) for word in words]
+    jobs = [
+        Job(source, targets[0], spec, composed=_compose(words, targets, options), **shared)
+        for source, *targets in zip(inputs, *outputs, strict=True)
+        if not _is_left_out(targets, options)
+    ]
+    for job in jobs:
+        for target in [composed.output for composed in job.composed] or [job.output]:
+            prepare_output(job.input, target, options["overwrite"])
+    return jobs
 
 
-def _is_left_out(target: Destination, options: dict[str, Any]) -> bool:
-    if not (options["continues"] and is_done(target)):
+def _compose(effects: Sequence[str], targets: Sequence[Destination], options: dict[str, Any]) -> tuple[Composed, ...]:
+    """Return what the client draws: nothing where the service can do it, as one video of one effect."""
+    background = options["background"]
+    if ("image" in effects) != (background is not None):
+        raise click.UsageError("--effect image and --background go together.")
+    is_text = any(isinstance(target, Path) and target.suffix.lower() == MASK_LINES_ENDING for target in targets)
+    asks_for_masks = options["encoder"] == "mask" and bool(options["effects"])
+    if not (len(effects) > 1 or effects[0] in LOCAL_EFFECTS or is_text or asks_for_masks):
+        return ()
+    return tuple(
+        Composed(effect, target, background if effect == "image" else None)
+        for effect, target in zip(effects, targets, strict=True)
+    )
+
+
+def _is_left_out(targets: Sequence[Destination], options: dict[str, Any]) -> bool:
+    if not (options["continues"] and all(map(is_done, targets))):
         return False
-    click.echo(f"{target}: done before", err=True)
+    click.echo(f"{targets[0]}: done before", err=True)
     return True
 
 

@@ -8,19 +8,22 @@ from array import array
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segtriton_client.errors import MENDED, IntegrityError
+from segtriton_client.background import Background
+from segtriton_client.compositors import Compose, make_compose
+from segtriton_client.errors import MENDED, IntegrityError, OutputError
 from segtriton_client.image_files import ImageFiles, is_images
 from segtriton_client.report import Report, summarize_latency
 from segtriton_client.segmentation import Job
 from segtriton_client.threads import run_blocking
 from segtriton_client.transport import Endpoint, GrpcTransport, Transport
 from segtriton_client.video_file import VideoFile
-from segtriton_protocol import DropReason, OutputSpec
+from segtriton_protocol import DropReason
 from segtriton_protocol.tensors import INPUT_RGB, OUTPUT_RGB
 
 Pictures = NDArray[np.uint8]
@@ -78,7 +81,19 @@ async def segment_frames(endpoint: Endpoint | str, job: Job) -> Report:
 def _open_pictures(job: Job) -> ImageFiles | VideoFile:
     if is_images(job.input):
         return ImageFiles(job.input, job.output)
+    if job.composed:
+        raise OutputError("Only images can be composed without streaming.", "Give -sv.")
     return VideoFile(job.input, job.output, deinterlace=job.spec.deinterlace, strict=job.strict)
+
+
+def _choose_compose(job: Job) -> Compose | None:
+    if not job.composed:
+        return None
+    if len(job.composed) > 1:
+        raise OutputError("Images take one effect at a time.", "Run the command once for each.")
+    (composed,) = job.composed
+    background = Background(composed.background) if composed.background else None
+    return make_compose(composed.effect, job.spec, background)
 
 
 async def send_frames(transport: Transport, pictures: PictureFile, job: Job, server: str) -> Report:
@@ -86,11 +101,13 @@ async def send_frames(transport: Transport, pictures: PictureFile, job: Job, ser
     started = time.monotonic()
     done = 0
     latencies = array("d")
-    async for places, result, seconds in _infer_all(transport, pictures, job):
-        for rgb, place in zip(result, places, strict=True):
-            await run_blocking(pictures.write, rgb, place)
-        done += len(places)
-        latencies.extend([seconds] * len(places))
+    compose = _choose_compose(job)
+    async for batch, result, seconds in _infer_all(transport, pictures, job):
+        for picture, rgb in zip(batch, result, strict=True):
+            drawn = rgb if compose is None else compose(picture.rgb, rgb[..., 0], Fraction(0))
+            await run_blocking(pictures.write, drawn, picture.place)
+        done += len(batch)
+        latencies.extend([seconds] * len(batch))
         job.report_progress(done, pictures.frames, started)
     seconds = time.monotonic() - started
     lost = sum(reason != MENDED for reason in pictures.damaged.values())
@@ -115,20 +132,20 @@ async def send_frames(transport: Transport, pictures: PictureFile, job: Job, ser
 
 async def _infer_all(
     transport: Transport, pictures: PictureFile, job: Job
-) -> AsyncIterator[tuple[list[Any], Pictures, float]]:
+) -> AsyncIterator[tuple[list[Picture], Pictures, float]]:
     """Give the batches' results in order, with a couple of requests on their way."""
     batches = _batches(pictures.read(), job.batch_size)
-    running: deque[tuple[list[Any], asyncio.Task[tuple[Pictures, float]]]] = deque()
+    running: deque[tuple[list[Picture], asyncio.Task[tuple[Pictures, float]]]] = deque()
     try:
         while batch := await run_blocking(next, batches, None):
             request = _infer(transport, job, np.stack([picture.rgb for picture in batch]))
-            running.append(([picture.place for picture in batch], asyncio.create_task(request)))
+            running.append((batch, asyncio.create_task(request)))
             if len(running) > _IN_FLIGHT:
-                places, task = running.popleft()
-                yield places, *(await task)
+                sent, task = running.popleft()
+                yield sent, *(await task)
         while running:
-            places, task = running.popleft()
-            yield places, *(await task)
+            sent, task = running.popleft()
+            yield sent, *(await task)
     finally:
         for _, task in running:
             task.cancel()
@@ -137,7 +154,7 @@ async def _infer_all(
 
 async def _infer(transport: Transport, job: Job, batch: Pictures) -> tuple[Pictures, float]:
     sent_at = time.monotonic()
-    answer = await transport.infer(job.network, _parameters(job.spec), {INPUT_RGB.name: batch}, _REQUEST_SECONDS)
+    answer = await transport.infer(job.network, _parameters(job), {INPUT_RGB.name: batch}, _REQUEST_SECONDS)
     result = answer.get(OUTPUT_RGB.name)
     if result is None or result.shape != batch.shape:
         raise IntegrityError("The service answered frames of another size.")
@@ -157,9 +174,10 @@ def _batches(pictures: Iterator[tuple[Pictures, Any]], batch_size: int) -> Itera
         yield batch
 
 
-def _parameters(spec: OutputSpec) -> dict[str, str | int | float]:
+def _parameters(job: Job) -> dict[str, str | int | float]:
+    spec = job.spec
     return {
-        "effect": spec.effect,
+        "effect": "mask" if job.composed else spec.effect,
         "class_name": spec.class_name,
         "strength": str(spec.strength),
         "color_rgb": ",".join(str(level) for level in spec.color_rgb),

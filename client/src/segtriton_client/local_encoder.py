@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import cast
 
 import av
 import av.error
@@ -16,6 +17,7 @@ from segtriton_protocol import VideoFormat
 FAST = {"preset": "superfast", "crf": "23"}
 LOSSLESS = {"preset": "veryfast", "qp": "0"}
 _FULL_RANGE = 2
+_NO_REORDERING = {"libx264": {"bf": "0"}, "libvpx-vp9": {"auto-alt-ref": "0", "lag-in-frames": "0"}}
 _DEFAULT_RATE = Fraction(25)
 
 
@@ -28,6 +30,7 @@ class LocalEncoder:
         video: VideoFormat,
         size: tuple[int, int],
         *,
+        codec: str = "libx264",
         pixel_format: str = "yuv420p",
         options: dict[str, str] | None = None,
     ) -> None:
@@ -39,10 +42,10 @@ class LocalEncoder:
         rate = video.frame_rate or _DEFAULT_RATE
         self._step = max(1, round(1 / (video.time_base * rate)))
         try:
-            stream = output.container.add_stream("libx264", rate=rate)
+            stream = cast(VideoStream, output.container.add_stream(codec, rate=rate))
         except (ValueError, av.error.FFmpegError):
             raise OutputError(
-                f"{output.path} cannot hold H.264 video.", "Choose an output that ends in .mp4 or .mkv."
+                f"{output.path} cannot hold {codec} video.", "Choose an output that ends in .mp4 or .mkv."
             ) from None
         self._stream = stream
         self._stream.width, self._stream.height = size
@@ -51,7 +54,7 @@ class LocalEncoder:
         describe_pictures(stream, video)
         if pixel_format == "gray":
             context.color_range = _FULL_RANGE  # without it players stretch the levels
-        context.options = {**(options or FAST), "bf": "0"}
+        context.options = {**(options or FAST), **_NO_REORDERING.get(codec, {})}
         context.time_base = self._stream.time_base = video.time_base
         output.add_tracks(stream)
 

@@ -93,7 +93,7 @@ class OutputFile:
 
     def _leave_out(self, track: Stream) -> None:
         what = f"{self.path} cannot hold the input's {track.codec_context.name} {track.type}"
-        if track.type == "audio":
+        if track.type == "audio" and self.container.format.name != "webm":
             raise OutputError(f"{what}.", "Choose an output that ends in .mkv.")
         self.notes.append(f"{what}; it was left out, an output that ends in .mkv would keep it.")
 

@@ -19,6 +19,7 @@ _COLORSPACES = {1: Colorspace.ITU709, 5: Colorspace.ITU601, 6: Colorspace.ITU601
 _HD_HEIGHT = 720
 _UNIT = Fraction(1)
 _EIGHT_BITS = 8
+_WITH_ALPHA = 4
 
 RgbPicture = NDArray[np.uint8]
 
@@ -75,8 +76,9 @@ class PictureReader:
         return np.asarray(converted.to_ndarray(), np.uint8)
 
     def to_yuv(self, rgb: RgbPicture, pixel_format: str) -> av.VideoFrame:
-        """Return a picture, UINT8 [height, width, 3], in the video's own colours."""
-        return av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(
+        """Return a picture, UINT8 [height, width, 3 or 4], in the video's own colours."""
+        kind = "rgba" if rgb.shape[2] == _WITH_ALPHA else "rgb24"
+        return av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), kind).reformat(
             format=pixel_format,
             dst_colorspace=self._default_colorspace,
             src_color_range=ColorRange.JPEG,

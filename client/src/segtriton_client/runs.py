@@ -72,15 +72,15 @@ async def _do(run: Run, job: Job) -> Outcome:
             bar.clear()
 
 
-def choose_outputs(inputs: Sequence[Source], output: str | None, word: str) -> list[Destination]:
-    """Return where each input's result goes: `output`, inside it, or beside the input."""
+def choose_outputs(inputs: Sequence[Source], output: str | None, word: str, *, many: bool = False) -> list[Destination]:
+    """Return where each input's result goes: `output`, inside it (always, for `many` results each), or beside it."""
     if output is None:
         return [_beside(source) / _default_name(source, word) for source in inputs]
     target = parse_destination(output)
-    if len(inputs) == 1 and not (isinstance(target, Path) and target.is_dir()):
+    if len(inputs) == 1 and not many and not (isinstance(target, Path) and target.is_dir()):
         return [target]
     if not isinstance(target, Path) or (target.exists() and not target.is_dir()):
-        raise click.UsageError(f"With several inputs -o must be a folder, and {target} is none.")
+        raise click.UsageError(f"With several results -o must be a folder, and {target} is none.")
     outputs: list[Destination] = [target / _default_name(source, word) for source in inputs]
     if len(set(outputs)) < len(outputs):
         raise click.UsageError("Two inputs have the same name; give them different folders.")
@@ -113,6 +113,9 @@ def _default_name(source: Source, word: str) -> str:
     stem = stem_of(source)
     if isinstance(source, Path) and source.is_dir():
         return f"{stem or 'images'}_{word}"
+    if word == "cutout":
+        is_image = isinstance(source, Path) and ImageFiles.accepts(source)
+        return f"{stem}_{word}{'.png' if is_image else '.webm'}"
     ending = source.suffix if isinstance(source, Path) else ""
     if ending.lower() in _KEPT_ENDINGS or (isinstance(source, Path) and ImageFiles.accepts(source)):
         return f"{stem}_{word}{ending}"

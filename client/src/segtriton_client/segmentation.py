@@ -6,15 +6,20 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from segtriton_client.background import Background
+from segtriton_client.composed_outputs import ComposedOutputs, Drawing, open_drawing
+from segtriton_client.compositors import make_compose
 from segtriton_client.demuxer import CarriedPacket, Demuxer
 from segtriton_client.errors import ServiceLostError, damage_error
 from segtriton_client.image_sequence import ImageSequence, ImageSequenceWriter, is_sequence
 from segtriton_client.live_queue import LiveQueue
+from segtriton_client.local_frames import LocalFrames
 from segtriton_client.mask_writer import MaskWriter
 from segtriton_client.muxer import Muxer, OutputFile
 from segtriton_client.report import Report, summarize_latency
@@ -40,12 +45,22 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Composed:
+    """An output that the client draws from masks: an effect of the service's, `image` or `cutout`."""
+
+    effect: str
+    output: Destination
+    background: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """What to do with one file.
 
     `resume_seconds` is how long it looks for another server when one goes away; `strict` ends the run at the first
     damaged frame. A live run drops packets that have waited `max_latency` seconds. At most `duration` seconds are
-    read, 0 for all; a source that ends is looked for again for `reconnect_seconds`.
+    read, 0 for all; a source that ends is looked for again for `reconnect_seconds`. Where there are `composed` outputs,
+    the service sends bare masks and `output` is not written.
     """
 
     input: Source
@@ -60,6 +75,7 @@ class Job:
     max_latency: float = 1.0
     duration: float = 0.0
     reconnect_seconds: float = 0.0
+    composed: tuple[Composed, ...] = ()
 
     def report_progress(self, done: int, total: int, started: float) -> None:
         """Tell the caller how far it is."""
@@ -89,13 +105,15 @@ async def stream_file(connect: Connect, demuxer: Demuxer, job: Job) -> Report:
     started = time.monotonic()
     mode = "live" if job.live else "file"
     async with ResumingSession(
-        connect, demuxer.format, job.spec, network=job.network, mode=mode, resume_seconds=job.resume_seconds
+        connect, demuxer.format, _spec_of(job), network=job.network, mode=mode, resume_seconds=job.resume_seconds
     ) as session:
-        with _open_output(job, demuxer) as output:
+        frames = LocalFrames(demuxer.format, deinterlace=job.spec.deinterlace) if job.composed else None
+        with _open_output(job, demuxer, session, frames) as output:
             writer = _open_writer(output, demuxer, session)
             receiving = asyncio.ensure_future(_receive(session, writer, job, demuxer.frames, started))
             live = LiveQueue(job.max_latency) if job.live else None
-            send = _send_file(session, demuxer, output) if live is None else _send_live(session, demuxer, output, live)
+            sink = _Outgoing(session, frames)
+            send = _send_file(sink, demuxer, output) if live is None else _send_live(sink, demuxer, output, live)
             ended = await _complete(receiving, asyncio.ensure_future(send))
             await run_blocking(writer.finish)
             await run_blocking(output.commit)
@@ -115,18 +133,39 @@ def segment_file(
     return asyncio.run(segment_video(endpoint, job))
 
 
-_Output = OutputFile | ImageSequence
-_Writer = Muxer | MaskWriter | ImageSequenceWriter
+_Output = OutputFile | ImageSequence | ComposedOutputs
+_Writer = Muxer | MaskWriter | ImageSequenceWriter | ComposedOutputs
 
 
-def _open_output(job: Job, demuxer: Demuxer) -> _Output:
+def _spec_of(job: Job) -> OutputSpec:
+    return dataclasses.replace(job.spec, effect="mask", encoder="mask") if job.composed else job.spec
+
+
+def _open_output(job: Job, demuxer: Demuxer, session: ResumingSession, frames: LocalFrames | None) -> _Output:
+    if frames is not None:
+        opened = session.opened
+        drawings: list[Drawing] = []
+        with ExitStack() as opening:  # one that cannot be opened takes those before it along
+            for composed in job.composed:
+                drawings.append(_open_drawing(composed, job, demuxer))
+                opening.push(drawings[-1])
+            opening.pop_all()
+        return ComposedOutputs(drawings, frames, (opened.output_height, opened.output_width))
     if isinstance(job.output, Path) and is_sequence(job.output):
         return ImageSequence(job.output)
     return OutputFile(job.output, demuxer.format.time_base, demuxer.carried)
 
 
+def _open_drawing(composed: Composed, job: Job, demuxer: Demuxer) -> Drawing:
+    background = Background(composed.background) if composed.background else None
+    compose = make_compose(composed.effect, job.spec, background)
+    return open_drawing(composed.output, composed.effect, compose, demuxer.format, demuxer.carried, job.spec)
+
+
 def _open_writer(output: _Output, demuxer: Demuxer, session: ResumingSession) -> _Writer:
     opened, video = session.opened, demuxer.format
+    if isinstance(output, ComposedOutputs):
+        return output
     if isinstance(output, ImageSequence):
         return ImageSequenceWriter(output, video, opened.output_codec, opened.output_extradata)
     if opened.output_codec == _MASK_CODEC:
@@ -171,7 +210,22 @@ async def _receive(session: ResumingSession, writer: _Writer, job: Job, total: i
     return session.ended
 
 
-async def _send_file(session: ResumingSession, demuxer: Demuxer, output: _Output) -> None:
+class _Outgoing:
+    """A session, and where the packets that it is sent are kept for drawing."""
+
+    def __init__(self, session: ResumingSession, frames: LocalFrames | None) -> None:
+        self._session = session
+        self._frames = frames
+        self.end = session.end
+
+    async def send(self, packets: Sequence[Packet]) -> None:
+        """Keep and send packets."""
+        if self._frames is not None:
+            self._frames.add(packets)
+        await self._session.send(packets)
+
+
+async def _send_file(session: _Outgoing, demuxer: Demuxer, output: _Output) -> None:
     """Send all packets, as fast as the service takes them."""
     packets = iter(demuxer)
     while batch := await run_blocking(_read, packets, output, _READ_AHEAD):
@@ -179,7 +233,7 @@ async def _send_file(session: ResumingSession, demuxer: Demuxer, output: _Output
     await session.end()
 
 
-async def _send_live(session: ResumingSession, demuxer: Demuxer, output: _Output, line: LiveQueue) -> None:
+async def _send_live(session: _Outgoing, demuxer: Demuxer, output: _Output, line: LiveQueue) -> None:
     """Send packets as they come, at the speed of a clip or of a camera, and drop those that have waited too long."""
     paced = demuxer if is_live(demuxer.path) else _paced(demuxer)
     reading = asyncio.ensure_future(run_blocking(line.read, paced, lambda found: output.write_carried(found.packet)))

@@ -141,7 +141,7 @@ def _planes(frame: Any) -> NDArray[np.float64]:
     components = frame.format.components
     shift = components[0].bits - 8
     planes = []
-    for plane, component in zip(frame.planes, components, strict=True):
+    for plane, component in zip(frame.planes[:3], components[:3], strict=True):
         kind = np.uint16 if shift else np.uint8
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size).view(kind)
         values = rows[: component.height, : component.width].astype(float) / (1 << shift)

@@ -4,14 +4,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from segtriton_protocol import OutputSpec
+from segtriton_protocol.look import BLUR_SIGMA_AT_FULL_STRENGTH
 from segtriton_server.vision.errors import InvalidEffectError
 
 EffectName = Literal["blur", "mask", "overlay", "color"]
 EFFECT_NAMES: tuple[EffectName, ...] = get_args(EffectName)
-
-# At full strength the blur's standard deviation is this part of the picture's shorter side, so that one strength
-# looks the same at every size (default strength at 720p: 14.4 pixels).
-_BLUR_SIGMA_AT_FULL_STRENGTH = 0.04
 
 # A blur this narrow (in pixels) leaves no pixel different by a visible amount.
 _SMALLEST_SIGMA = 0.25
@@ -44,7 +41,7 @@ class EffectSpec:
 
 def blur_sigma_pixels(spec: EffectSpec, size_hw: tuple[int, int]) -> float:
     """Standard deviation of the background's blur, in pixels of the picture."""
-    return spec.strength * _BLUR_SIGMA_AT_FULL_STRENGTH * min(size_hw)
+    return spec.strength * BLUR_SIGMA_AT_FULL_STRENGTH * min(size_hw)
 
 
 def effect_of(output: OutputSpec) -> EffectSpec:

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segtriton_protocol.look import effect_grid
 from segtriton_server.frames import Picture
-from segtriton_server.vision.geometry import effect_grid
 from segtriton_server.vision.resampling import halve
 
 Plane = NDArray[np.uint8]

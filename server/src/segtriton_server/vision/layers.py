@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segtriton_protocol.look import RAMP_OFFSET, RAMP_SLOPE, blur_grid, blur_sigma_cells
 from segtriton_server.frames import Picture
 from segtriton_server.vision.color import rgb_to_yuv
 from segtriton_server.vision.effects import EffectSpec
-from segtriton_server.vision.geometry import RAMP_OFFSET, RAMP_SLOPE, blur_grid, blur_sigma_cells
 from segtriton_server.vision.grid import Grid, Shrinker
 
 Plane = NDArray[np.uint8]

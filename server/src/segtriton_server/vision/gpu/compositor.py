@@ -10,11 +10,11 @@ from typing import Protocol
 
 import torch
 
+from segtriton_protocol.look import RAMP_OFFSET, RAMP_SLOPE, blur_grid, blur_sigma_cells, effect_grid
 from segtriton_server.device.pictures import DeviceMasks, DevicePictures
 from segtriton_server.frames import InvalidPictureError
 from segtriton_server.vision.color import NEUTRAL_CHROMA, luma_levels, rgb_to_yuv
 from segtriton_server.vision.effects import EffectSpec, blur_sigma_pixels, is_invisible
-from segtriton_server.vision.geometry import RAMP_OFFSET, RAMP_SLOPE, blur_grid, blur_sigma_cells, effect_grid
 from segtriton_server.vision.gpu import operators
 from segtriton_server.vision.gpu.pixel_kernels import PixelKernels
 

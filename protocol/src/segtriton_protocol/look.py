@@ -1,4 +1,4 @@
-"""The coarse grids on which effects are computed, and the mask's ramp: one look on every device."""
+"""The coarse grids on which effects are computed, and the mask's ramp: one look on every device, and on the client."""
 
 from math import sqrt
 
@@ -17,6 +17,10 @@ _LEAST_SIGMA_CELLS = 0.6
 _SURELY_BACKGROUND, _SURELY_SUBJECT = 0.2, 0.8
 RAMP_SLOPE = 1.0 / (_SURELY_SUBJECT - _SURELY_BACKGROUND)
 RAMP_OFFSET = -255.0 * _SURELY_BACKGROUND * RAMP_SLOPE
+
+# At full strength the blur's standard deviation is this part of the picture's shorter side, so that one strength
+# looks the same at every size (default strength at 720p: 14.4 pixels).
+BLUR_SIGMA_AT_FULL_STRENGTH = 0.04
 
 
 def effect_grid(picture_hw: tuple[int, int]) -> tuple[tuple[int, int], int]:

@@ -1,0 +1,237 @@
+"""Several outputs of one pass: the service sends masks, the client draws each effect on its own pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import av
+import numpy as np
+
+from segtriton_client.carried import Carried
+from segtriton_client.compositors import Compose, Plane
+from segtriton_client.errors import OutputError
+from segtriton_client.image_sequence import ImageSequence, is_sequence
+from segtriton_client.local_encoder import LocalEncoder
+from segtriton_client.local_frames import LocalFrames
+from segtriton_client.mask_writer import decode_mask
+from segtriton_client.muxer import OutputFile
+from segtriton_client.pictures import PictureReader
+from segtriton_client.sources import Destination
+from segtriton_protocol import OutputSpec, Packet, VideoFormat
+
+MASK_LINES_ENDING = ".jsonl"
+_ALPHA_CODECS = {
+    ".webm": ("libvpx-vp9", "yuva420p", {"deadline": "realtime", "cpu-used": "8", "crf": "20", "b": "0"}),
+    ".mkv": ("libvpx-vp9", "yuva420p", {"deadline": "realtime", "cpu-used": "8", "crf": "20", "b": "0"}),
+    ".mov": ("prores_ks", "yuva444p10le", {"profile": "4444"}),
+}
+
+
+class Drawing(Protocol):
+    """One output of a pass."""
+
+    notes: list[str]
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def draw(self, rgb: Plane, mask: Plane, packet: Packet) -> None:
+        """Add a frame: its picture, its mask, and the packet that brought the mask."""
+
+    def write_carried(self, packet: av.Packet[Any]) -> None:
+        """Add a packet of another track."""
+
+    def finish(self) -> None:
+        """Write what is left."""
+
+    def commit(self) -> None:
+        """Give the output its name."""
+
+
+class DrawnVideo(OutputFile):
+    """An effect as a video, encoded here; with alpha for `cutout`."""
+
+    def __init__(
+        self, path: Destination, effect: str, compose: Compose, video: VideoFormat, carried: Carried, spec: OutputSpec
+    ) -> None:
+        """Open the file and the encoder; raises OutputError."""
+        codec, self._pixel_format, options = _choose_codec(path, effect, video, spec)
+        super().__init__(path, video.time_base, carried)
+        self._compose = compose
+        self._pictures = PictureReader(video, deinterlace=False)
+        self._time_base = video.time_base
+        size = video.width, video.height
+        self._encoder = LocalEncoder(self, video, size, codec=codec, pixel_format=self._pixel_format, options=options)
+
+    def draw(self, rgb: Plane, mask: Plane, packet: Packet) -> None:
+        """See `Drawing`."""
+        composite = self._compose(rgb, mask, (packet.pts or 0) * self._time_base)
+        self._encoder.encode(self._pictures.to_yuv(composite, self._pixel_format), packet.pts, packet.duration)
+
+    def finish(self) -> None:
+        """See `Drawing`."""
+        self._encoder.finish()
+
+
+class DrawnImages(ImageSequence):
+    """An effect as numbered images."""
+
+    def __init__(self, pattern: Path, compose: Compose, time_base: Fraction) -> None:
+        """Check the pattern; raises OutputError."""
+        super().__init__(pattern)
+        self._compose = compose
+        self._time_base = time_base
+
+    def draw(self, rgb: Plane, mask: Plane, packet: Packet) -> None:
+        """See `Drawing`."""
+        self.write_image(self._compose(rgb, mask, (packet.pts or 0) * self._time_base))
+
+    def finish(self) -> None:
+        """See `Drawing`."""
+
+
+class MaskLines:
+    """Masks as text, a JSON object a line: seq, pts, time, duration, size [h, w] and COCO's run lengths.
+
+    `counts` are the lengths of runs of 0 and 1 in turn, beginning with 0, down the columns (Lin et al., "Microsoft
+    COCO", 2014): what pycocotools calls an uncompressed RLE.
+    """
+
+    def __init__(self, path: Path, time_base: Fraction) -> None:
+        """Open the file under its temporary name; raises OutputError."""
+        self.notes: list[str] = []
+        self._path = path
+        self._part = path.with_name(f"{path.stem}.part{path.suffix}")
+        self._time_base = time_base
+        try:
+            self._file = self._part.open("w", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"Cannot write {path}: {error.strerror}.") from None
+
+    def __enter__(self) -> MaskLines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+
+    def draw(self, rgb: Plane, mask: Plane, packet: Packet) -> None:
+        """See `Drawing`."""
+        line = {
+            "seq": packet.seq,
+            "pts": packet.pts,
+            "time": None if packet.pts is None else float(packet.pts * self._time_base),
+            "duration": packet.duration,
+            "size": list(mask.shape),
+            "counts": run_lengths(mask > 127),
+        }
+        self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
+
+    def write_carried(self, packet: av.Packet[Any]) -> None:
+        """See `Drawing`: a text holds no sound."""
+
+    def finish(self) -> None:
+        """See `Drawing`."""
+
+    def commit(self) -> None:
+        """See `Drawing`."""
+        self._file.close()
+        self._part.replace(self._path)
+
+
+class ComposedOutputs:
+    """All outputs of a pass, as one output and its writer."""
+
+    def __init__(self, drawings: Sequence[Drawing], frames: LocalFrames, mask_hw: tuple[int, int]) -> None:
+        """Take what is drawn, the pictures, and the masks' height and width in pixels."""
+        self._drawings = drawings
+        self._frames = frames
+        self._mask_hw = mask_hw
+        self._stack = ExitStack()
+
+    @property
+    def notes(self) -> list[str]:
+        """What the outputs could not take, each one sentence."""
+        return [note for drawing in self._drawings for note in drawing.notes]
+
+    def __enter__(self) -> ComposedOutputs:
+        for drawing in self._drawings:
+            self._stack.enter_context(drawing)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def write(self, packet: Packet) -> None:
+        """Draw all effects for a mask."""
+        rgb, mask = self._frames.take(packet.seq), decode_mask(packet.payload, self._mask_hw)
+        for drawing in self._drawings:
+            drawing.draw(rgb, mask, packet)
+
+    def write_carried(self, found: av.Packet[Any]) -> None:
+        """Write a packet of another track into each output."""
+        for drawing in self._drawings[1:]:
+            drawing.write_carried(_copy(found))
+        self._drawings[0].write_carried(found)
+
+    def finish(self) -> None:
+        """Write what is left in all encoders."""
+        for drawing in self._drawings:
+            drawing.finish()
+
+    def commit(self) -> None:
+        """Give all outputs their names."""
+        for drawing in self._drawings:
+            drawing.commit()
+
+
+def open_drawing(
+    path: Destination, effect: str, compose: Compose, video: VideoFormat, carried: Carried, spec: OutputSpec
+) -> Drawing:
+    """Return an output by its name; raises OutputError."""
+    if isinstance(path, Path) and is_sequence(path):
+        return DrawnImages(path, compose, video.time_base)
+    if isinstance(path, Path) and path.suffix.lower() == MASK_LINES_ENDING:
+        return MaskLines(path, video.time_base)
+    return DrawnVideo(path, effect, compose, video, carried, spec)
+
+
+def run_lengths(mask: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> list[int]:
+    """COCO's uncompressed run lengths of a mask [h, w]."""
+    cells = mask.ravel(order="F")
+    ends = np.flatnonzero(np.diff(cells, prepend=False)).tolist()
+    return [int(length) for length in np.diff([0, *ends, len(cells)])]
+
+
+def _choose_codec(
+    path: Destination, effect: str, video: VideoFormat, spec: OutputSpec
+) -> tuple[str, str, dict[str, str]]:
+    if effect == "cutout":
+        ending = path.suffix.lower() if isinstance(path, Path) else ""
+        if ending not in _ALPHA_CODECS:
+            raise OutputError(
+                f"{path} cannot hold transparent video.", f"Choose {', '.join(_ALPHA_CODECS)} or frame_%04d.png."
+            )
+        return _ALPHA_CODECS[ending]
+    is_even = video.width % 2 == 0 and video.height % 2 == 0
+    return "libx264", "yuv420p" if is_even else "yuv444p", {"preset": spec.preset, "crf": str(spec.crf)}
+
+
+def _copy(packet: av.Packet[Any]) -> av.Packet[Any]:
+    twin: av.Packet[Any] = av.Packet(bytes(packet))
+    twin.pts, twin.dts, twin.duration = packet.pts, packet.dts, packet.duration
+    twin.time_base, twin.is_keyframe, twin.stream = packet.time_base, packet.is_keyframe, packet.stream
+    return twin

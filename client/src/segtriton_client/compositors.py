@@ -1,0 +1,115 @@
+"""Effects drawn on the client, from a mask and the full-size picture: the look of the server's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from segtriton_client.background import Background
+from segtriton_protocol import OutputSpec
+from segtriton_protocol.look import (
+    BLUR_SIGMA_AT_FULL_STRENGTH,
+    RAMP_OFFSET,
+    RAMP_SLOPE,
+    blur_grid,
+    blur_sigma_cells,
+    effect_grid,
+)
+
+LOCAL_EFFECTS = ("image", "cutout")
+"""Effects that only the client draws."""
+
+Plane = NDArray[np.uint8]
+Compose = Callable[[Plane, Plane, Fraction], Plane]
+"""(picture RGB [h, w, 3], mask [m, n], time in seconds) to a composite [h, w, 3], or with alpha [h, w, 4]."""
+
+_RAMP = np.clip(np.rint(np.arange(256) * RAMP_SLOPE + RAMP_OFFSET), 0, 255).astype(np.uint8)
+
+
+def make_compose(effect: str, spec: OutputSpec, background: Background | None = None) -> Compose:
+    """Return what draws an effect: one of the server's, `image` (needs a background) or `cutout`."""
+    color = np.array(spec.color_rgb, np.uint8)
+    match effect:
+        case "mask":
+            return lambda rgb, mask, time: np.repeat(resize(mask, rgb.shape)[..., None], 3, axis=2)
+        case "overlay":
+            return lambda rgb, mask, time: mix(color, rgb, _scaled(subject_of(mask, rgb.shape), spec.strength))
+        case "color":
+            return lambda rgb, mask, time: mix(rgb, color, subject_of(mask, rgb.shape))
+        case "cutout":
+            return lambda rgb, mask, time: np.dstack([rgb, subject_of(mask, rgb.shape)])
+        case "image":
+            assert background is not None, "the image effect has a background"
+            return lambda rgb, mask, time: mix(rgb, background.at(time, rgb.shape), subject_of(mask, rgb.shape))
+        case _:
+            return lambda rgb, mask, time: _blur(rgb, mask, spec.strength)
+
+
+def subject_of(mask: Plane, shape: tuple[int, ...]) -> Plane:
+    """The mask at the size of a picture of `shape`, decided by the ramp on the grid, as the server does it."""
+    grid_hw, _ = effect_grid((shape[0], shape[1]))
+    return resize(_RAMP[resize(mask, grid_hw)], shape)
+
+
+def resize(plane: Plane, shape: tuple[int, ...], interpolation: str = "BILINEAR") -> Plane:
+    """Scale a plane [h, w] or a picture [h, w, 3] to the height and width that `shape` begins with."""
+    if plane.shape[:2] == shape[:2]:
+        return plane
+    kind = "gray" if plane.ndim == 2 else "rgb24"
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(plane), kind)
+    scaled = frame.reformat(shape[1], shape[0], kind, interpolation=interpolation)
+    return np.asarray(scaled.to_ndarray(), np.uint8)
+
+
+def mix(inside: Plane, outside: Plane, weight: Plane) -> Plane:
+    """`inside` where `weight` [h, w] is 255, `outside` where it is 0: pictures [h, w, 3] or one colour [3]."""
+    share = weight[..., None].astype(np.uint16)
+    total = inside * share + outside * (255 - share) + 128
+    mixed: Plane = ((total + (total >> 8)) >> 8).astype(np.uint8)
+    return mixed
+
+
+def _scaled(weight: Plane, strength: float) -> Plane:
+    return np.asarray(np.rint(weight * np.float32(strength)), np.uint8)
+
+
+def _blur(rgb: Plane, mask: Plane, strength: float) -> Plane:
+    """Blur the background alone (Knutsson and Westin, "Normalized and Differential Convolution", 1993)."""
+    size_hw = (rgb.shape[0], rgb.shape[1])
+    grid_hw, scale = effect_grid(size_hw)
+    sigma_pixels = strength * BLUR_SIGMA_AT_FULL_STRENGTH * min(size_hw)
+    blur_hw, blur_scale = blur_grid(sigma_pixels, grid_hw, scale)
+    opacity = np.bitwise_not(resize(_RAMP[resize(mask, grid_hw)], blur_hw, "AREA"))
+    weight = _shrink_by_one(opacity).astype(np.float32) + 1  # where there is no background, the picture's own colour
+    weighted = resize(rgb, blur_hw, "AREA") * weight[..., None]
+    kernel = _gaussian(blur_sigma_cells(sigma_pixels, blur_scale))
+    blurred = _smoothen(weighted, kernel) / _smoothen(weight[..., None], kernel)
+    background = resize(np.rint(blurred).astype(np.uint8), rgb.shape, "BICUBIC")
+    return mix(rgb, background, subject_of(mask, rgb.shape))
+
+
+def _shrink_by_one(plane: Plane) -> Plane:
+    """The least of each cell and its eight neighbours."""
+    framed = np.pad(plane, 1, mode="edge")
+    rows = np.minimum(np.minimum(framed[:-2], framed[1:-1]), framed[2:])
+    return np.minimum(np.minimum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
+
+
+def _gaussian(sigma: float) -> NDArray[np.float32]:
+    reach = round(3 * sigma)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    return np.asarray(weights / weights.sum(), np.float32)
+
+
+def _smoothen(cells: NDArray[np.float32], kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Convolve [h, w, c] with a kernel, down and across."""
+    for axis in (0, 1):
+        reach = len(kernel) // 2
+        framed = np.pad(cells, [(reach * (axis == at), reach * (axis == at)) for at in range(3)], mode="symmetric")
+        parts = (np.take(framed, range(at, at + cells.shape[axis]), axis) * weight for at, weight in enumerate(kernel))
+        cells = np.asarray(sum(parts), np.float32)
+    return cells
