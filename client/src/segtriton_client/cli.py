@@ -74,7 +74,6 @@ def segclient() -> None:
 @click.option("-c", "--class-name", default="", help="What to find  [default: the network's own].")
 @click.option(
     "--effect",
-    "effects",
     type=click.Choice((*EFFECTS, *LOCAL_EFFECTS)),
     multiple=True,
     help="May be repeated, for several outputs of one pass  [default: blur]",
@@ -103,7 +102,7 @@ def segclient() -> None:
     help="How long to look for a source (a camera's URL) that ends; 0 takes its end for the end.",
 )
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Inputs done at the same time.")
-@click.option("--continue", "continues", is_flag=True, help="Leave out inputs whose output is there already.")
+@click.option("--continue", "continue", is_flag=True, help="Leave out inputs whose output is there already.")
 @click.option("--strict", is_flag=True, help="End at the first damaged frame, with exit code 3.")
 @click.option("--deinterlace/--no-deinterlace", default=True, show_default=True, help="Of interlaced pictures.")
 @click.option(
@@ -177,7 +176,7 @@ def _make_jobs(sources: list[Source], options: dict[str, Any]) -> list[Job]:
     if not sources:
         raise click.UsageError("Name at least one video, image or folder of images.")
     inputs = expand(sources, streams=options["stream_video"])
-    effects = options["effects"] or ("blur",)
+    effects = options["effect"] or ("blur",)
     spec = OutputSpec(
         effect=effects[0] if effects[0] in EFFECTS else "mask",
         class_name=options["class_name"],
@@ -189,7 +188,7 @@ def _make_jobs(sources: list[Source], options: dict[str, Any]) -> list[Job]:
         deinterlace=options["deinterlace"],
     )
     shared = {name: options[name] for name in _JOB_OPTIONS}
-    words = effects if options["effects"] or spec.encoder != "mask" else ("mask",)
+    words = effects if options["effect"] or spec.encoder != "mask" else ("mask",)
     outputs = [choose_outputs(inputs, options["output"], word, many=len(effects) > 1) for word in words]
     jobs = [
         Job(source, targets[0], spec, composed=_compose(words, targets, options), **shared)
@@ -208,7 +207,7 @@ def _compose(effects: Sequence[str], targets: Sequence[Destination], options: di
     if ("image" in effects) != (background is not None):
         raise click.UsageError("--effect image and --background go together.")
     is_text = any(isinstance(target, Path) and target.suffix.lower() == MASK_LINES_ENDING for target in targets)
-    asks_for_masks = options["encoder"] == "mask" and bool(options["effects"])
+    asks_for_masks = options["encoder"] == "mask" and bool(options["effect"])
     if not (len(effects) > 1 or effects[0] in LOCAL_EFFECTS or is_text or asks_for_masks):
         return ()
     return tuple(
@@ -218,7 +217,7 @@ def _compose(effects: Sequence[str], targets: Sequence[Destination], options: di
 
 
 def _is_left_out(targets: Sequence[Destination], options: dict[str, Any]) -> bool:
-    if not (options["continues"] and all(map(is_done, targets))):
+    if not (options["continue"] and all(map(is_done, targets))):
         return False
     click.echo(f"{targets[0]}: done before", err=True)
     return True
