@@ -51,7 +51,7 @@ segment-clip:
 	    'contact sheet' $(OUT)/contact_sheet.png report $(OUT)/report.json 'server log' $(OUT)/triton.log
 
 ##@ Check it
-.PHONY: test test-unit test-integration test-media test-players test-chart test-chaos test-cluster bench lint type
+.PHONY: test test-unit test-integration test-media test-players test-chart test-chaos test-fuzz test-cluster bench lint type
 test: test-unit test-integration ## all tests that need no GPU and no cluster
 
 test-unit: setup ## tests without a server
@@ -72,6 +72,9 @@ test-chart: setup ## the chart: lint, unit tests, schemas of Kubernetes, alerts,
 # CI's is short. The long one: CHAOS_RUNS=500 RESUME_RUNS=50 RESUME_KILLS=20 (about an hour); CHAOS_SEED= has one again.
 test-chaos: setup ## everything goes wrong, by seeds (CHAOS_RUNS=, RESUME_RUNS=, RESUME_KILLS=, CHAOS_SEED=...)
 	@pytest -q tests/chaos
+
+test-fuzz: setup ## hostile media, by numbers (FUZZ_INPUTS= inputs from FUZZ_SEED= on; the long form is 20000, ten minutes)
+	@pytest -q tests/fuzz
 
 LAB := PYTHONPATH=$(CURDIR)/tests/cluster python -m lab
 # Fixtures have no time limit: the first use of the lab builds its tools and images.
