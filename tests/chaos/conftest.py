@@ -1,5 +1,5 @@
 """Servers as the integration tests have them, for worse treatment."""
 
-from servers import read_metrics, server_settings
+from servers import read_metrics, server, server_settings, small_server
 
-__all__ = ["read_metrics", "server_settings"]
+__all__ = ["read_metrics", "server", "server_settings", "small_server"]

@@ -71,6 +71,7 @@ class Settings:
         log_level: DEBUG, INFO, WARNING or ERROR.
         log_json: one JSON object a line instead of text.
         drain_file: file that `segtriton-drain` writes when the server is to take no new session; empty for none.
+        heartbeat_file: file that is touched every second as long as the router works; empty for none.
         pod: name of the pod, for replies and logs.
     """
 
@@ -115,6 +116,7 @@ class Settings:
     log_level: str = "INFO"
     log_json: bool = False
     drain_file: str = ""
+    heartbeat_file: str = ""
     pod: str = ""
 
     @classmethod

@@ -38,6 +38,7 @@ _FAMILIES: dict[str, tuple[str, str, list[float] | None]] = {
         None,
     ),
     "segtriton_shared_memory_used_bytes": (GAUGE, "What is in use of it.", None),
+    "segtriton_heartbeat_timestamp_seconds": (GAUGE, "When the router last showed that it lives, Unix time.", None),
     "segtriton_draining": (GAUGE, "1 while the server takes no new session.", None),
 }
 

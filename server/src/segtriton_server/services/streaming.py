@@ -32,6 +32,7 @@ from segtriton_server.observability.metrics import Metrics
 from segtriton_server.observability.shared_memory import SharedMemory
 from segtriton_server.services.drain_order import DrainOrder
 from segtriton_server.services.handled_requests import HandledRequests
+from segtriton_server.services.heartbeat import Heartbeat
 from segtriton_server.services.seed_requests import read_seed_request
 from segtriton_server.sessions.credit_window import CreditWindow
 from segtriton_server.sessions.dialects import (
@@ -84,6 +85,7 @@ class StreamingService:
         self._pool.start()
         self._closed = threading.Event()
         self._drain_order = DrainOrder(settings.drain_file)
+        self._heartbeat = Heartbeat(settings.heartbeat_file, settings.stage_deadline, metrics)
         self._shared_memory = SharedMemory(metrics)
         threading.Thread(target=self._reap, name="reap-sessions", daemon=True).start()
         _LOG.info("%s ready: network %s, workers %s", SERVER, settings.network, self._pool.worker_pids())
@@ -100,10 +102,11 @@ class StreamingService:
         is_seed = PARAMETER_PROTOCOL not in parameters
         dialect: Dialect = SeedDialect() if is_seed else ProtocolDialect()
         try:
-            if is_seed:
-                self._handle_seed(request_id, tensors, responder, dialect, tenant)
-            else:
-                self._handle_message(parse_request(parameters, tensors), responder, dialect, tenant)
+            with self._heartbeat.handling():
+                if is_seed:
+                    self._handle_seed(request_id, tensors, responder, dialect, tenant)
+                else:
+                    self._handle_message(parse_request(parameters, tensors), responder, dialect, tenant)
         except SegtritonError as error:
             dialect.send(responder, Failed(error))
             if error.code in _UNREADABLE:
@@ -280,6 +283,7 @@ class StreamingService:
     def _reap(self) -> None:
         while not self._closed.wait(_REAP_SECONDS):
             now = time.monotonic()
+            self._heartbeat.beat(now)
             self._heed_drain_order()
             self._shared_memory.look(now)
             for session in self._sessions.all():

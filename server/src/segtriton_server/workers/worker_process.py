@@ -48,6 +48,7 @@ class WorkerProcess(ResultSink):
         self._stages: dict[str, dict[str, list[tuple[float, int]]]] = {}
         self._stages_lock = threading.Lock()
         self._network_since: float | None = None
+        self._opening_since: float | None = None
         self._closed_sessions = 0
 
     def run(self) -> None:
@@ -117,6 +118,7 @@ class WorkerProcess(ResultSink):
             pipeline.close()
 
     def _open(self, message: ChannelMessage) -> None:
+        self._opening_since = time.monotonic()
         try:
             pipeline = SessionPipeline(
                 message.session_id,
@@ -132,6 +134,8 @@ class WorkerProcess(ResultSink):
             self._pipelines[message.session_id] = pipeline
             self._outbox.put(ChannelMessage("opened", message.session_id, pipeline.describe()))
             pipeline.start()
+        finally:
+            self._opening_since = None
 
     # ---------------------------------------------------------------- threads
 
@@ -182,9 +186,8 @@ class WorkerProcess(ResultSink):
                     self._accelerator.give_memory_back()
             now = time.monotonic()
             busy = [pipeline.busy_seconds(now) for pipeline in list(self._pipelines.values())]
-            since = self._network_since
-            busy.append(now - since if since is not None else 0.0)
-            self._outbox.put(ChannelMessage("beat", body={"busy_seconds": max(busy)}))
+            busy += [now - since for since in (self._network_since, self._opening_since) if since is not None]
+            self._outbox.put(ChannelMessage("beat", body={"busy_seconds": max(busy, default=0.0)}))
             time.sleep(_HEARTBEAT_SECONDS)
 
 

@@ -1,0 +1,58 @@
+"""`segtriton-probe`: whether the server beside it lives, or is ready; for a pod's probes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+_HTTP_SECONDS = 2.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; prints what is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="segtriton-probe",
+        description="End with status 0 if the server beside this command is well: its router has touched the heartbeat "
+        "file not long ago, and Triton says the same.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("what", choices=("live", "ready"))
+    parser.add_argument("--http-url", default="http://127.0.0.1:8000", help="Triton's HTTP port")
+    parser.add_argument("--max-age", type=float, default=10.0, help="seconds after which a heartbeat is too old")
+    options = parser.parse_args(arguments)
+    for trouble in (heart_trouble(options.max_age), triton_trouble(f"{options.http_url}/v2/health/{options.what}")):
+        if trouble:
+            sys.stderr.write(f"segtriton-probe: {trouble}\n")
+            return 1
+    return 0
+
+
+def heart_trouble(max_age_seconds: float) -> str:
+    """What is wrong with the router, "" if nothing is or where it has no heartbeat file."""
+    path = os.environ.get("SEGTRITON_HEARTBEAT_FILE")
+    if not path:
+        return ""
+    try:
+        age = time.time() - Path(path).stat().st_mtime
+    except OSError as error:
+        return f"there is no heartbeat: {error.strerror}"
+    return f"the last heartbeat is {age:.0f} s old" if age > max_age_seconds else ""
+
+
+def triton_trouble(url: str) -> str:
+    """What is wrong with Triton, "" if nothing is."""
+    try:
+        with urllib.request.urlopen(url, timeout=_HTTP_SECONDS):
+            return ""
+    except (urllib.error.URLError, OSError) as error:
+        return f"{url}: {error}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""A worker in which one call never returns, for clips of one width; run in place of Python (the setting `python`).
+
+hanging_worker.py STAGE HOW -m segtriton_server.workers.worker_process ARGUMENTS...
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from segtriton_server.encoders.libav_encoder import X264Encoder
+from segtriton_server.media.libav_decoder import LibavDecoder
+from segtriton_server.vision.compositor import LayerCompositor
+from segtriton_server.vision.networks.selfie import SelfieSegmenter
+from segtriton_server.workers import worker_process
+
+VICTIMS_WIDTH = 176
+STAGES: dict[str, tuple[type, str]] = {
+    "opening": (LibavDecoder, "__init__"),
+    "decode": (LibavDecoder, "decode"),
+    "the decoder's end": (LibavDecoder, "flush"),
+    "preprocess": (SelfieSegmenter, "preprocess"),
+    "network": (SelfieSegmenter, "segment"),
+    "compose": (LayerCompositor, "compose"),
+    "encode": (X264Encoder, "encode"),
+    "the encoder's end": (X264Encoder, "flush"),
+}
+HOW: dict[str, Callable[[], object]] = {
+    "sleeping": lambda: time.sleep(3600),
+    # As a library does that is called without letting other threads of the interpreter run.
+    "holding the interpreter": lambda: ctypes.PyDLL(None).sleep(3600),
+}
+
+
+def hang_in(stage: str, how: str) -> None:
+    """Let the stage hang once a victim's session is there."""
+    has_victim: list[bool] = []
+    open_decoder = LibavDecoder.__init__
+
+    def notice(self: Any, video: Any, *arguments: Any, **options: Any) -> None:
+        if video.width == VICTIMS_WIDTH:
+            has_victim.append(True)
+        open_decoder(self, video, *arguments, **options)
+
+    LibavDecoder.__init__ = notice  # type: ignore[method-assign]
+    owner, name = STAGES[stage]
+    call = getattr(owner, name)
+
+    def hanging(self: Any, *arguments: Any, **options: Any) -> Any:
+        if has_victim or (arguments and getattr(arguments[0], "width", 0) == VICTIMS_WIDTH):
+            HOW[how]()
+        return call(self, *arguments, **options)
+
+    setattr(owner, name, hanging)
+
+
+if __name__ == "__main__":
+    hang_in(sys.argv[1], sys.argv[2])
+    sys.argv = sys.argv[4:]
+    worker_process.main()

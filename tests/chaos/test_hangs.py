@@ -1,0 +1,64 @@
+"""A call that never returns, in each stage: it is cut, its worker replaced, and the neighbours go on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import hanging_worker
+import pytest
+from process_tree import wait_until, worker_pids
+from raw_client import read_clip, stream_clip
+
+from segtriton_protocol import ErrorCode, SegtritonError
+from segtriton_server.launch import LaunchSettings, TritonProcess
+
+VICTIM = read_clip("carphone_pristine.mp4").head(30)
+NEIGHBOUR = read_clip("bikes.mp4").head(60)
+DEADLINE = 2.0
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def start(server_settings: Callable[..., LaunchSettings], tmp_path: Path) -> Callable[[str, str], TritonProcess]:
+    def start(stage: str, how: str) -> TritonProcess:
+        python = tmp_path / "python"
+        script = Path(hanging_worker.__file__)
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "{stage}" "{how}" "$@"\n')
+        python.chmod(0o755)
+        return TritonProcess(server_settings(workers=2, stage_deadline=DEADLINE, python=python))
+
+    return start
+
+
+CASES = [(stage, "sleeping") for stage in hanging_worker.STAGES] + [("decode", "holding the interpreter")]
+
+
+@pytest.mark.parametrize(("stage", "how"), CASES)
+def test_a_call_that_never_returns(
+    stage: str,
+    how: str,
+    start: Callable[[str, str], TritonProcess],
+    read_metrics: Callable[[TritonProcess], dict[str, float]],
+) -> None:
+    with start(stage, how) as server, ThreadPoolExecutor(1) as pool:
+        alone = stream_clip(server.grpc_address, NEIGHBOUR)
+        before = worker_pids(server.pid)
+        # The neighbour has the other worker, as that one has fewer sessions.
+        victim = pool.submit(stream_clip, server.grpc_address, VICTIM)
+        assert wait_until(lambda: read_metrics(server)["segtriton_active_streams"] == 1, 10)
+        while not victim.done():
+            assert stream_clip(server.grpc_address, NEIGHBOUR).payloads == alone.payloads
+
+        with pytest.raises(SegtritonError) as caught:
+            victim.result()
+        assert caught.value.code is ErrorCode.STAGE_TIMEOUT
+        assert caught.value.retryable
+
+        assert wait_until(lambda: len(set(worker_pids(server.pid)) - set(before)) == 1, 20)
+        assert wait_until(lambda: read_metrics(server)["segtriton_worker_restarts_total"] == 1, 20)
+        assert len(set(worker_pids(server.pid)) & set(before)) == 1
+        assert stream_clip(server.grpc_address, NEIGHBOUR).payloads == alone.payloads

@@ -1,0 +1,68 @@
+"""A router that is dead or stands still is seen by the probe, though Triton calls it live and ready."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from process_tree import descendants, wait_until
+from raw_client import read_clip, stream_clip
+
+from segtriton_server.launch import LaunchSettings, TritonProcess
+
+MAX_AGE = "4"
+Probe = Callable[[TritonProcess, str], bool]
+
+
+@pytest.fixture
+def beating(server_settings: Callable[..., LaunchSettings], tmp_path: Path) -> TritonProcess:
+    return TritonProcess(server_settings(workers=1, heartbeat_file=tmp_path / "heartbeat"))
+
+
+@pytest.fixture
+def is_well(tmp_path: Path) -> Probe:
+    environment = {**os.environ, "SEGTRITON_HEARTBEAT_FILE": str(tmp_path / "heartbeat")}
+
+    def probe(server: TritonProcess, what: str) -> bool:
+        command = [sys.executable, "-m", "segtriton_server.launch.probe", what]
+        options = ["--http-url", server.http_url, "--max-age", MAX_AGE]
+        return subprocess.run([*command, *options], env=environment, check=False, timeout=20).returncode == 0
+
+    return probe
+
+
+def router_pid(server: TritonProcess) -> int:
+    return next(
+        pid
+        for pid in descendants(server.pid)
+        if b"selfie_streaming/1/model.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
+
+
+@pytest.mark.parametrize("what", [signal.SIGKILL, signal.SIGSTOP], ids=["dead", "standing still"])
+def test_a_router_that_does_not_work_is_seen(beating: TritonProcess, is_well: Probe, what: signal.Signals) -> None:
+    with beating as server:
+        assert wait_until(lambda: is_well(server, "live") and is_well(server, "ready"), 10)
+        router = router_pid(server)
+        os.kill(router, what)
+        try:
+            assert wait_until(lambda: not is_well(server, "live") and not is_well(server, "ready"), 30)
+        finally:
+            if what is signal.SIGSTOP:
+                os.kill(router, signal.SIGCONT)
+        if what is signal.SIGSTOP:
+            assert wait_until(lambda: is_well(server, "live") and is_well(server, "ready"), 30)
+            clip = read_clip("carphone_pristine.mp4").head(20)
+            assert stream_clip(server.grpc_address, clip).pts == clip.pts
+
+
+def test_a_server_that_is_gone(beating: TritonProcess, is_well: Probe) -> None:
+    with beating as server:
+        assert wait_until(lambda: is_well(server, "ready"), 10)
+        server.kill()
+        assert not is_well(server, "live")
