@@ -19,6 +19,7 @@ OWN_SETTINGS = {
     "stream_slots",
     "token_file",
     "drain_file",
+    "heartbeat_file",
     "log_level",
     "log_json",
     "pod",

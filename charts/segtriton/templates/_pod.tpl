@@ -27,7 +27,8 @@ kubectl.kubernetes.io/default-container: triton
 {{- end }}
 {{- end }}
 
-{{/* Ready means that all models are; alive only that Triton answers, so that a slow start is never taken for death. */}}
+{{/* Ready means that all models are; alive only that Triton answers, so that a slow start is never taken for death. Both ask for
+     the router's heartbeat, too: Triton calls a model ready whose process is dead or stands still. */}}
 {{- define "segtriton.probes" -}}
 {{- with .Values.probes -}}
 startupProbe:
@@ -36,12 +37,12 @@ startupProbe:
   timeoutSeconds: {{ .timeoutSeconds }}
   failureThreshold: {{ max 1 (div (int .startSeconds) 2) }}
 readinessProbe:
-  httpGet: {path: /v2/health/ready, port: http}
+  exec: {command: [segtriton-probe, ready]}
   periodSeconds: {{ .periodSeconds }}
   timeoutSeconds: {{ .timeoutSeconds }}
   failureThreshold: {{ .readinessFailures }}
 livenessProbe:
-  httpGet: {path: /v2/health/live, port: http}
+  exec: {command: [segtriton-probe, live]}
   periodSeconds: {{ .periodSeconds }}
   timeoutSeconds: {{ .timeoutSeconds }}
   failureThreshold: {{ .livenessFailures }}
