@@ -1,6 +1,7 @@
 """What the exporter saw, made up."""
 
-from segtriton_ops.exporter.results import Observation, ProbeResult, ServerInfo, TritonState
+from segtriton_client.probe_result import ProbeResult, ServerInfo
+from segtriton_ops.exporter.results import Observation, TritonState
 
 
 def seen(code: str = "", **fields: object) -> Observation:

@@ -4,10 +4,13 @@ import re
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from urllib.error import URLError
 
 import pytest
+from self_signed import make_certificate
 
 from segtriton_server.launch import LaunchSettings, TritonProcess
 
@@ -67,3 +70,20 @@ def read_metrics() -> Callable[[TritonProcess], dict[str, float]]:
         return {name: float(value) for name, value in re.findall(r"^(segtriton_\S+) (\S+)$", text, re.MULTILINE)}
 
     return read
+
+
+@pytest.fixture(scope="session")
+def guarded_server(
+    server_settings: Callable[..., LaunchSettings], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[TritonProcess, Path]]:
+    """A server with TLS that tells its statistics to those who have the key; and its certificate, good for ten days."""
+    file = tmp_path_factory.mktemp("tls") / "server.pem"
+    certificate = make_certificate(file, datetime.now(timezone.utc) + timedelta(days=10))
+    arguments = (
+        "--grpc-use-ssl=true",
+        f"--grpc-server-cert={certificate}",
+        f"--grpc-server-key={certificate}",
+        "--grpc-restricted-protocol=statistics:segtriton-admin-key=secret",
+    )
+    with TritonProcess(replace(server_settings(workers=1), triton_args=arguments)) as running:
+        yield running, certificate

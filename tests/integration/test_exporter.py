@@ -10,15 +10,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from process_tree import wait_until
-from self_signed import make_certificate
 
-from segtriton_server.launch import LaunchSettings, TritonProcess
+from segtriton_server.launch import TritonProcess
 
 EXPORTER = Path(sys.executable).with_name("segtriton-exporter")
 GONE = "127.0.0.1:1"
@@ -101,22 +99,10 @@ def test_a_probe_of_a_hung_target_is_an_answer(server: TritonProcess, hung: str,
         assert read("/probe?target=example.com:1") == {}
 
 
-@pytest.fixture
-def guarded(server_settings: Callable[..., LaunchSettings], tmp_path: Path) -> Iterator[tuple[TritonProcess, Path]]:
-    """A server with TLS that tells its statistics to those who have the key; and its certificate, good for ten days."""
-    certificate = make_certificate(tmp_path / "server.pem", datetime.now(timezone.utc) + timedelta(days=10))
-    arguments = (
-        "--grpc-use-ssl=true",
-        f"--grpc-server-cert={certificate}",
-        f"--grpc-server-key={certificate}",
-        "--grpc-restricted-protocol=statistics:segtriton-admin-key=secret",
-    )
-    with TritonProcess(replace(server_settings(workers=1), triton_args=arguments)) as running:
-        yield running, certificate
-
-
-def test_certificate_and_guarded_statistics_are_read(guarded: tuple[TritonProcess, Path], tmp_path: Path) -> None:
-    server, certificate = guarded
+def test_certificate_and_guarded_statistics_are_read(
+    guarded_server: tuple[TritonProcess, Path], tmp_path: Path
+) -> None:
+    server, certificate = guarded_server
     key = tmp_path / "key"
     key.write_text("secret\n")
     port = server.grpc_address.rpartition(":")[2]

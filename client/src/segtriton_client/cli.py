@@ -16,6 +16,7 @@ from segtriton_client.cli_options import ColorType, endpoint_options, make_endpo
 from segtriton_client.composed_outputs import MASK_LINES_ENDING
 from segtriton_client.compositors import LOCAL_EFFECTS
 from segtriton_client.contact_sheet import write_contact_sheet
+from segtriton_client.doctor import doctor
 from segtriton_client.errors import ClientError, InputError, OutputError
 from segtriton_client.report import Report
 from segtriton_client.runs import Outcome, Run, choose_outputs, is_done, prepare_output, run_jobs
@@ -155,6 +156,9 @@ def models(**options: Any) -> None:
 
     for name in asyncio.run(ask(make_endpoint(options))):
         click.echo(name)
+
+
+segclient.add_command(doctor)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import click
 from prometheus_client import disable_created_metrics
 
 from segtriton_client import Endpoint
-from segtriton_ops.exporter.clip import FRAME_RATE, MOST_FRAMES, make_clip
+from segtriton_client.numbered_clip import FRAME_RATE, MOST_FRAMES, make_clip
 from segtriton_ops.exporter.exporter import Exporter, Settings
 from segtriton_ops.exporter.observer import Observer
 from segtriton_ops.exporter.targets import Target, TargetError

@@ -9,7 +9,8 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from segtriton_ops.exporter.results import ModelState, Observation, ProbeResult, TritonState
+from segtriton_client.probe_result import ProbeResult
+from segtriton_ops.exporter.results import ModelState, Observation, TritonState
 from segtriton_ops.exporter.targets import Target
 from segtriton_ops.exporter.watch import TargetState
 

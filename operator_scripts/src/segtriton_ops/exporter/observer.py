@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from segtriton_client import ClientError, Endpoint, GrpcTransport
+from segtriton_client.numbered_clip import Clip
+from segtriton_client.probe import PROBER, TIMEOUT, Record, probe
+from segtriton_client.probe_result import ProbeResult
 from segtriton_ops.exporter.certificates import read_expiry
-from segtriton_ops.exporter.clip import Clip
-from segtriton_ops.exporter.probe import PROBER, TIMEOUT, Record, probe
-from segtriton_ops.exporter.results import Observation, ProbeResult, TritonState
+from segtriton_ops.exporter.results import Observation, TritonState
 from segtriton_ops.exporter.targets import Target
 from segtriton_ops.exporter.triton import read_state
 from segtriton_protocol import SegtritonError

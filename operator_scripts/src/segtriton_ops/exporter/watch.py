@@ -8,7 +8,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from segtriton_ops.exporter.results import Observation, ProbeResult, TritonState
+from segtriton_client.probe_result import ProbeResult
+from segtriton_ops.exporter.results import Observation, TritonState
 from segtriton_ops.exporter.targets import Target, resolve
 
 _LOG = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from statistics import median, quantiles
 
+from segtriton_client.probe_result import ProbeResult
 from segtriton_ops.exporter.observer import Observer
-from segtriton_ops.exporter.results import ProbeResult
 from segtriton_ops.segops.forwarding import Forwarding
 from segtriton_ops.segops.kubernetes_api import Cluster, Json
 

@@ -9,7 +9,7 @@ import click
 
 from segtriton_client import Endpoint
 from segtriton_client.cli_options import credential_options, make_endpoint
-from segtriton_ops.exporter.clip import make_clip
+from segtriton_client.numbered_clip import make_clip
 from segtriton_ops.exporter.observer import Observer
 from segtriton_ops.segops.canary import Judgement, canary_of, judge
 from segtriton_ops.segops.context import Operation, pass_operation, wait_until

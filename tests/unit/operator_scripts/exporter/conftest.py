@@ -9,7 +9,7 @@ from echo_service import EchoService
 from tritonclient.grpc import service_pb2_grpc
 
 from segtriton_client import Endpoint
-from segtriton_ops.exporter.clip import Clip, make_clip
+from segtriton_client.numbered_clip import Clip, make_clip
 from segtriton_ops.exporter.observer import Observer
 
 FRAMES = 8

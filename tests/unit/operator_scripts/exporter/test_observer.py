@@ -9,10 +9,10 @@ from echo_service import EchoService
 from tritonclient.grpc import service_pb2
 
 from segtriton_client import Endpoint
+from segtriton_client.numbered_clip import Clip
+from segtriton_client.probe_result import PHASES
 from segtriton_ops.exporter import observer as observers
-from segtriton_ops.exporter.clip import Clip
 from segtriton_ops.exporter.observer import Observer
-from segtriton_ops.exporter.results import PHASES
 from segtriton_ops.exporter.triton import ADMIN_HEADER
 
 Serve = Callable[[EchoService], Awaitable[str]]

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from segtriton_ops.exporter.results import ProbeResult, ServerInfo
+from segtriton_client.probe_result import ProbeResult, ServerInfo
 from segtriton_ops.segops.canary import Judgement, canary_of
 from segtriton_ops.segops.rollout import image_of
 

@@ -4,8 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from segtriton_ops.exporter.clip import MOST_FRAMES, Clip, draw_number, read_number
-from segtriton_ops.exporter.pictures import WrongPictureError, check_frames, read_numbers
+from segtriton_client.frame_check import WrongPictureError, check_frames, read_numbers
+from segtriton_client.numbered_clip import MOST_FRAMES, Clip, draw_number, make_clip, read_number
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    return make_clip(8)
 
 
 def check(clip: Clip, received: list) -> None:

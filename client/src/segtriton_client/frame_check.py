@@ -9,7 +9,7 @@ import av
 import av.error
 import numpy as np
 
-from segtriton_ops.exporter.clip import read_number
+from segtriton_client.numbered_clip import read_number
 from segtriton_protocol import Packet
 
 

@@ -9,19 +9,19 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from segtriton_client import (
+from segtriton_client.errors import (
     ClientError,
-    GrpcTransport,
     IntegrityError,
     NoProgressError,
     ServiceLostError,
     ServiceRefusedError,
     ServiceUnavailableError,
-    StreamSession,
 )
-from segtriton_ops.exporter.clip import Clip
-from segtriton_ops.exporter.pictures import WrongPictureError, check_frames
-from segtriton_ops.exporter.results import ProbeResult, ServerInfo
+from segtriton_client.frame_check import WrongPictureError, check_frames
+from segtriton_client.numbered_clip import Clip
+from segtriton_client.probe_result import ProbeResult, ServerInfo
+from segtriton_client.session import StreamSession
+from segtriton_client.transport import GrpcTransport
 from segtriton_protocol import Opened, Output, OutputSpec, Packet, SegtritonError
 
 # Faint, so that the numbers stay readable whatever the network takes for a person; `mask` would leave no picture.
