@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import grpc
-from numbered_clips import UNCHANGED, numbered_clip
 from plans import ClientPlan
 from raw_client import RawStream
+from stamped_clips import UNCHANGED, stamped_clip
 from wire import Wire
 
 from segtriton_client.resuming import ResumingSession
@@ -83,7 +83,7 @@ def run_client(address: str, plan: ClientPlan, kill: Callable[[], None]) -> Acco
 
 def _stream(stream: RawStream, account: Account, trouble: Trouble) -> None:
     plan = account.plan
-    clip = numbered_clip(plan.recipe)
+    clip = stamped_clip(plan.recipe)
     waiting = plan.sent(clip.packets)
     opened = stream.open(clip, UNCHANGED)
     account.session_ids.append(opened.session_id)
@@ -119,7 +119,7 @@ def _stream(stream: RawStream, account: Account, trouble: Trouble) -> None:
 
 
 async def _resume(address: str, account: Account, trouble: Trouble) -> None:
-    clip = numbered_clip(account.plan.recipe)
+    clip = stamped_clip(account.plan.recipe)
     async with Wire(address) as wire:
         session = ResumingSession(lambda: GrpcTransport(wire.address), clip.format, UNCHANGED, resume_seconds=20.0)
         try:
@@ -132,7 +132,7 @@ async def _resume(address: str, account: Account, trouble: Trouble) -> None:
 
 async def _follow(session: ResumingSession, wire: Wire, account: Account, trouble: Trouble) -> None:
     plan = account.plan
-    sending = asyncio.ensure_future(_send(session, plan, numbered_clip(plan.recipe).packets))
+    sending = asyncio.ensure_future(_send(session, plan, stamped_clip(plan.recipe).packets))
     cut_after = plan.leaves_after
     try:
         async for output in session:

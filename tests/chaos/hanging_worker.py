@@ -1,4 +1,4 @@
-"""A worker in which one call never returns, for clips of one width; run in place of Python (the setting `python`).
+"""A worker in which one call never returns or fails, for clips of one width; run in place of Python (setting `python`).
 
 hanging_worker.py STAGE HOW -m segtriton_server.workers.worker_process ARGUMENTS...
 """
@@ -32,7 +32,12 @@ HOW: dict[str, Callable[[], object]] = {
     "sleeping": lambda: time.sleep(3600),
     # As a library does that is called without letting other threads of the interpreter run.
     "holding the interpreter": lambda: ctypes.PyDLL(None).sleep(3600),
+    "failing": lambda: _fail(),
 }
+
+
+def _fail() -> None:
+    raise RuntimeError("/root/secret.py, line 1: /dev/shm/triton_python_backend_shm_region_1")
 
 
 def hang_in(stage: str, how: str) -> None:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from numbered_clips import RECIPES, Recipe
+from stamped_clips import RECIPES, Recipe
 
 from segtriton_protocol import Packet
 

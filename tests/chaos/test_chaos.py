@@ -21,10 +21,10 @@ from pathlib import Path
 import pytest
 from books import Metrics, ServerBooks, expected_counts
 from clients import Account, decodable, run_client
-from numbered_clips import numbered_clip, shown_number
 from plans import plans
 from process_tree import wait_until, worker_pids
 from raw_client import decode_payloads
+from stamped_clips import shown_number, stamped_clip
 
 from segtriton_protocol import ErrorCode, SegtritonError
 from segtriton_server.launch import LaunchSettings, TritonProcess
@@ -119,7 +119,7 @@ def check_account(account: Account, books: ServerBooks) -> None:
 
 def check_output(account: Account) -> None:
     """Timestamps rise and are the packets' own; pictures show the number of the packet, where none was lost."""
-    clip = numbered_clip(account.plan.recipe)
+    clip = stamped_clip(account.plan.recipe)
     times = [packet.pts for packet in account.packets if packet.pts is not None]
     assert len(times) == len(account.packets)
     assert all(earlier < later for earlier, later in itertools.pairwise(times))

@@ -42,7 +42,7 @@ RECIPES = (
 
 
 @cache
-def numbered_clip(recipe: Recipe) -> Clip:
+def stamped_clip(recipe: Recipe) -> Clip:
     """A clip whose packets are numbered in decoding order and whose pictures show their place in time."""
     encoder = av.CodecContext.create("libx264", "w")
     encoder.width, encoder.height, encoder.pix_fmt = WIDTH, HEIGHT, "yuv420p"
