@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+_SHARED = re.compile(rb"/dev/shm/\S+")
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def holdings(server_pid: int) -> Holdings:
         files=sum(sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()) for pid in pids),
         threads=sum(_field(text, "Threads:") for text in status),
         model_threads=sum(_field(text, "Threads:") for text in status[1:]),
-        shared_memory_entries=sum(1 for _ in Path("/dev/shm").iterdir()),
+        shared_memory_entries=len({name for pid in pids for name in _SHARED.findall(_read(pid, "maps"))}),
     )
 
 
