@@ -12,7 +12,9 @@ from typing import Any
 
 import click
 
+from segtriton_client.bench import bench
 from segtriton_client.cli_options import ColorType, endpoint_options, make_endpoint
+from segtriton_client.completion import completion
 from segtriton_client.composed_outputs import MASK_LINES_ENDING
 from segtriton_client.compositors import LOCAL_EFFECTS
 from segtriton_client.contact_sheet import write_contact_sheet
@@ -51,6 +53,8 @@ class DefaultGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command first where none is named."""
+        if not args and ctx.resilient_parsing:  # a shell asks which words may come first
+            return super().parse_args(ctx, args)
         if not args or (args[0] not in self.commands and args[0] not in ("--help", "--version")):
             args = [_DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args)
@@ -158,7 +162,8 @@ def models(**options: Any) -> None:
         click.echo(name)
 
 
-segclient.add_command(doctor)
+for command in (bench, completion, doctor):
+    segclient.add_command(command)
 
 
 def main() -> None:

@@ -14,11 +14,11 @@ import yaml
 
 from segtriton_client import ClientError
 from segtriton_client.cli_options import endpoint_options, make_endpoint
+from segtriton_client.endless_session import EndlessSession, Recording
 from segtriton_client.transport import Endpoint
 from segtriton_ops.segops.context import Operation, pass_operation
-from segtriton_ops.segops.live_sessions import LiveSession, Recording
 from segtriton_ops.segops.output import Output, table
-from segtriton_protocol import EFFECTS, ENCODERS, OutputSpec, SegtritonError
+from segtriton_protocol import EFFECTS, ENCODERS, Ended, OutputSpec, SegtritonError
 
 _OPEN_SECONDS = 15.0
 _P95 = 94
@@ -88,16 +88,17 @@ def finish(output: Output, steps: list[Step], file: Path | None) -> None:
     output.tell(f"a pod carries {carried}: --set load.capacityPerPod={carried}")
 
 
-async def climb(make: Callable[[], LiveSession], ramp: Ramp, output: Output) -> list[Step]:
+async def climb(make: Callable[[], EndlessSession], ramp: Ramp, output: Output) -> list[Step]:
     """Add sessions one by one until the pod is late or refuses; returns what each number of them gave."""
-    sessions: list[LiveSession] = []
-    running: list[asyncio.Task[None]] = []
+    sessions: list[EndlessSession] = []
+    running: list[asyncio.Task[Ended]] = []
     steps: list[Step] = []
+    never = asyncio.Event()
     try:
         while len(sessions) < ramp.most and not (steps and steps[-1].verdict):
             session = make()
             sessions.append(session)
-            running.append(asyncio.create_task(session.run()))
+            running.append(asyncio.create_task(session.run(never)))
             steps.append(await measure(sessions, running, ramp))
             output.tell(f"{steps[-1].sessions} sessions: p95 {steps[-1].p95_ms} ms {steps[-1].verdict}".rstrip())
     finally:
@@ -107,7 +108,7 @@ async def climb(make: Callable[[], LiveSession], ramp: Ramp, output: Output) -> 
     return steps
 
 
-async def measure(sessions: list[LiveSession], running: list[asyncio.Task[None]], ramp: Ramp) -> Step:
+async def measure(sessions: list[EndlessSession], running: list[asyncio.Task[Ended]], ramp: Ramp) -> Step:
     """Let the sessions run and judge them by what they all saw meanwhile."""
     opening = asyncio.create_task(sessions[-1].opened.wait())
     await asyncio.wait({opening, *running}, timeout=_OPEN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -127,7 +128,7 @@ async def measure(sessions: list[LiveSession], running: list[asyncio.Task[None]]
     return Step(len(sessions), round(1000 * p95, 1), "late" if p95 > ramp.limit else "")
 
 
-def _why(task: asyncio.Task[None]) -> str:
+def _why(task: asyncio.Task[Ended]) -> str:
     """Return why a session ended; only what the service says is a result, all else is raised."""
     error = task.exception()
     if isinstance(error, SegtritonError):
@@ -137,5 +138,5 @@ def _why(task: asyncio.Task[None]) -> str:
     return "ended"
 
 
-def _maker(endpoint: Endpoint, recording: Recording, network: str, output: OutputSpec) -> Callable[[], LiveSession]:
-    return lambda: LiveSession(endpoint, recording, network, output)
+def _maker(endpoint: Endpoint, recording: Recording, network: str, output: OutputSpec) -> Callable[[], EndlessSession]:
+    return lambda: EndlessSession(endpoint, recording, network, output)

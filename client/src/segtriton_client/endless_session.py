@@ -1,4 +1,4 @@
-"""Live sessions that go on until they are stopped, and the latencies that they see."""
+"""Sessions that stream a clip again and again, and the latencies that they see."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import time
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
-from segtriton_client import Endpoint, GrpcTransport, StreamSession
 from segtriton_client.demuxer import Demuxer
-from segtriton_protocol import OutputSpec, Packet, VideoFormat
+from segtriton_client.session import StreamSession
+from segtriton_client.transport import Endpoint, GrpcTransport
+from segtriton_protocol import Ended, OutputSpec, Packet, VideoFormat
+
+_GROUP_PACKETS = 8
 
 
 @dataclass(frozen=True)
@@ -47,45 +50,64 @@ class Recording:
                 )
 
 
-class LiveSession:
-    """One camera: a session of its own over a connection of its own.
+class EndlessSession:
+    """One client: a session of its own over a connection of its own, at the clip's pace if it is live.
 
     Attributes:
         opened: set once the server has opened it.
         latencies: seconds from the sending of each packet to its frame.
     """
 
-    def __init__(self, endpoint: Endpoint, recording: Recording, network: str, output: OutputSpec) -> None:
+    def __init__(
+        self, endpoint: Endpoint, recording: Recording, network: str, output: OutputSpec, *, live: bool = True
+    ) -> None:
         self.opened = asyncio.Event()
         self.latencies: array[float] = array("d")
         self._endpoint = endpoint
         self._recording = recording
         self._network = network
         self._output = output
+        self._live = live
 
-    async def run(self) -> None:
-        """Stream at the clip's pace until cancelled; raises what ends the session."""
+    async def run(self, until: asyncio.Event) -> Ended:
+        """Stream until told to end, and return the server's verified account; raises what ends the session before."""
+        mode = "live" if self._live else "file"
         async with GrpcTransport(self._endpoint) as transport:
-            session = StreamSession(transport, self._recording.video, self._output, network=self._network, mode="live")
+            session = StreamSession(transport, self._recording.video, self._output, network=self._network, mode=mode)
             async with session:
                 self.latencies = session.ledger.latencies
                 self.opened.set()
-                sending = asyncio.create_task(self._send(session))
+                sending = asyncio.create_task(self._send(session, until))
                 try:
                     async for _ in session:
                         pass
+                    await sending
                 finally:
                     sending.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await sending
+                assert session.ended is not None, "the iteration ends with it"
+                return session.ended
 
-    async def _send(self, session: StreamSession) -> None:
+    async def _send(self, session: StreamSession, until: asyncio.Event) -> None:
         begun = time.monotonic()
-        first: int | None = None
-        for packet in self._recording:
-            stamp = packet.dts if packet.dts is not None else packet.pts
-            if stamp is not None:
-                first = stamp if first is None else first
-                due = begun + float((stamp - first) * self._recording.video.time_base)
+        for group in self._groups():
+            if until.is_set():
+                break
+            if self._live:
+                due = begun + self._seconds_of(group[0])
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
-            await session.send([packet])
+            await session.send(group)
+        await session.end()
+
+    def _groups(self) -> Iterator[list[Packet]]:
+        packets = iter(self._recording)
+        size = 1 if self._live else _GROUP_PACKETS
+        while True:
+            yield list(islice(packets, size))
+
+    def _seconds_of(self, packet: Packet) -> float:
+        """Return when a packet is due after the first one."""
+        first = self._recording.packets[0]
+        stamp, start = (packet.dts, first.dts) if first.dts is not None else (packet.pts, first.pts)
+        return float((stamp or 0) - (start or 0)) * float(self._recording.video.time_base)
