@@ -51,7 +51,7 @@ segment-clip:
 	    'contact sheet' $(OUT)/contact_sheet.png report $(OUT)/report.json 'server log' $(OUT)/triton.log
 
 ##@ Check it
-.PHONY: test test-unit test-integration test-media test-players test-chart test-chaos test-fuzz test-cluster bench lint type
+.PHONY: test test-unit test-integration test-media test-players test-chart test-chaos test-fuzz test-cluster bench audit lint type
 test: test-unit test-integration ## all tests that need no GPU and no cluster
 
 test-unit: setup ## tests without a server
@@ -99,6 +99,11 @@ bench-gpu: $(GPU_ENVIRONMENT) ## speed on a GPU against its limits, one table (B
 
 bench: setup ## speed against a plain script and against the limits, one table (BENCH_ARGS=... for options)
 	@python tests/bench/run.py $(BENCH_ARGS)
+
+audit: $(ENVIRONMENT) ## known weaknesses of what is locked (asks PyPI's database, which a mirror may lack)
+	@for lock in requirements.lock server/gpu.lock images/*/requirements.lock; do
+	    uv tool run --from 'pip-audit>=2.7,<3' pip-audit --disable-pip --require-hashes --requirement "$$lock"
+	done
 
 lint: $(ENVIRONMENT) ## style, formatting, the borders between the layers, and the images' Dockerfiles
 	@ruff check $(CHECKED)
