@@ -146,6 +146,11 @@ async def test_a_client_with_a_certificate_of_the_authority_is_served(
     assert await stream(endpoint(guarded, authority, authority)) == len(CLIP.packets)
 
 
+async def test_a_client_still_learns_which_models_there_are(guarded: TritonProcess, authority: Authority) -> None:
+    async with GrpcTransport(endpoint(guarded, authority, authority)) as transport:
+        assert await transport.ready_models() == ["selfie", "selfie_streaming"]
+
+
 YESTERDAY = datetime.now(timezone.utc) - timedelta(days=1)
 
 
