@@ -51,7 +51,7 @@ segment-clip:
 	    'contact sheet' $(OUT)/contact_sheet.png report $(OUT)/report.json 'server log' $(OUT)/triton.log
 
 ##@ Check it
-.PHONY: test test-unit test-integration test-media test-players test-chart test-chaos test-fuzz test-cluster bench audit lint type
+.PHONY: test test-unit test-integration test-media test-players test-chart test-chaos test-fuzz test-cluster bench audit lint type bench-matte
 test: test-unit test-integration ## all tests that need no GPU and no cluster
 
 test-unit: setup ## tests without a server
@@ -104,6 +104,9 @@ audit: $(ENVIRONMENT) ## known weaknesses of what is locked (asks PyPI's databas
 	@for lock in requirements.lock server/gpu.lock images/*/requirements.lock; do
 	    uv tool run --from 'pip-audit>=2.7,<3' pip-audit --disable-pip --require-hashes --requirement "$$lock"
 	done
+
+bench-matte: setup ## what each treatment of masks is worth, and what it costs
+	@python tests/bench/matte.py $(BENCH_ARGS)
 
 lint: $(ENVIRONMENT) ## style, formatting, the borders between the layers, and the images' Dockerfiles
 	@ruff check $(CHECKED)

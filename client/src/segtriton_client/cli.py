@@ -25,7 +25,8 @@ from segtriton_client.runs import Outcome, Run, choose_outputs, is_done, prepare
 from segtriton_client.segmentation import Composed, Job
 from segtriton_client.sources import Destination, Source, expand, parse_source
 from segtriton_client.transport import Endpoint, GrpcTransport
-from segtriton_protocol import EFFECTS, ENCODERS, X264_PRESETS, OutputSpec, SegtritonError
+from segtriton_protocol import EFFECTS, ENCODERS, X264_PRESETS, MatteSpec, OutputSpec, SegtritonError
+from segtriton_protocol.matte_spec import MOST_FRAMES_A_MASK
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -86,6 +87,35 @@ def segclient() -> None:
 @click.option("--background", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Of effect image.")
 @click.option("--strength", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Of blur or overlay.")
 @click.option("--color", type=ColorType(), default="0,177,64", show_default=True, help="R,G,B or #rrggbb.")
+@click.option("--invert", is_flag=True, help="Take everything but the class; needs -sv.")
+@click.option(
+    "--smooth",
+    type=click.FloatRange(0, 0.95),
+    default=0.0,
+    show_default=True,
+    help="Hold the mask still where it only trembles; 0.8 is strong. Needs -sv.",
+)
+@click.option(
+    "--feather",
+    type=click.FloatRange(-1, 1),
+    default=0.0,
+    show_default=True,
+    help="Soften the mask's edge, outwards, or inwards below 0. Needs -sv.",
+)
+@click.option(
+    "--refine-edges",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Draw the mask's edge to the picture's. Needs -sv.",
+)
+@click.option(
+    "--mask-every",
+    type=click.IntRange(1, MOST_FRAMES_A_MASK),
+    default=1,
+    show_default=True,
+    help="Run the network for one frame in so many while the picture hardly moves. Needs -sv.",
+)
 @click.option("--network", default="selfie", show_default=True)
 @click.option("--encoder", type=click.Choice(ENCODERS), default="auto", show_default=True)
 @click.option("--preset", type=click.Choice(X264_PRESETS), default="superfast", show_default=True)
@@ -195,6 +225,7 @@ def _make_jobs(sources: list[Source], options: dict[str, Any]) -> list[Job]:
         preset=options["preset"],
         crf=options["crf"],
         deinterlace=options["deinterlace"],
+        matte=_matte(options),
     )
     shared = {name: options[name] for name in _JOB_OPTIONS}
     words = effects if options["effect"] or spec.encoder != "mask" else ("mask",)
@@ -208,6 +239,19 @@ def _make_jobs(sources: list[Source], options: dict[str, Any]) -> list[Job]:
         for target in [composed.output for composed in job.composed] or [job.output]:
             prepare_output(job.input, target, options["overwrite"])
     return jobs
+
+
+def _matte(options: dict[str, Any]) -> MatteSpec:
+    matte = MatteSpec(
+        smoothing=options["smooth"],
+        feather=options["feather"],
+        edges=options["refine_edges"],
+        mask_every=options["mask_every"],
+        inverted=options["invert"],
+    )
+    if not matte.is_plain and not options["stream_video"]:
+        raise click.UsageError("--invert, --smooth, --feather, --refine-edges and --mask-every need -sv.")
+    return matte
 
 
 def _compose(effects: Sequence[str], targets: Sequence[Destination], options: dict[str, Any]) -> tuple[Composed, ...]:

@@ -7,6 +7,7 @@ No I/O and no third-party import but numpy happens here.
 from segtriton_protocol.client_messages import Cancel, ClientMessage, End, Open, Packets
 from segtriton_protocol.errors import ErrorCode, SegtritonError
 from segtriton_protocol.formats import ColorTags, Framing, VideoFormat
+from segtriton_protocol.matte_spec import MatteSpec
 from segtriton_protocol.messages import parse_request, parse_response
 from segtriton_protocol.output_spec import EFFECTS, ENCODERS, X264_PRESETS, OutputSpec
 from segtriton_protocol.packets import Drop, DropReason, Packet
@@ -30,6 +31,7 @@ __all__ = [
     "ErrorCode",
     "Failed",
     "Framing",
+    "MatteSpec",
     "Migrate",
     "Open",
     "Opened",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from segtriton_protocol.errors import ErrorCode, SegtritonError
 from segtriton_protocol.json_fields import JsonFields
+from segtriton_protocol.matte_spec import MatteSpec
 
 EFFECTS = ("blur", "mask", "overlay", "color")
 ENCODERS = ("auto", "h264", "mjpeg", "mask")
@@ -31,6 +32,7 @@ class OutputSpec:
     crf: int = 23
     quality: int = 90
     deinterlace: bool = True
+    matte: MatteSpec = field(default_factory=MatteSpec)
 
     def to_json(self) -> dict[str, Any]:
         """Return the wire form."""
@@ -44,6 +46,7 @@ class OutputSpec:
             "crf": self.crf,
             "quality": self.quality,
             "deinterlace": self.deinterlace,
+            "matte": self.matte.to_json(),
         }
 
     @classmethod
@@ -69,4 +72,5 @@ class OutputSpec:
             crf=fields.integer("crf", 0, 51, default.crf),
             quality=fields.integer("quality", 1, 100, default.quality),
             deinterlace=fields.wire.get("deinterlace") is True,
+            matte=MatteSpec.from_json(fields.inner("matte")) if "matte" in fields.wire else default.matte,
         )

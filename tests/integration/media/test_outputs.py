@@ -96,6 +96,7 @@ def frames_of(*paths: Path) -> list[tuple[np.ndarray, ...]]:
     return rows
 
 
+@pytest.mark.whole
 def test_a_video_behind_the_person_begins_again(server: TritonProcess, tmp_path: Path) -> None:
     background, made = tmp_path / "colors.mp4", tmp_path / "made.mp4"
     with av.open(background, "w") as container:
@@ -137,12 +138,14 @@ def test_a_cutout_has_true_alpha(server: TritonProcess, tmp_path: Path, masks: P
     check_times(read_content(CARPHONE).times, read_content(made).times, Fraction(1, 1000))
 
 
+@pytest.mark.whole
 def test_a_cutout_as_numbered_images(server: TritonProcess, tmp_path: Path) -> None:
     succeed(server, "-sv", Recipe().write(tmp_path), "--effect", "cutout", "-o", tmp_path / "%02d.png")
 
     assert alpha_of(tmp_path / "01.png")[0].shape == (128, 192)
 
 
+@pytest.mark.whole
 def test_a_still_cut_out(server: TritonProcess, tmp_path: Path) -> None:
     with av.open(str(CARPHONE)) as container:
         next(container.decode(video=0)).save(tmp_path / "still.png")

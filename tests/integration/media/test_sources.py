@@ -50,6 +50,7 @@ def test_a_web_address(server: TritonProcess, tmp_path: Path, web: str) -> None:
     check_same(given, tmp_path / "made.mp4")
 
 
+@pytest.mark.whole
 def test_a_web_address_with_nothing_behind_it(server: TritonProcess, tmp_path: Path, web: str) -> None:
     done = run(server, "-sv", f"{web}/nothing.mp4", "-o", tmp_path / "made.mp4")
 
@@ -67,6 +68,7 @@ def test_a_camera_by_its_device_name(server: TritonProcess, tmp_path: Path) -> N
     assert "coded as H.264 for the way to the server" in said
 
 
+@pytest.mark.whole
 def test_a_duration_ends_an_endless_source(server: TritonProcess, tmp_path: Path) -> None:
     succeed(server, "-sv", "lavfi:testsrc2=size=64x64:rate=25", "--duration", "0.6", "-o", tmp_path / "made.mp4")
 
@@ -79,6 +81,7 @@ def write_images(folder: Path) -> None:
         numbered_frame(number, (192, 128), "yuv420p").save(folder / f"frame_{number:03}.png")
 
 
+@pytest.mark.whole
 def test_numbered_images(server: TritonProcess, tmp_path: Path) -> None:
     write_images(tmp_path / "given")
     succeed(server, "-sv", tmp_path / "given" / "frame_%03d.png", "-o", tmp_path / "made.mp4")
@@ -114,6 +117,7 @@ def test_a_folder(server: TritonProcess, folder: Path, tmp_path: Path, jobs: int
         check_same(folder / "a.mp4", made)
 
 
+@pytest.mark.whole
 def test_a_pattern(server: TritonProcess, folder: Path, tmp_path: Path) -> None:
     succeed(server, "-sv", folder / "[ab].mp4", "-o", tmp_path / "made")
 
@@ -178,6 +182,7 @@ def test_numbered_images_out(server: TritonProcess, tmp_path: Path) -> None:
         assert len(list(images.decode(video=0))) == FRAMES
 
 
+@pytest.mark.whole
 def test_an_interrupted_run_leaves_what_plays(server: TritonProcess, tmp_path: Path) -> None:
     given = Recipe(size=(640, 368), stamps=tuple(range(0, 250 * 512, 512))).write(tmp_path)
     made = tmp_path / "made.mp4"
@@ -213,6 +218,7 @@ def test_a_live_run_that_keeps_up_drops_nothing(server: TritonProcess, tmp_path:
     check_same(given, tmp_path / "made.mp4")
 
 
+@pytest.mark.whole
 def test_what_grows_stale_while_the_server_stands_still_is_dropped_and_counted(
     server_settings: Callable[..., object], tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
-from segtriton_protocol import VideoFormat
+from segtriton_protocol import ErrorCode, MatteSpec, OutputSpec, SegtritonError, VideoFormat
 from segtriton_server.encoders.encoder import Encoder, EncoderSetup
 from segtriton_server.encoders.ladder import choose_encoder
 from segtriton_server.media.decoder import Decoder
@@ -12,6 +12,7 @@ from segtriton_server.media.libav_decoder import LibavDecoder
 from segtriton_server.settings import Settings
 from segtriton_server.vision.compositor import create_compositor
 from segtriton_server.vision.effects import effect_of
+from segtriton_server.vision.matte import Matte
 from segtriton_server.vision.networks import create_segmenter
 from segtriton_server.vision.segmenter import Segmenter
 
@@ -23,12 +24,23 @@ class SessionCompositor(Protocol):
         """Write every pixel of `out`, pictures of the same number, kind and size as `pictures`."""
 
 
+class SessionMatte(Protocol):
+    """Refines one session's masks."""
+
+    def wants_mask(self, network_input: Any) -> bool:
+        """Whether the network is to run for a frame, by its input."""
+
+    def refine(self, pictures: Any, mask: Any | None) -> Any:
+        """The mask to draw; None takes the last one again."""
+
+
 class SessionOutput(NamedTuple):
-    """What draws and codes one session's frames, and a sentence on why this encoder."""
+    """What draws and codes one session's frames, and a sentence on why this encoder; a matte if masks are refined."""
 
     compositor: SessionCompositor
     encoder: Encoder
     encoder_reason: str
+    matte: SessionMatte | None = None
 
 
 class Accelerator(Protocol):
@@ -46,7 +58,7 @@ class Accelerator(Protocol):
         """Open a decoder; raises UNSUPPORTED_FORMAT or LIMIT_EXCEEDED."""
 
     def open_output(self, setup: EncoderSetup) -> SessionOutput:
-        """Open what draws and codes one session's frames; raises UNKNOWN_ENCODER."""
+        """Open what draws and codes one session's frames; raises UNKNOWN_ENCODER or UNSUPPORTED_OPTION."""
 
     def give_memory_back(self) -> None:
         """Free what is only kept for reuse; called when no session is open."""
@@ -78,7 +90,10 @@ class CpuAccelerator:
     def open_output(self, setup: EncoderSetup) -> SessionOutput:
         """See `Accelerator`."""
         encoder, reason = choose_encoder(setup)
-        return SessionOutput(create_compositor(effect_of(setup.output), setup.size_hw), encoder, reason)
+        spec = setup.output.matte
+        mask_hw = setup.mask_hw if encoder.takes_mask else None
+        matte = None if spec.is_plain else Matte(spec, setup.size_hw, mask_hw)
+        return SessionOutput(create_compositor(effect_of(setup.output), setup.size_hw), encoder, reason, matte)
 
     def give_memory_back(self) -> None:
         """Nothing: the C library keeps it, which the worker sees to."""
@@ -90,6 +105,15 @@ class CpuAccelerator:
     def is_out_of_memory(self, error: Exception) -> bool:
         """See `Accelerator`."""
         return isinstance(error, MemoryError)
+
+
+def refuse_matte(output: OutputSpec) -> None:
+    """Raise UNSUPPORTED_OPTION for masks that are to be refined, where nothing can do it."""
+    if not output.matte.is_plain:
+        asked = [name for name, value in output.matte.to_json().items() if value != MatteSpec().to_json()[name]]
+        raise SegtritonError(
+            ErrorCode.UNSUPPORTED_OPTION, f"output.matte ({', '.join(asked)}) works on servers without a GPU only."
+        )
 
 
 def create_accelerator(settings: Settings) -> Accelerator:

@@ -19,7 +19,7 @@ from segtriton_server.vision.effects import effect_of
 from segtriton_server.vision.gpu.compositor import GpuCompositor
 from segtriton_server.vision.gpu.networks import open_network
 from segtriton_server.vision.segmenter import Segmenter
-from segtriton_server.workers.accelerator import SessionOutput
+from segtriton_server.workers.accelerator import SessionOutput, refuse_matte
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ class GpuAccelerator:
 
     def open_output(self, setup: EncoderSetup) -> SessionOutput:
         """See `Accelerator`; both parts work on one stream, which orders drawing and coding."""
+        refuse_matte(setup.output)
         stream = self._streams.lend()
         encoder, reason = choose_gpu_encoder(setup, stream, self._kernels.jpeg_planes)
         self._streams.give_back_with(encoder, stream)

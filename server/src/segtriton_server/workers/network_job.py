@@ -19,7 +19,8 @@ class NetworkJob:
         class_id: what the network shall find in them.
         group: the frames.
         tags: one for each of them.
-        network_input: what the segmenter made of their pictures.
+        network_input: what the segmenter made of their pictures; None if the network is not to run for them, and the
+            job only keeps its place in the session's line.
         deliver: takes the job back with its masks; jobs of a session come back in the order that they were given.
         masks: the masks of all frames, once the network has run.
     """
@@ -31,3 +32,8 @@ class NetworkJob:
     network_input: Any
     deliver: Callable[[NetworkJob], None]
     masks: Any = None
+
+    @property
+    def num_network_frames(self) -> int:
+        """For how many frames the network runs."""
+        return 0 if self.network_input is None else len(self.group)

@@ -130,7 +130,8 @@ class SessionPipeline:
                 video, low_delay=live, deinterlace=request.output.deinterlace
             )
             opened.callback(self._decoder.close)
-            self._compositor, self._encoder, self._encoder_reason = self._accelerator.open_output(setup)
+            output = self._accelerator.open_output(setup)
+            self._compositor, self._encoder, self._encoder_reason, self._matte = output
             opened.pop_all()
 
     def _make_thread(self, name: str, stage: Callable[[], None], release: Callable[[], None]) -> threading.Thread:
@@ -207,7 +208,9 @@ class SessionPipeline:
                 network_input = self._segmenter.preprocess(group.pictures)
             self._submitted += 1
             job = NetworkJob(self.session_id, self._class_id, group, tags, network_input, self._masked.put)
-            self._batcher.add(self.session_id, job, len(group))
+            if self._matte is not None and not self._matte.wants_mask(network_input):
+                job.network_input = None
+            self._batcher.add(self.session_id, job, job.num_network_frames)
         self._sink.results(self.session_id, results)
 
     def _slots_of(self, group: FrameGroup) -> int:
@@ -253,6 +256,9 @@ class SessionPipeline:
     def _render(self, job: NetworkJob) -> None:
         results = Results()
         pictures, num_frames = job.group.pictures, len(job.group)
+        if self._matte is not None:
+            with self._clock.timed("matte", results, num_frames):
+                job.masks = self._matte.refine(pictures, job.masks)
         if self._encoder.takes_mask:
             with self._clock.timed("encode", results, num_frames):
                 encoded = self._encoder.encode_masks(job.masks, job.tags)

@@ -161,17 +161,20 @@ class WorkerProcess(ResultSink):
 
     def _run_batch(self, batch: list[NetworkJob]) -> None:
         started = time.monotonic()
-        masks = self._accelerator.segmenter.segment(
-            [job.network_input for job in batch], [job.class_id for job in batch]
-        )
-        seconds, num_frames = time.monotonic() - started, sum(len(job.group) for job in batch)
-        for job, job_masks in zip(batch, masks, strict=True):
-            job.masks = job_masks
-            results = Results()
-            results.add_time("network", seconds * len(job.group) / num_frames, len(job.group))
-            self.results(job.session_id, results)
+        asking = [job for job in batch if job.num_network_frames]
+        if asking:
+            masks = self._accelerator.segmenter.segment(
+                [job.network_input for job in asking], [job.class_id for job in asking]
+            )
+            seconds, num_frames = time.monotonic() - started, sum(job.num_network_frames for job in asking)
+            for job, job_masks in zip(asking, masks, strict=True):
+                job.masks = job_masks
+                results = Results()
+                results.add_time("network", seconds * len(job.group) / num_frames, len(job.group))
+                self.results(job.session_id, results)
+            self._outbox.put(ChannelMessage("batch", body={"frames": num_frames}))
+        for job in batch:
             job.deliver(job)
-        self._outbox.put(ChannelMessage("batch", body={"frames": num_frames}))
 
     def _beat(self) -> None:
         closed_before = 0

@@ -162,3 +162,12 @@ def test_a_closed_batcher_gives_an_empty_batch() -> None:
     batcher.close()
 
     assert batcher.next_batch() == []
+
+
+def test_an_item_for_which_nothing_is_to_be_done_keeps_its_place() -> None:
+    batcher: FrameBatcher[str] = FrameBatcher(batch_size=2, deadline_seconds=0.0)
+    for item, size in (("first", 1), ("rides along", 0), ("second", 1), ("too many", 1)):
+        batcher.add("session", item, size)
+
+    assert batcher.next_batch() == ["first", "rides along", "second"]
+    assert batcher.next_batch() == ["too many"]

@@ -1,0 +1,112 @@
+"""Masks between the network and the drawing: steadier, softer, nearer to the picture's edges."""
+
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+
+from segtriton_protocol import MatteSpec
+from segtriton_server.frames import Picture
+from segtriton_server.vision.matte import Matte
+
+SIZE_HW, MASK_HW = (360, 640), (144, 256)
+
+
+def disc(center: float = 128.0, radius: float = 40.0, size_hw: tuple[int, int] = MASK_HW) -> np.ndarray:
+    """A disc with a soft edge."""
+    rows, columns = np.mgrid[: size_hw[0], : size_hw[1]]
+    return np.clip((radius - np.hypot(rows - size_hw[0] / 2, columns - center)) * 32 + 128, 0, 255).astype(np.uint8)
+
+
+def flat_picture(luma: np.ndarray | None = None) -> Picture:
+    plane = np.full(SIZE_HW, 90, np.uint8) if luma is None else luma
+    chroma = np.full((SIZE_HW[0] // 2, SIZE_HW[1] // 2), 128, np.uint8)
+    return Picture((plane, chroma, chroma))
+
+
+PICTURE = flat_picture()
+
+
+def trembling(count: int) -> list[np.ndarray]:
+    """One disc, each time with another noise on its edge."""
+    random = np.random.default_rng(1)
+    noises = random.integers(-40, 41, (count, *MASK_HW))
+    mask = disc().astype(int)
+    is_edge = (mask > 0) & (mask < 255)
+    return [np.where(is_edge, np.clip(mask + noise, 0, 255), mask).astype(np.uint8) for noise in noises]
+
+
+def flicker(masks: list[np.ndarray]) -> float:
+    return float(np.mean([np.abs(a.astype(int) - b).mean() for a, b in pairwise(masks)]))
+
+
+def test_smoothing_takes_the_trembling_out() -> None:
+    masks = trembling(20)
+    matte = Matte(MatteSpec(smoothing=0.8), SIZE_HW)
+    steady = [matte.refine(PICTURE, mask) for mask in masks]
+
+    assert flicker(steady) < 0.5 * flicker(masks)
+
+
+def test_smoothing_follows_what_really_moves_at_once() -> None:
+    matte = Matte(MatteSpec(smoothing=0.8), SIZE_HW)
+    matte.refine(PICTURE, disc(60))
+    moved = matte.refine(PICTURE, disc(190))
+
+    assert np.abs(moved.astype(int) - disc(190)).max() < 60
+    assert np.abs(moved.astype(int) - disc(190)).mean() < 1
+
+
+@pytest.mark.parametrize(("feather", "sign"), [(0.5, 1), (-0.5, -1)])
+def test_feather_widens_the_edge_to_its_side(feather: float, sign: int) -> None:
+    hard = np.where(disc() > 127, 255, 0)
+    feathered = Matte(MatteSpec(feather=feather), SIZE_HW).refine(PICTURE, hard.astype(np.uint8)).astype(int)
+
+    assert ((feathered - hard) * sign).min() > -40  # the edge is bent
+    assert ((feathered - hard) * sign).mean() > 1
+    assert np.count_nonzero((feathered > 20) & (feathered < 235)) > 1000
+
+
+def test_edges_are_drawn_to_those_of_the_picture() -> None:
+    truth = disc(320, 100, SIZE_HW)
+    picture = flat_picture(np.where(truth > 127, 200, 60).astype(np.uint8))
+    mask = cv2.GaussianBlur(disc(129, 41), (0, 0), 3)  # not quite where the picture has its edge
+    refined = Matte(MatteSpec(edges=1.0), SIZE_HW).refine(picture, mask)
+    plain = Matte(MatteSpec(smoothing=0.1), SIZE_HW).refine(picture, mask)
+
+    def error(found: np.ndarray) -> float:
+        rows = np.linspace(0, found.shape[0] - 1, SIZE_HW[0]).astype(int)
+        columns = np.linspace(0, found.shape[1] - 1, SIZE_HW[1]).astype(int)
+        return float(np.abs(found[np.ix_(rows, columns)].astype(int) - truth).mean())
+
+    assert error(refined) < 0.8 * error(plain)
+
+
+def test_inverted_takes_the_rest() -> None:
+    assert np.array_equal(Matte(MatteSpec(inverted=True), SIZE_HW).refine(PICTURE, disc()), 255 - disc())
+
+
+def test_the_network_runs_once_for_some_frames_of_a_still_picture() -> None:
+    matte = Matte(MatteSpec(mask_every=4), SIZE_HW)
+    still = np.full((*MASK_HW, 3), 0.5, np.float32)
+
+    assert [matte.wants_mask(still) for _ in range(9)] == [True, False, False, False] * 2 + [True]
+
+
+def test_the_network_runs_where_the_picture_moves() -> None:
+    matte = Matte(MatteSpec(mask_every=4), SIZE_HW)
+
+    assert all(matte.wants_mask(np.full((*MASK_HW, 3), 0.1 * at, np.float32)) for at in range(8))
+
+
+def test_a_frame_without_a_mask_takes_the_last_one() -> None:
+    matte = Matte(MatteSpec(mask_every=4), SIZE_HW)
+    first = matte.refine(PICTURE, disc())
+
+    assert np.array_equal(matte.refine(PICTURE, None), first)
+
+
+@pytest.mark.parametrize("spec", [MatteSpec(edges=0.5), MatteSpec(feather=0.5, edges=1), MatteSpec(inverted=True)])
+def test_a_mask_for_the_client_keeps_the_network_s_size(spec: MatteSpec) -> None:
+    assert Matte(spec, SIZE_HW, MASK_HW).refine(PICTURE, disc()).shape == MASK_HW
