@@ -13,20 +13,21 @@ from typing import Any
 import click
 
 from segtriton_client.bench import bench
-from segtriton_client.cli_options import ColorType, endpoint_options, make_endpoint
+from segtriton_client.cli_options import endpoint_options, make_endpoint
 from segtriton_client.completion import completion
 from segtriton_client.composed_outputs import MASK_LINES_ENDING
 from segtriton_client.compositors import LOCAL_EFFECTS
 from segtriton_client.contact_sheet import write_contact_sheet
 from segtriton_client.doctor import doctor
 from segtriton_client.errors import ClientError, InputError, OutputError
+from segtriton_client.option_sections import SectionedCommand
 from segtriton_client.report import Report
 from segtriton_client.runs import Outcome, Run, choose_outputs, is_done, prepare_output, run_jobs
+from segtriton_client.segment_options import EXAMPLES, segment_options
 from segtriton_client.segmentation import Composed, Job
 from segtriton_client.sources import Destination, Source, expand, parse_source
 from segtriton_client.transport import Endpoint, GrpcTransport
-from segtriton_protocol import EFFECTS, ENCODERS, X264_PRESETS, MatteSpec, OutputSpec, SegtritonError
-from segtriton_protocol.matte_spec import MOST_FRAMES_A_MASK
+from segtriton_protocol import EFFECTS, MatteSpec, OutputSpec, SegtritonError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -70,90 +71,16 @@ def segclient() -> None:
     """
 
 
-@segclient.command(context_settings=_ENVIRONMENT)
-@endpoint_options
+@segclient.command(cls=SectionedCommand, context_settings=_ENVIRONMENT, epilog=EXAMPLES)
 @click.argument("paths", nargs=-1, metavar="[INPUT]...")
-@click.option("-i", "--input", "inputs", multiple=True, help="Input; may be repeated.")
-@click.option("-o", "--output", help="Output file, folder for several inputs, URL, or - for standard output.")
-@click.option("-sv", "--stream-video", is_flag=True, help="Stream packets; without it frames are sent in batches.")
-@click.option("-b", "--batch-size", type=click.IntRange(1, 32), default=4, show_default=True, help="Frames a request.")
-@click.option("-c", "--class-name", default="", help="What to find  [default: the network's own].")
-@click.option(
-    "--effect",
-    type=click.Choice((*EFFECTS, *LOCAL_EFFECTS)),
-    multiple=True,
-    help="May be repeated, for several outputs of one pass  [default: blur]",
-)
-@click.option("--background", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Of effect image.")
-@click.option("--strength", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Of blur or overlay.")
-@click.option("--color", type=ColorType(), default="0,177,64", show_default=True, help="R,G,B or #rrggbb.")
-@click.option("--invert", is_flag=True, help="Take everything but the class; needs -sv.")
-@click.option(
-    "--smooth",
-    type=click.FloatRange(0, 0.95),
-    default=0.0,
-    show_default=True,
-    help="Hold the mask still where it only trembles; 0.8 is strong. Needs -sv.",
-)
-@click.option(
-    "--feather",
-    type=click.FloatRange(-1, 1),
-    default=0.0,
-    show_default=True,
-    help="Soften the mask's edge, outwards, or inwards below 0. Needs -sv.",
-)
-@click.option(
-    "--refine-edges",
-    type=click.FloatRange(0, 1),
-    default=0.0,
-    show_default=True,
-    help="Draw the mask's edge to the picture's. Needs -sv.",
-)
-@click.option(
-    "--mask-every",
-    type=click.IntRange(1, MOST_FRAMES_A_MASK),
-    default=1,
-    show_default=True,
-    help="Run the network for one frame in so many while the picture hardly moves. Needs -sv.",
-)
-@click.option("--network", default="selfie", show_default=True)
-@click.option("--encoder", type=click.Choice(ENCODERS), default="auto", show_default=True)
-@click.option("--preset", type=click.Choice(X264_PRESETS), default="superfast", show_default=True)
-@click.option("--crf", type=click.IntRange(0, 51), default=23, show_default=True)
-@click.option("--live", is_flag=True, help="Send packets at the speed of the clip, as a camera would; needs -sv.")
-@click.option(
-    "--max-latency",
-    type=click.FloatRange(0.05),
-    default=1.0,
-    show_default=True,
-    help="With --live: seconds after which packets that could not be sent are dropped and counted.",
-)
-@click.option("--duration", type=click.FloatRange(0), default=0.0, help="Read so many seconds of each input.")
-@click.option(
-    "--reconnect-seconds",
-    type=click.FloatRange(0),
-    default=0.0,
-    show_default=True,
-    help="How long to look for a source (a camera's URL) that ends; 0 takes its end for the end.",
-)
-@click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Inputs done at the same time.")
-@click.option("--continue", "continue", is_flag=True, help="Leave out inputs whose output is there already.")
-@click.option("--strict", is_flag=True, help="End at the first damaged frame, with exit code 3.")
-@click.option("--deinterlace/--no-deinterlace", default=True, show_default=True, help="Of interlaced pictures.")
-@click.option(
-    "--resume-seconds",
-    type=click.FloatRange(0),
-    default=60.0,
-    show_default=True,
-    help="How long to look for another server when one goes away; 0 gives up at once.",
-)
-@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write what was done as JSON.")
-@click.option("--overwrite/--no-overwrite", default=True, show_default=True, help="Replace an output that exists.")
-@click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning", show_default=True
-)
+@segment_options
+@endpoint_options
 def segment(paths: tuple[str, ...], inputs: tuple[str, ...], **options: Any) -> None:
-    """Segment videos, images and folders of images."""
+    """Segment videos, images and folders of images.
+
+    An INPUT is a file, a folder, a quoted pattern ('clips/*.mp4'), a URL (http, https, rtsp, rtmp, srt), a camera
+    (v4l2:/dev/video0), numbered images (frame_%04d.png) or - for standard input.
+    """
     logging.basicConfig(level=options.pop("log_level").upper(), format="%(levelname)s %(name)s: %(message)s")
     if options["live"] and not options["stream_video"]:
         raise click.UsageError("--live needs -sv.")

@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
+from segtriton_client.option_sections import in_section
 from segtriton_client.transport import Endpoint
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+_server = in_section("The server")
 
 
 class ColorType(click.ParamType[tuple[int, int, int]]):
@@ -39,19 +41,20 @@ def _parse_color(text: str) -> tuple[int, ...]:
 
 def endpoint_options(command: _Command) -> _Command:
     """Add the options that say where the server is and how to reach it."""
-    where = click.option("--endpoint", default="127.0.0.1:8001", show_default=True, metavar="HOST:PORT", help="Server.")
-    return where(credential_options(command))
+    where = _server("--endpoint", default="127.0.0.1:8001", show_default=True, metavar="HOST:PORT", help="Where it is.")
+    described: _Command = where(credential_options(command))
+    return described
 
 
 def credential_options(command: _Command) -> _Command:
     """Add the options by which the client proves itself and trusts the server."""
     file = click.Path(exists=True, dir_okay=False, path_type=Path)
     for option in (
-        click.option("--token-file", type=file, help="File that holds the bearer token."),
-        click.option("--token", default="", help="Bearer token."),
-        click.option("--key-file", type=file, help="The client's private key, PEM."),
-        click.option("--cert-file", type=file, help="The client's certificate, PEM."),
-        click.option("--ca-file", type=file, help="Certificates to trust, PEM; turns TLS on."),
+        _server("--token-file", type=file, help="File that holds the bearer token."),
+        _server("--token", default="", help="Bearer token."),
+        _server("--key-file", type=file, help="The client's private key, PEM."),
+        _server("--cert-file", type=file, help="The client's certificate, PEM."),
+        _server("--ca-file", type=file, help="Certificates to trust, PEM; turns TLS on."),
     ):
         command = option(command)
     return command

@@ -94,6 +94,14 @@ def invoke(*arguments: str, env: dict[str, str] | None = None) -> Result:
         (["--encoder", "mjpeg"], "spec.encoder", "mjpeg"),
         (["--preset", "veryfast"], "spec.preset", "veryfast"),
         (["--crf", "30"], "spec.crf", 30),
+        (["--no-deinterlace"], "spec.deinterlace", False),
+        (["--strict"], "strict", True),
+        (["--duration", "2.5"], "duration", 2.5),
+        (["-sv", "--live", "--max-latency", "0.2"], "max_latency", 0.2),
+        (["--reconnect-seconds", "9"], "reconnect_seconds", 9),
+        (["-sv", "--smooth", "0.5"], "spec.matte.smoothing", 0.5),
+        (["-sv", "--invert"], "spec.matte.inverted", True),
+        (["-sv", "--effect", "cutout"], "output", Path("clip_cutout.webm")),
         ([], "output", Path("clip_blur.mp4")),
         ([], "spec.color_rgb", (0, 177, 64)),
     ],
@@ -114,6 +122,24 @@ def test_option_reaches_the_job(jobs, arguments, attribute, value) -> None:
 def test_default_output_can_hold_the_result(jobs, name, output) -> None:
     invoke(name)
     assert jobs[0][2].output == Path(output)
+
+
+def test_the_files_of_tls_reach_the_endpoint(jobs, tmp_path) -> None:
+    files = {name: tmp_path / name for name in ("ca", "cert", "key")}
+    for path in files.values():
+        path.touch()
+    invoke("--ca-file", str(files["ca"]), "--cert-file", str(files["cert"]), "--key-file", str(files["key"]), "a.mp4")
+    endpoint = jobs[0][1]
+
+    assert (endpoint.ca_file, endpoint.cert_file, endpoint.key_file) == (files["ca"], files["cert"], files["key"])
+
+
+def test_the_log_level_decides_what_is_told(tmp_path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4")
+    quiet, loud = (run("--endpoint", "127.0.0.1:1", "--log-level", level, clip, code=1) for level in ("error", "debug"))
+
+    assert "DEBUG" in loud
+    assert "DEBUG" not in quiet
 
 
 def test_streaming_is_chosen_by_the_flag(jobs) -> None:
@@ -307,3 +333,31 @@ def test_sheet(tmp_path) -> None:
     assert (width, height) == (5 * (320 + 12) + 12, 3 * (240 + 12) + 12)
     with av.open(str(tmp_path / "sheet.png")) as picture:
         assert picture.streams.video[0].codec_context.name == "png"
+
+
+# ------------------------------------------------------------------ help
+
+TESTS = Path(__file__).parents[2]
+OPTIONS = [name for param in cli.segment.params for name in param.opts if name.startswith("--")]
+
+
+def test_help_reads_in_sections_with_defaults_and_examples() -> None:
+    text = invoke("segment", "--help").output
+    headings = [line[:-1] for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+
+    assert headings[0] == "What goes in"
+    assert {"Where results go", "What is drawn", "Coding", "The run", "The server"} <= set(headings)
+    assert "Examples:" in text
+    assert "segclient -sv talk.mp4 --effect cutout -o talk.webm" in text
+    assert "[default: superfast]" in text
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_has_help_and_stands_in_a_test(option: str) -> None:
+    (param,) = (param for param in cli.segment.params if option in param.opts)
+    assert getattr(param, "help", None)
+
+    names = [*param.opts, *param.secondary_opts]
+    files = [path for path in TESTS.rglob("test_*.py") if path != Path(__file__)]
+    texts = [Path(__file__).read_text().split("# ----- help")[0], *(path.read_text() for path in files)]
+    assert any(f'"{name}"' in text for name in names for text in texts), f"{option} has no test"
