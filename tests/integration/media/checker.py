@@ -117,8 +117,11 @@ def psnr(expected: NDArray[np.float64], got: NDArray[np.float64]) -> float:
 
 
 def _color_tags(context: Any) -> tuple[int, int, int, bool] | None:
-    """Primaries, transfer, matrix and whether the range is full; None for codings that have a range of their own."""
-    if context.name == "mjpeg" or context.colorspace == _RGB:
+    """Primaries, transfer, matrix and whether the range is full; None for codings whose colours are settled.
+
+    JFIF and VP8 are in BT.601, which their decoders say only after the first picture.
+    """
+    if context.name in ("mjpeg", "vp8") or context.colorspace == _RGB:
         return None
     full = context.color_range == _FULL_RANGE
     return context.color_primaries, context.color_trc, context.colorspace, full
