@@ -6,9 +6,9 @@ from client_pods import pod, run_in_a_pod
 from lab.kubernetes import Json, Kubectl
 from release import NAME, Release, name_of
 
-# Says which of HOST:PORT can be connected to.
+# Says which of HOST:PORT can be connected to. The network learns of a new pod a moment after its start.
 TRY = """
-import json, socket, sys
+import json, socket, sys, time
 
 def is_open(address):
     host, _, port = address.rpartition(":")
@@ -18,7 +18,12 @@ def is_open(address):
         return False
     return True
 
-print(json.dumps([address for address in sys.argv[1:] if is_open(address)]))
+for attempt in range(10):
+    reached = [address for address in sys.argv[1:] if is_open(address)]
+    if reached:
+        break
+    time.sleep(0.5)
+print(json.dumps(reached))
 """
 LISTEN = "import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8080)"
 
