@@ -164,13 +164,19 @@ def previous_chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    """As long as a roll-out."""
+    """Longer than it takes to lose a pod: half a minute."""
     return make_clip(CAMERA, tmp_path_factory.mktemp("clips") / "clip.mp4", repeats=4)
 
 
 @pytest.fixture(scope="session")
+def roll_out_clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    """Longer than a roll-out, on a busy machine, too: a minute."""
+    return make_clip(CAMERA, tmp_path_factory.mktemp("clips") / "roll_out.mp4", repeats=8)
+
+
+@pytest.fixture(scope="session")
 def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    """Longer than it takes to scale up and down."""
+    """Longer than it takes to scale up and down: two minutes."""
     return make_clip(CAMERA, tmp_path_factory.mktemp("clips") / "long.mp4", repeats=16)
 
 
