@@ -9,7 +9,7 @@ from pathlib import Path
 from lab.certificates import Identity, issue, make_authority
 from lab.kubernetes import Helm, Json, Kubectl, is_ready
 from lab.settings import REPOSITORY
-from lab.shell import wait_until
+from lab.shell import CommandError, LabError, wait_until
 
 CHART = REPOSITORY / "charts" / "segtriton"
 NAME = "segtriton"
@@ -53,7 +53,10 @@ class Release:
 
     def _apply(self, verb: str) -> None:
         values = json.dumps({"image": self.image, **VALUES, **self._given})
-        self._helm(verb, NAME, str(self.chart), "--values=-", "--wait", f"--timeout={SECONDS}", stdin=values)
+        try:
+            self._helm(verb, NAME, str(self.chart), "--values=-", "--wait", f"--timeout={SECONDS}", stdin=values)
+        except CommandError as error:
+            raise LabError(f"{error}\n{self._kubectl.describe_trouble()}") from None
 
     def test(self) -> str:
         """What `helm test` says; with --logs Helm 3 would look for a pod that it has already removed."""

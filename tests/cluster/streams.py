@@ -64,7 +64,9 @@ class Stream:
         self._report = folder / "report.json"
         self._log = folder / "log"
         files = ("-sv", clip.path, "-o", self.output, "--report", self._report)
-        how = ("--effect", "mask", "--preset", "ultrafast", "--log-level", "info")
+        # A pod's end is a pause, and here no frame may be dropped for the sake of the next.
+        patient = ("--max-latency", "60") if "--live" in options else ()
+        how = ("--effect", "mask", "--preset", "ultrafast", "--log-level", "info", *patient)
         command: list[str | Path] = [SEGCLIENT, "--endpoint", endpoint, *files, *how, *options]
         with self._log.open("w") as log:
             self._process = subprocess.Popen(

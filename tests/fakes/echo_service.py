@@ -82,6 +82,7 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
     sends_masks: bool = False
     warnings: tuple[str, ...] = ()
     is_restricted: bool = False
+    stream_error: str = ""
     opened: list[Open] = field(default_factory=list)
 
     async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -112,6 +113,9 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.metadata = {key: value for key, value in context.invocation_metadata()}
         session: _EchoSession | None = None
         async for request in requests:
+            if self.stream_error:
+                yield service_pb2.ModelStreamInferResponse(error_message=self.stream_error)
+                return
             parameters = {
                 key: getattr(value, value.WhichOneof("parameter_choice")) for key, value in request.parameters.items()
             }

@@ -39,8 +39,8 @@ _KEEPALIVE_MILLISECONDS = 30_000
 _BROKEN = ("Internal error from Core", "RST_STREAM")
 # What Triton says, under UNAVAILABLE, to calls that are for operators.
 _RESTRICTED = "protocol is restricted"
-# What Triton says, inside a stream, once it has been told to stop.
-_STOPPING = ("shutting down", "is unloading", "not ready", "has no available versions", "stub process is not healthy")
+# What Triton says, inside a stream, once it has been told to stop or a model's process is gone.
+_STOPPING = ("shutting down", "is unloading", "not ready", "has no available versions", "is not healthy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +201,9 @@ class GrpcStream:
             raise _translate(error, self._target, self._answered) from None
         if response is grpc.aio.EOF:
             return None
-        if self._answered and any(words in response.error_message for words in _STOPPING):
-            raise ServiceLostError(f"{self._target} stops: {_one_line(response.error_message)}.")
+        if any(words in response.error_message for words in _STOPPING):
+            kind = ServiceLostError if self._answered else ServiceUnavailableError
+            raise kind(f"{self._target} stops: {_one_line(response.error_message)}.")
         self._answered = True
         if response.error_message:
             raise _refusal("The service refused the request", _one_line(response.error_message))

@@ -147,6 +147,20 @@ async def test_cancelling_cancels_the_session_and_leaves_at_most_a_part(serve, t
     assert {path.name for path in tmp_path.iterdir()} <= {"clip.mp4", "out.part.mp4"}
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Stub process 'selfie_streaming_0_0' is not healthy",
+        "Request for unknown model: 'selfie_streaming' has no available versions",
+    ],
+)
+def test_a_server_that_cannot_serve_now_is_no_refusal(serve, tmp_path: Path, words: str) -> None:
+    clip = make_clip(tmp_path / "clip.mp4")
+
+    with pytest.raises(ServiceUnavailableError, match="stops"):
+        segment_file(serve(EchoService(stream_error=words)), clip, tmp_path / "out.mp4")
+
+
 def test_token_travels_as_metadata(serve, tmp_path: Path) -> None:
     service = EchoService()
     clip = make_clip(tmp_path / "clip.mp4")
