@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from segtriton_protocol import Packet, VideoFormat
+from segtriton_server.device.memory_patience import call_until_memory_is_back
 from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup, FrameTag
 from segtriton_server.media.decoder import Decoded, FrameGroup
 from segtriton_server.workers.accelerator import SessionOutput
+
+T = TypeVar("T")
 
 SIZE = (48, 64)
 
@@ -40,6 +43,7 @@ class Parts:
     group_size: int = 4
     takes_mask: bool = False
     errors: dict[str, Exception] = field(default_factory=dict)
+    passing_errors: dict[str, list[Exception]] = field(default_factory=dict)
     calls: list[tuple[str, Any]] = field(default_factory=list)
 
     name = "parts"
@@ -67,6 +71,9 @@ class Parts:
 
     def give_memory_back(self) -> None:
         self._note("give_memory_back", None)
+
+    def with_memory(self, call: Callable[[], T]) -> T:
+        return call_until_memory_is_back(call, self.is_out_of_memory, self.give_memory_back)
 
     def is_fatal(self, error: Exception) -> bool:
         return isinstance(error, DeviceLostError)
@@ -115,3 +122,5 @@ class Parts:
         self.calls.append((name, argument))
         if name in self.errors:
             raise self.errors[name]
+        if passing := self.passing_errors.get(name):
+            raise passing.pop()

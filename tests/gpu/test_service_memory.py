@@ -1,5 +1,6 @@
 """When the device's memory runs out, the session that asked for it ends, and nobody else."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,6 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonProcess]:
     settings = launch_settings(tmp_path_factory.mktemp("server"), (STREAMING,), workers=1)
     with TritonProcess(settings) as running:
         yield running
+        sys.stdout.write(running.log_tail())  # shown where a test has failed
 
 
 @contextmanager

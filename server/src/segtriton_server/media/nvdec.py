@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from segtriton_protocol import ErrorCode, Packet, SegtritonError, VideoFormat
+from segtriton_server.device.memory import with_memory
 from segtriton_server.device.pictures import DevicePictures, nv12_planes, record_event
 from segtriton_server.media.bitstream import Bitstream, DamagedPacketError
 from segtriton_server.media.color_tags import picture_color
@@ -150,7 +151,8 @@ class _GroupBuilder:
             self._close_group()
         with torch.cuda.stream(self._stream):
             if self._buffer is None:
-                self._buffer = torch.empty((self._group_size, *picture.shape), dtype=torch.uint8, device="cuda")
+                shape = self._group_size, *picture.shape
+                self._buffer = with_memory(lambda: torch.empty(shape, dtype=torch.uint8, device="cuda"))
             self._buffer[len(self._seqs)].copy_(picture, non_blocking=True)
         self._seqs.append(seq)
         if len(self._seqs) == self._group_size:

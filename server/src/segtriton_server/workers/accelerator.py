@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from segtriton_protocol import ErrorCode, MatteSpec, OutputSpec, SegtritonError, VideoFormat
 from segtriton_server.encoders.encoder import Encoder, EncoderSetup
@@ -15,6 +16,8 @@ from segtriton_server.vision.effects import effect_of
 from segtriton_server.vision.matte import Matte
 from segtriton_server.vision.networks import create_segmenter
 from segtriton_server.vision.segmenter import Segmenter
+
+T = TypeVar("T")
 
 
 class SessionCompositor(Protocol):
@@ -63,6 +66,9 @@ class Accelerator(Protocol):
     def give_memory_back(self) -> None:
         """Free what is only kept for reuse; called when no session is open."""
 
+    def with_memory(self, call: Callable[[], T]) -> T:
+        """Return what `call` returns; it is called again where memory ran out that may be back in a moment."""
+
     def is_fatal(self, error: Exception) -> bool:
         """Whether no session of this process can go on after the error."""
 
@@ -97,6 +103,10 @@ class CpuAccelerator:
 
     def give_memory_back(self) -> None:
         """Nothing: the C library keeps it, which the worker sees to."""
+
+    def with_memory(self, call: Callable[[], T]) -> T:
+        """Call once: what a process may allocate is its own."""
+        return call()
 
     def is_fatal(self, error: Exception) -> bool:
         """Never: a process without a GPU has nothing that one session could break for all."""

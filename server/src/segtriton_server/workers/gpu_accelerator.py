@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 
 from segtriton_protocol import VideoFormat
+from segtriton_server.device import memory
 from segtriton_server.device.streams import StreamPool
 from segtriton_server.encoders.encoder import EncoderSetup
 from segtriton_server.encoders.gpu.gpu_ladder import choose_gpu_encoder
@@ -20,6 +23,8 @@ from segtriton_server.vision.gpu.compositor import GpuCompositor
 from segtriton_server.vision.gpu.networks import open_network
 from segtriton_server.vision.segmenter import Segmenter
 from segtriton_server.workers.accelerator import SessionOutput, refuse_matte
+
+T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,10 +60,14 @@ class GpuAccelerator:
         """See `Accelerator`; idle decoders keep their surfaces."""
         torch.cuda.empty_cache()
 
+    def with_memory(self, call: Callable[[], T]) -> T:
+        """See `Accelerator`; another session's failure frees much, but only after it was told."""
+        return memory.with_memory(call)
+
     def is_fatal(self, error: Exception) -> bool:
         """Whether CUDA's context is lost: every later call would fail, too."""
         return not self.is_out_of_memory(error) and "CUDA error" in str(error)
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        """See `Accelerator`; the driver and the codecs say it in words only."""
-        return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "out of memory" in str(error).lower()
+        """See `Accelerator`."""
+        return isinstance(error, MemoryError) or memory.lacks_memory(error)

@@ -12,9 +12,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 from segtriton_protocol import Open, Packet, SegtritonError
-from segtriton_server.encoders.encoder import EncodedFrame, EncoderSetup
+from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup
 from segtriton_server.media.decoder import Decoded, FrameGroup
 from segtriton_server.observability.logs import session_log
 from segtriton_server.settings import Settings
@@ -256,20 +257,25 @@ class SessionPipeline:
     def _render(self, job: NetworkJob) -> None:
         results = Results()
         pictures, num_frames = job.group.pictures, len(job.group)
+        with_memory = self._accelerator.with_memory
         if self._matte is not None:
             with self._clock.timed("matte", results, num_frames):
                 job.masks = self._matte.refine(pictures, job.masks)
         if self._encoder.takes_mask:
             with self._clock.timed("encode", results, num_frames):
-                encoded = self._encoder.encode_masks(job.masks, job.tags)
+                encoded = with_memory(lambda: self._encoder.encode_masks(job.masks, job.tags))
         else:
             with self._clock.timed("compose", results, num_frames):
-                canvas = self._encoder.canvas(pictures)
-                self._compositor.compose(pictures, job.masks, canvas.pictures)
+                canvas = with_memory(lambda: self._draw(pictures, job.masks))
             with self._clock.timed("encode", results, num_frames):
-                encoded = self._encoder.encode(canvas, job.tags)
+                encoded = with_memory(lambda: self._encoder.encode(canvas, job.tags))
         results.packets = [_packet(frame) for frame in encoded]
         self._sink.results(self.session_id, results)
+
+    def _draw(self, pictures: Any, masks: Any) -> Canvas:
+        canvas = self._encoder.canvas(pictures)
+        self._compositor.compose(pictures, masks, canvas.pictures)
+        return canvas
 
 
 def _packet(frame: EncodedFrame) -> Packet:

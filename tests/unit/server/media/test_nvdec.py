@@ -20,6 +20,7 @@ from segtriton_server.media.decoder import Decoded, FrameGroup
 from segtriton_server.settings import Settings
 
 _MODULES = [
+    "segtriton_server.device.memory",
     "segtriton_server.device.pictures",
     "segtriton_server.device.pinned_upload",
     "segtriton_server.device.streams",
@@ -68,11 +69,24 @@ class FakeTorch(TorchOnStreams):
         FakeTorch.current = None
         self.uint8 = np.dtype(np.uint8)
         self.Tensor = FakeTensor
+        self.num_short_of_memory = 0
+        self.num_emptied = 0
         self.cuda = SimpleNamespace(
-            Stream=FakeStream, Event=FakeEvent, stream=self.enter_stream, current_stream=lambda: FakeTorch.current
+            Stream=FakeStream,
+            Event=FakeEvent,
+            stream=self.enter_stream,
+            current_stream=lambda: FakeTorch.current,
+            OutOfMemoryError=MemoryError,
+            empty_cache=self.empty_cache,
         )
 
+    def empty_cache(self):
+        self.num_emptied += 1
+
     def empty(self, shape, *, dtype, device="cpu", pin_memory=False):
+        if self.num_short_of_memory:
+            self.num_short_of_memory -= 1
+            raise MemoryError
         return np.full(shape, 77, dtype).view(FakeTensor)
 
     def from_dlpack(self, frame):
@@ -173,7 +187,8 @@ class FakeNvc(types.ModuleType):
 class Gpu:
     """The fakes, and the modules under test as they were imported on top of them."""
 
-    def __init__(self, nvc):
+    def __init__(self, torch, nvc):
+        self.torch = torch
         self.nvc = nvc
         self.nvdec = importlib.import_module("segtriton_server.media.nvdec")
         self.decoders = importlib.import_module("segtriton_server.media.gpu_decoders")
@@ -187,11 +202,11 @@ class Gpu:
 @pytest.fixture
 def gpu(monkeypatch):
     """The modules that need a GPU's packages, imported anew on top of fakes, and forgotten afterwards."""
-    nvc = FakeNvc()
-    monkeypatch.setitem(sys.modules, "torch", FakeTorch())
+    torch, nvc = FakeTorch(), FakeNvc()
+    monkeypatch.setitem(sys.modules, "torch", torch)
     monkeypatch.setitem(sys.modules, "PyNvVideoCodec", nvc)
     before = {name: sys.modules.pop(name) for name in _MODULES if name in sys.modules}
-    yield Gpu(nvc)
+    yield Gpu(torch, nvc)
     for name in _MODULES:
         sys.modules.pop(name, None)
     for name, module in before.items():
@@ -236,6 +251,16 @@ def test_pictures_come_in_groups_at_the_end_of_the_call(gpu):
     for decoded in (first, second):
         assert decoded.damaged == 0
         check_values(decoded, lambda seq: 10 + seq)  # the decoder's own buffers hold others by now
+
+
+def test_memory_that_is_back_in_a_moment_costs_no_picture(gpu):
+    decoder = gpu.open()
+    gpu.torch.num_short_of_memory = 2
+    decoded = decoder.decode([coded(seq) for seq in range(6)])
+
+    assert shape_of(decoded) == [(0, 1, 2, 3), (4, 5)]
+    check_values(decoded, lambda seq: 10 + seq)
+    assert gpu.torch.num_emptied == 2
 
 
 def test_planes_are_nv12_and_ready_on_the_decoders_stream(gpu):

@@ -175,3 +175,12 @@ def test_packets_that_arrived_together_are_decoded_together(make_run: Callable[.
 
     assert run.sink.over.wait(10)
     assert run.parts.named("decode") == [(0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10)]
+
+
+def test_memory_that_is_back_in_a_moment_costs_no_session(make_run: Callable[..., Run]) -> None:
+    run = make_run(Parts(passing_errors={"compose": [MemoryError(), MemoryError()]}))
+    run.finish(10)
+
+    assert run.sink.errors == []
+    assert [packet.seq for packet in run.sink.packets] == list(range(10))
+    assert len(run.parts.named("give_memory_back")) == 2

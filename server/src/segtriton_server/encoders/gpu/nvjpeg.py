@@ -100,8 +100,9 @@ class Nvjpeg:
         if status == NvjpegStatus.SUCCESS:
             return
         known = NvjpegStatus(status).name if status in list(NvjpegStatus) else "unknown status"
-        kind = NvjpegMemoryError if status == NvjpegStatus.ALLOCATOR_FAILURE else NvjpegError
-        raise kind(f"{name} failed: {known} ({status})", status)
+        if status == NvjpegStatus.ALLOCATOR_FAILURE:
+            raise NvjpegMemoryError(f"{name} failed: out of memory", status)
+        raise NvjpegError(f"{name} failed: {known} ({status})", status)
 
 
 _opening = threading.Lock()
