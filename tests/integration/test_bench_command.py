@@ -64,6 +64,16 @@ def test_bash_completes_commands_and_options() -> None:
     assert "--effect" in short.stdout
 
 
+def test_bash_takes_the_script() -> None:
+    script = f'PATH={SEGCLIENT.parent}:$PATH; eval "$(segclient completion bash)"; complete -p segclient'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert "_segclient_completion segclient" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells_have_a_script(shell: str) -> None:
+def test_other_shells_have_a_script_and_words(shell: str) -> None:
     assert "_SEGCLIENT_COMPLETE" in run("completion", shell).stdout
+    asked = {"_SEGCLIENT_COMPLETE": f"{shell}_complete", "COMP_WORDS": "segclient do", "COMP_CWORD": "1"}
+    if shell == "fish":
+        asked["COMP_CWORD"] = "do"
+    assert "doctor" in run(**asked).stdout

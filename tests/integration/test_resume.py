@@ -15,9 +15,10 @@ import av
 import pytest
 
 from segtriton_client.demuxer import Demuxer
+from segtriton_client.job import Job, Progress
 from segtriton_client.report import Report
 from segtriton_client.resuming import Connect
-from segtriton_client.segmentation import Job, Progress, stream_file
+from segtriton_client.segmentation import stream_file
 from segtriton_client.transport import GrpcTransport
 from segtriton_protocol import ErrorCode, OutputSpec, SegtritonError
 from segtriton_server.launch import LaunchSettings, TritonProcess

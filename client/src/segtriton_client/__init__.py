@@ -12,10 +12,12 @@ from segtriton_client.errors import (
     ServiceLostError,
     ServiceRefusedError,
     ServiceUnavailableError,
+    StoppedError,
 )
 from segtriton_client.frames import segment_frames
+from segtriton_client.job import Job, Progress
 from segtriton_client.report import Report
-from segtriton_client.segmentation import Job, Progress, segment_file, segment_video
+from segtriton_client.segmentation import segment_file, segment_video
 from segtriton_client.session import StreamSession
 from segtriton_client.transport import Endpoint, GrpcTransport
 
@@ -35,6 +37,7 @@ __all__ = [
     "ServiceLostError",
     "ServiceRefusedError",
     "ServiceUnavailableError",
+    "StoppedError",
     "StreamSession",
     "segment_file",
     "segment_frames",

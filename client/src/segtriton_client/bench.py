@@ -16,6 +16,7 @@ import click
 
 from segtriton_client.bench_report import as_text, write_report
 from segtriton_client.cli_options import endpoint_options, make_endpoint
+from segtriton_client.config_file import config_option
 from segtriton_client.endless_session import EndlessSession, Recording
 from segtriton_client.errors import NoProgressError, OutputError
 from segtriton_client.transport import Endpoint
@@ -67,6 +68,7 @@ class Work:
 
 
 @click.command(context_settings={"auto_envvar_prefix": "SEGCLIENT"})
+@config_option
 @endpoint_options
 @click.argument("clip", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--sessions", type=CountsType(), default="1,2,4", show_default=True, help="Sessions at once, in turn.")

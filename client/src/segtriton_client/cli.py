@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,14 +18,15 @@ from segtriton_client.cli_options import endpoint_options, make_endpoint
 from segtriton_client.completion import completion
 from segtriton_client.composed_outputs import MASK_LINES_ENDING
 from segtriton_client.compositors import LOCAL_EFFECTS
+from segtriton_client.config_file import config_option
 from segtriton_client.contact_sheet import write_contact_sheet
 from segtriton_client.doctor import doctor
-from segtriton_client.errors import ClientError, InputError, OutputError
+from segtriton_client.errors import ClientError, InputError, OutputError, StoppedError
+from segtriton_client.job import Composed, Job
 from segtriton_client.option_sections import SectionedCommand
 from segtriton_client.report import Report
-from segtriton_client.runs import Outcome, Run, choose_outputs, is_done, prepare_output, run_jobs
+from segtriton_client.runs import EXIT_INTERRUPTED, Outcome, Run, choose_outputs, is_done, prepare_output, run_jobs
 from segtriton_client.segment_options import EXAMPLES, segment_options
-from segtriton_client.segmentation import Composed, Job
 from segtriton_client.sources import Destination, Source, expand, parse_source
 from segtriton_client.transport import Endpoint, GrpcTransport
 from segtriton_protocol import EFFECTS, MatteSpec, OutputSpec, SegtritonError
@@ -33,7 +35,6 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INPUT = 3
 EXIT_DROPPED = 4
-EXIT_INTERRUPTED = 130
 
 _DEFAULT_COMMAND = "segment"
 _JOB_OPTIONS = (
@@ -74,6 +75,7 @@ def segclient() -> None:
 @segclient.command(cls=SectionedCommand, context_settings=_ENVIRONMENT, epilog=EXAMPLES)
 @click.argument("paths", nargs=-1, metavar="[INPUT]...")
 @segment_options
+@config_option
 @endpoint_options
 def segment(paths: tuple[str, ...], inputs: tuple[str, ...], **options: Any) -> None:
     """Segment videos, images and folders of images.
@@ -106,6 +108,7 @@ def sheet(videos: tuple[Path, ...], picture: Path) -> None:
 
 
 @segclient.command(context_settings=_ENVIRONMENT)
+@config_option
 @endpoint_options
 def models(**options: Any) -> None:
     """List the models that are ready on the server."""
@@ -126,7 +129,8 @@ for command in (bench, completion, doctor):
 def main() -> None:
     """Run `segclient` and exit with its code."""
     try:
-        code = segclient.main(prog_name="segclient", standalone_mode=False)
+        color = False if os.environ.get("NO_COLOR") else None
+        code = segclient.main(prog_name="segclient", standalone_mode=False, color=color)
     except click.ClickException as error:
         _complain(f"{error.format_message()} See segclient segment --help.")
         sys.exit(EXIT_USAGE)
@@ -226,6 +230,8 @@ class _Teller:
 
 
 def _code_of(outcome: Outcome) -> int:
+    if isinstance(outcome.error, StoppedError):
+        return EXIT_INTERRUPTED
     if outcome.error is not None:
         return EXIT_INPUT if isinstance(outcome.error, InputError) else EXIT_FAILED
     return EXIT_DROPPED if outcome.report is not None and outcome.report.lost_frames else 0

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from segtriton_client.cli_options import endpoint_options, make_endpoint
+from segtriton_client.config_file import config_option
 from segtriton_client.errors import ClientError
 from segtriton_client.numbered_clip import FRAME_RATE, make_clip
 from segtriton_client.probe import Record, probe
@@ -50,6 +51,7 @@ class Finding:
 
 
 @click.command(context_settings={"auto_envvar_prefix": "SEGCLIENT"})
+@config_option
 @endpoint_options
 @click.option("--network", default="selfie", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Write the findings as JSON.")

@@ -62,6 +62,12 @@ class OutputError(ClientError):
     default_advice = "Choose another output file with -o."
 
 
+class StoppedError(ClientError):
+    """The caller stopped the run before its input was read to the end."""
+
+    default_advice = "What came back of a video is in its .part file."
+
+
 MENDED = "mended"
 """What became of a frame that the decoder took damaged and mended as well as it could."""
 

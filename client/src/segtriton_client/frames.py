@@ -18,8 +18,8 @@ from segtriton_client.background import Background
 from segtriton_client.compositors import Compose, make_compose
 from segtriton_client.errors import MENDED, IntegrityError, OutputError
 from segtriton_client.image_files import ImageFiles, is_images
+from segtriton_client.job import Job
 from segtriton_client.report import Report, summarize_latency
-from segtriton_client.segmentation import Job
 from segtriton_client.threads import run_blocking
 from segtriton_client.transport import Endpoint, GrpcTransport, Transport
 from segtriton_client.video_file import VideoFile
@@ -59,8 +59,11 @@ class PictureFile(Protocol):
     def write(self, rgb: Pictures, place: Any) -> None:
         """Write one finished picture at its place."""
 
+    def finish(self) -> None:
+        """Write what is left after the last picture."""
+
     def commit(self) -> None:
-        """Finish the output and give it its name."""
+        """Give the output its name."""
 
 
 async def segment_frames(endpoint: Endpoint | str, job: Job) -> Report:
@@ -102,13 +105,16 @@ async def send_frames(transport: Transport, pictures: PictureFile, job: Job, ser
     done = 0
     latencies = array("d")
     compose = _choose_compose(job)
-    async for batch, result, seconds in _infer_all(transport, pictures, job):
+    reading = pictures.read()
+    async for batch, result, seconds in _infer_all(transport, job.until_stopped(reading), job):
         for picture, rgb in zip(batch, result, strict=True):
             drawn = rgb if compose is None else compose(picture.rgb, rgb[..., 0], Fraction(0))
             await run_blocking(pictures.write, drawn, picture.place)
         done += len(batch)
         latencies.extend([seconds] * len(batch))
         job.report_progress(done, pictures.frames, started)
+    await run_blocking(pictures.finish)
+    await run_blocking(job.raise_if_cut, reading, done)
     seconds = time.monotonic() - started
     lost = sum(reason != MENDED for reason in pictures.damaged.values())
     return Report(
@@ -131,10 +137,10 @@ async def send_frames(transport: Transport, pictures: PictureFile, job: Job, ser
 
 
 async def _infer_all(
-    transport: Transport, pictures: PictureFile, job: Job
+    transport: Transport, pictures: Iterator[tuple[Pictures, Any]], job: Job
 ) -> AsyncIterator[tuple[list[Picture], Pictures, float]]:
     """Give the batches' results in order, with a couple of requests on their way."""
-    batches = _batches(pictures.read(), job.batch_size)
+    batches = _batches(pictures, job.batch_size)
     running: deque[tuple[list[Picture], asyncio.Task[tuple[Pictures, float]]]] = deque()
     try:
         while batch := await run_blocking(next, batches, None):

@@ -73,6 +73,9 @@ class ImageFiles:
         self._parts.append((part, place))
         write_image(rgb, part)
 
+    def finish(self) -> None:
+        """Do nothing: every picture has been written."""
+
     def commit(self) -> None:
         """Give all images their names."""
         while self._parts:

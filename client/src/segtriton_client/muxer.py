@@ -23,7 +23,7 @@ from av.stream import Stream
 
 from segtriton_client.carried import Carried, copy_track
 from segtriton_client.described_stream import add_described_stream, can_describe
-from segtriton_client.errors import OutputError
+from segtriton_client.errors import OutputError, StoppedError
 from segtriton_client.sources import STANDARD_STREAM, Destination, scheme_of
 from segtriton_protocol import Packet, VideoFormat
 
@@ -47,6 +47,7 @@ _STREAM_OPTIONS = {
     "rtsp": {"rtsp_transport": "tcp"},
 }
 _TIMESCALE_LIMIT = 2**31
+_INTERRUPTIONS = (asyncio.CancelledError, KeyboardInterrupt, StoppedError)
 _START_CODES = (b"\x00\x00\x01", b"\x00\x00\x00\x01")
 
 
@@ -138,7 +139,7 @@ class OutputFile:
             with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
                 self._close()
             # Whoever interrupts a run may want what there is of it; it plays, as it was finished just now.
-            was_interrupted = kind is not None and issubclass(kind, asyncio.CancelledError | KeyboardInterrupt)
+            was_interrupted = kind is not None and issubclass(kind, _INTERRUPTIONS)
             if self._part is not None and not was_interrupted:
                 self._part.unlink(missing_ok=True)
 

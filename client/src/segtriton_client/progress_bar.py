@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TextIO
 
-from segtriton_client.segmentation import Progress
+from segtriton_client.job import Progress
 
 _BAR_WIDTH = 24
 _REFRESH_SECONDS = 0.1

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import signal
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 
-from segtriton_client.errors import ClientError
+from segtriton_client.errors import ClientError, StoppedError
 from segtriton_client.frames import segment_frames
 from segtriton_client.image_files import ImageFiles, is_images
+from segtriton_client.job import Job
 from segtriton_client.progress_bar import ProgressBar
 from segtriton_client.report import Report
-from segtriton_client.segmentation import Job, segment_video
+from segtriton_client.segmentation import segment_video
 from segtriton_client.sources import Destination, Source, parse_destination, stem_of
 from segtriton_client.transport import Endpoint
 from segtriton_protocol import SegtritonError
 
 _KEPT_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".ts")
 _MILLISECOND_ENDINGS = (".webm", ".mka")
+_LAST_SECONDS = 4.0
+EXIT_INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -42,26 +48,48 @@ class Run:
     streams: bool
     tell: Callable[[Outcome], None]
     num_at_once: int = 1
+    stopping: threading.Event = field(default_factory=threading.Event)
 
 
 async def run_jobs(run: Run, jobs: Sequence[Job]) -> list[Outcome]:
-    """Do the jobs; with several a failure is told and the others go on. SIGTERM cancels as Ctrl-C does."""
+    """Do the jobs; with several a failure is told and the others go on.
+
+    Ctrl-C or SIGTERM lets what is on its way come back and begins no other job; a second one cancels.
+    """
     turn = asyncio.Semaphore(run.num_at_once)
 
     async def wait_and_do(job: Job) -> Outcome:
         async with turn:
+            if run.stopping.is_set():
+                return Outcome(job, error=StoppedError(f"{job.input} was not begun."))
             outcome = await _do(run, job)
             run.tell(outcome)
             return outcome
 
     task = asyncio.ensure_future(asyncio.gather(*map(wait_and_do, jobs)))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, _stop, run, task)
     return await task
+
+
+def _stop(run: Run, task: asyncio.Future[Any]) -> None:
+    if run.stopping.is_set():
+        task.cancel()
+        asyncio.get_running_loop().call_later(_LAST_SECONDS, _give_up)
+        return
+    run.stopping.set()
+    click.echo("segclient: stopping; what is on its way comes back first, once more ends at once.", err=True)
+
+
+def _give_up() -> None:
+    """End without waiting for a thread that reads from a source which gives nothing."""
+    click.echo("segclient: error: interrupted.", err=True)
+    os._exit(EXIT_INTERRUPTED)
 
 
 async def _do(run: Run, job: Job) -> Outcome:
     bar = ProgressBar(stem_of(job.input)) if run.num_at_once == 1 else None
-    shown = dataclasses.replace(job, on_progress=bar.update) if bar else job
+    shown = dataclasses.replace(job, on_progress=bar.update if bar else None, stopping=run.stopping)
     work = segment_video if run.streams else segment_frames
     try:
         return Outcome(job, report=await work(run.endpoint, shown))

@@ -26,7 +26,7 @@ Examples:
   segclient -sv talk.mp4 -o - | ffplay -
   segclient photos/ --effect blur -o blurred/
 
-Every option can be set by SEGCLIENT_<OPTION> in the environment.
+Every option can be set by SEGCLIENT_<OPTION> in the environment, and in the file that --config names.
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 input unreadable, 4 frames were dropped."""
 
 _input, _output = in_section("What goes in"), in_section("Where results go")

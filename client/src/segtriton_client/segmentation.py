@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,14 @@ from segtriton_client.compositors import make_compose
 from segtriton_client.demuxer import CarriedPacket, Demuxer
 from segtriton_client.errors import ServiceLostError, damage_error
 from segtriton_client.image_sequence import ImageSequence, ImageSequenceWriter, is_sequence
+from segtriton_client.job import Composed, Job
 from segtriton_client.live_queue import LiveQueue
 from segtriton_client.local_frames import LocalFrames
 from segtriton_client.mask_writer import MaskWriter
 from segtriton_client.muxer import Muxer, OutputFile
 from segtriton_client.report import Report, summarize_latency
 from segtriton_client.resuming import Connect, ResumingSession
-from segtriton_client.sources import Destination, Source, is_live
+from segtriton_client.sources import is_live
 from segtriton_client.threads import run_blocking
 from segtriton_client.transport import Endpoint, GrpcTransport
 from segtriton_protocol import Ended, OutputSpec, Packet
@@ -33,54 +33,6 @@ _READ_AHEAD = 8
 _REASON_SECONDS = 2.0
 _STALE = "stale"
 _MASK_CODEC = "rawmask_zlib"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is; `frames_total` is the container's word, 0 where it has none."""
-
-    frames_done: int
-    frames_total: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Composed:
-    """An output that the client draws from masks: an effect of the service's, `image` or `cutout`."""
-
-    effect: str
-    output: Destination
-    background: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What to do with one file.
-
-    `resume_seconds` is how long it looks for another server when one goes away; `strict` ends the run at the first
-    damaged frame. A live run drops packets that have waited `max_latency` seconds. At most `duration` seconds are
-    read, 0 for all; a source that ends is looked for again for `reconnect_seconds`. Where there are `composed` outputs,
-    the service sends bare masks and `output` is not written.
-    """
-
-    input: Source
-    output: Destination
-    spec: OutputSpec = field(default_factory=OutputSpec)
-    network: str = "selfie"
-    live: bool = False
-    batch_size: int = 4
-    on_progress: Callable[[Progress], None] | None = None
-    resume_seconds: float = 60.0
-    strict: bool = False
-    max_latency: float = 1.0
-    duration: float = 0.0
-    reconnect_seconds: float = 0.0
-    composed: tuple[Composed, ...] = ()
-
-    def report_progress(self, done: int, total: int, started: float) -> None:
-        """Tell the caller how far it is."""
-        if self.on_progress is not None:
-            self.on_progress(Progress(done, total, time.monotonic() - started))
 
 
 async def segment_video(endpoint: Endpoint | str, job: Job) -> Report:
@@ -113,9 +65,12 @@ async def stream_file(connect: Connect, demuxer: Demuxer, job: Job) -> Report:
             receiving = asyncio.ensure_future(_receive(session, writer, job, demuxer.frames, started))
             live = LiveQueue(job.max_latency) if job.live else None
             sink = _Outgoing(session, frames)
-            send = _send_file(sink, demuxer, output) if live is None else _send_live(sink, demuxer, output, live)
+            reading = iter(demuxer) if live is None or is_live(job.input) else _paced(demuxer, job)
+            packets = job.until_stopped(reading)
+            send = _send_file(sink, packets, output) if live is None else _send_live(sink, packets, output, live)
             ended = await _complete(receiving, asyncio.ensure_future(send))
             await run_blocking(writer.finish)
+            await run_blocking(job.raise_if_cut, reading, ended.frames_out)
             await run_blocking(output.commit)
     report = _make_report(session, ended, job, time.monotonic() - started, [*demuxer.notes, *output.notes])
     return _with_stale(report, live.num_stale) if live is not None else report
@@ -225,18 +180,19 @@ class _Outgoing:
         await self._session.send(packets)
 
 
-async def _send_file(session: _Outgoing, demuxer: Demuxer, output: _Output) -> None:
+_Packets = Iterator[Packet | CarriedPacket]
+
+
+async def _send_file(session: _Outgoing, packets: _Packets, output: _Output) -> None:
     """Send all packets, as fast as the service takes them."""
-    packets = iter(demuxer)
     while batch := await run_blocking(_read, packets, output, _READ_AHEAD):
         await session.send(batch)
     await session.end()
 
 
-async def _send_live(session: _Outgoing, demuxer: Demuxer, output: _Output, line: LiveQueue) -> None:
+async def _send_live(session: _Outgoing, packets: _Packets, output: _Output, line: LiveQueue) -> None:
     """Send packets as they come, at the speed of a clip or of a camera, and drop those that have waited too long."""
-    paced = demuxer if is_live(demuxer.path) else _paced(demuxer)
-    reading = asyncio.ensure_future(run_blocking(line.read, paced, lambda found: output.write_carried(found.packet)))
+    reading = asyncio.ensure_future(run_blocking(line.read, packets, lambda found: output.write_carried(found.packet)))
     seq = 0
     try:
         while batch := await run_blocking(line.take):
@@ -248,7 +204,7 @@ async def _send_live(session: _Outgoing, demuxer: Demuxer, output: _Output, line
         await asyncio.gather(reading, return_exceptions=True)
 
 
-def _paced(demuxer: Demuxer) -> Iterator[Packet | CarriedPacket]:
+def _paced(demuxer: Demuxer, job: Job) -> _Packets:
     """Hold packets back until the wall clock has reached their time."""
     time_base = float(demuxer.format.time_base)
     offset: float | None = None
@@ -257,11 +213,11 @@ def _paced(demuxer: Demuxer) -> Iterator[Packet | CarriedPacket]:
         if stamp is not None:
             due = stamp * time_base
             offset = time.monotonic() - due if offset is None else offset
-            time.sleep(max(0.0, due + offset - time.monotonic()))
+            job.stopping.wait(max(0.0, due + offset - time.monotonic()))
         yield packet
 
 
-def _read(packets: Iterator[Packet | CarriedPacket], output: _Output, count: int) -> list[Packet]:
+def _read(packets: _Packets, output: _Output, count: int) -> list[Packet]:
     """Return the next video packets; what is copied goes straight to the output."""
 
     def video() -> Iterator[Packet]:

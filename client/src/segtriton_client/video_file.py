@@ -91,12 +91,15 @@ class VideoFile:
         """Encode one picture with its pts and duration."""
         self._encoder.encode(self._pictures.to_yuv(rgb, self._pixel_format), *place)
 
-    def commit(self) -> None:
-        """Finish the file and give it its name."""
+    def finish(self) -> None:
+        """Encode what is left."""
         try:
             self._encoder.finish()
         except av.error.FFmpegError as error:
             raise OutputError(f"Cannot write {self._output.path}: {error.strerror}.") from None
+
+    def commit(self) -> None:
+        """Give the file its name."""
         self._output.commit()
 
     @property

@@ -9,7 +9,8 @@ from segments import UNCHANGED, Segment
 
 from segtriton_client import Report
 from segtriton_client.frames import segment_frames
-from segtriton_client.segmentation import Job, segment_video
+from segtriton_client.job import Job
+from segtriton_client.segmentation import segment_video
 from segtriton_protocol import OutputSpec
 from segtriton_server.launch import TritonProcess
 

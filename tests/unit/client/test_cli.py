@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,8 +20,8 @@ from echo_service import EchoService
 
 from segtriton_client import cli, runs
 from segtriton_client.image_files import read_image, write_image
+from segtriton_client.job import Job
 from segtriton_client.report import Report
-from segtriton_client.segmentation import Job
 
 REPORT = Report(3, 3, {}, 1.0, 3.0, {"p50": 1.0, "p95": 1.0, "p99": 1.0}, "", 0, "selfie", "d", "e", "h264", "s")
 _MAIN = "from segtriton_client.cli import main; main()"
@@ -301,23 +304,115 @@ def test_output_is_never_the_input_nor_overwritten_unasked(tmp_path) -> None:
     assert "exists" in run("-sv", clip, "--no-overwrite", code=2)
 
 
-def test_interrupt_leaves_at_most_a_part(serve, tmp_path) -> None:
+# ------------------------------------------------------------------ terminals
+
+
+def run_on_a_terminal(*arguments: object, **environment: str) -> str:
+    """Run the command on a terminal of its own and return what stood on it."""
+    ours, theirs = os.openpty()
+    line = [sys.executable, "-c", _MAIN, *map(str, arguments)]
+    known = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment}
+    subprocess.run(line, stdin=theirs, stdout=theirs, stderr=theirs, timeout=50, env=known, check=False)
+    os.close(theirs)
+    told = b""
+    with contextlib.suppress(OSError):  # the end of a terminal is an error
+        while part := os.read(ours, 65536):
+            told += part
+    os.close(ours)
+    return told.decode()
+
+
+def test_colours_are_for_terminals_whose_user_wants_them() -> None:
+    command = ("doctor", "--endpoint", "127.0.0.1:1")
+
+    assert "\x1b[31mnot ok\x1b[0m" in run_on_a_terminal(*command, NO_COLOR="")
+    assert "\x1b" not in run_on_a_terminal(*command, NO_COLOR="1")
+    assert "\x1b" not in run(*command, code=1)
+
+
+def test_progress_is_for_terminals(serve, tmp_path) -> None:
+    command = ("--endpoint", serve(EchoService()), "-sv", make_clip(tmp_path / "clip.mp4"))
+
+    assert re.search(r"\rclip \[#*\.*\] \d+/20 frames", run_on_a_terminal(*command))
+    assert "\r" not in run(*command)
+
+
+# ------------------------------------------------------------------ Ctrl-C
+
+
+class StuckService(EchoService):
+    """Answers the first packets and no more."""
+
+    async def ModelStreamInfer(self, requests, context):  # noqa: N802
+        async for answer in super().ModelStreamInfer(requests, context):
+            yield answer
+            if "packets" in self.kinds:
+                await asyncio.Event().wait()
+
+
+def interrupt(service: EchoService, endpoint: str, *arguments: object, times: int = 1) -> tuple[int, str]:
+    """Start the command, interrupt it once packets are on their way, and return its code and what it told."""
+    line = [sys.executable, "-c", _MAIN, "--endpoint", endpoint, "-sv", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as client:
+        deadline = time.monotonic() + 20
+        while "packets" not in service.kinds and time.monotonic() < deadline:
+            time.sleep(0.02)
+        told = ""
+        for _ in range(times):
+            client.send_signal(signal.SIGINT)
+            told += client.stderr.readline()
+        told += client.stderr.read()
+    return client.returncode, told
+
+
+def slow_clip(path: Path) -> Path:
+    """A clip of one frame a second."""
+    return make_clip(path, range(0, 12800 * 30, 12800), b_frames=0)
+
+
+def test_an_interrupt_lets_what_is_on_its_way_come_back_and_keeps_the_part_of_a_file(serve, tmp_path) -> None:
     service = EchoService()
-    clip = make_clip(tmp_path / "clip.mp4", range(0, 12800 * 30, 12800), b_frames=0)
-    client = subprocess.Popen(
-        [sys.executable, "-c", _MAIN, "--endpoint", serve(service), "-sv", "--live", str(clip)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
-    deadline = time.monotonic() + 20
-    while "packets" not in service.kinds and time.monotonic() < deadline:
-        time.sleep(0.02)
-    client.send_signal(signal.SIGINT)
-    _, told = client.communicate(timeout=20)
-    assert client.returncode == 130
-    assert told.strip() == "segclient: error: interrupted; what was done of a video is in its .part file."
-    assert {path.name for path in tmp_path.iterdir()} <= {"clip.mp4", "clip_blur.part.mp4"}
+    clips = [slow_clip(tmp_path / name) for name in ("a.mp4", "b.mp4")]
+    code, told = interrupt(service, serve(service), "--live", *clips, "-o", tmp_path)
+
+    assert code == 130
+    stopping, stopped = told.splitlines()
+    assert stopping == "segclient: stopping; what is on its way comes back first, once more ends at once."
+    done = int(re.search(r"a.mp4: Stopped after (\d+) frames", stopped).group(1))
+    assert 0 < done < 30
+    assert len(frame_times(tmp_path / "a_blur.part.mp4")) == done
+    assert service.kinds[-1] == "end"
+    assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "b.mp4", "a_blur.part.mp4"}
+
+
+def test_an_interrupted_source_without_an_end_has_ended(serve, tmp_path) -> None:
+    service = EchoService()
+    code, _ = interrupt(service, serve(service), "--live", "lavfi:testsrc=size=64x48:rate=5", "-o", tmp_path / "a.mkv")
+
+    assert code == 0
+    assert frame_times(tmp_path / "a.mkv")
+
+
+def test_a_second_interrupt_does_not_wait_for_the_service(serve, tmp_path) -> None:
+    service = StuckService()
+    code, told = interrupt(service, serve(service), "--live", slow_clip(tmp_path / "a.mp4"), times=2)
+
+    assert code == 130
+    assert told.splitlines()[1:] == ["segclient: error: interrupted; what was done of a video is in its .part file."]
+
+
+def test_a_second_interrupt_does_not_wait_for_a_source_that_gives_nothing(serve, tmp_path) -> None:
+    service = EchoService()
+    fifo = tmp_path / "a.mkv"
+    os.mkfifo(fifo)
+    clip = slow_clip(tmp_path / "b.mkv").read_bytes()
+    with fifo.open("r+b", buffering=0) as writer:
+        writer.write(clip[: len(clip) * 3 // 4])
+        code, told = interrupt(service, serve(service), f"file://{fifo}", "-o", tmp_path / "o.mkv", times=2)
+
+    assert code == 130
+    assert told.splitlines()[1:] == ["segclient: error: interrupted."]
 
 
 @pytest.mark.parametrize("is_restricted", [False, True])

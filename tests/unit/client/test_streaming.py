@@ -16,6 +16,7 @@ from segtriton_client import (
     Job,
     ServiceLostError,
     ServiceUnavailableError,
+    StoppedError,
     segment_file,
     segment_frames,
     segment_video,
@@ -179,3 +180,28 @@ async def test_a_models_typed_refusal_keeps_its_code(serve, tmp_path: Path) -> N
 
     assert (caught.value.code, caught.value.message) == (ErrorCode.UNKNOWN_CLASS, "No class 'zebra'.")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4"]
+
+
+@pytest.mark.parametrize("work", [segment_video, segment_frames])
+def test_a_job_that_is_told_to_stop_finishes_what_is_on_its_way(serve, tmp_path: Path, work) -> None:
+    many = range(0, 400 * 512, 512)
+    job = Job(
+        make_clip(tmp_path / "clip.mp4", many),
+        tmp_path / "out.mp4",
+        on_progress=lambda _: job.stopping.set(),
+    )
+    with pytest.raises(StoppedError, match="Stopped after") as stopped:
+        asyncio.run(work(serve(EchoService()), job))
+
+    times = frame_times(tmp_path / "out.part.mp4")
+    assert f"after {len(times)} frames" in stopped.value.message
+    assert 0 < len(times) < len(many)
+    assert not job.output.exists()
+
+
+def test_a_job_that_is_told_to_stop_when_all_is_read_is_whole(serve, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4")
+    job = Job(clip, tmp_path / "out.mp4", on_progress=lambda now: now.frames_done == len(CFR) and job.stopping.set())
+    asyncio.run(segment_video(serve(EchoService()), job))
+
+    assert frame_times(job.output) == frame_times(clip)
