@@ -1,7 +1,7 @@
 {{/* How much a pod carries: what autoscaler, alerts, dashboards and notes read. */}}
 
 {{- define "segtriton.capacity" -}}
-{{- default (ternary 32 4 (eq .Values.accelerator "gpu")) .Values.load.capacityPerPod | include "segtriton.text" }}
+{{- default (ternary 48 4 (eq .Values.accelerator "gpu")) .Values.load.capacityPerPod | include "segtriton.text" }}
 {{- end }}
 
 {{- define "segtriton.slots" -}}
@@ -10,7 +10,7 @@
 {{- else if include "segtriton.countsSessions" . }}
 {{- include "segtriton.capacity" . }}
 {{- else }}
-{{- ternary 32 4 (eq .Values.accelerator "gpu") }}
+{{- ternary 48 4 (eq .Values.accelerator "gpu") }}
 {{- end }}
 {{- end }}
 
