@@ -7,7 +7,6 @@ each figure, so that a run that is cut short loses little. A section that fails 
 Nothing here is an assertion: targets are shown beside.
 """
 
-import argparse
 import contextlib
 import itertools
 import json
@@ -15,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,14 @@ sys.path.append(str(Path(__file__).parents[1]))  # tables and processes are as i
 
 from children import run_children
 from figures import PROFILED_SESSIONS, Figures, keeps_pace, make_rows
-from gpu_clips import FOLDER, Clip, make_clip
+from gpu_clips import Clip, make_clip
 from gpu_host import ROOT, describe
 from load import Load, Stream, run_frames, run_streams
+from plan import SECTIONS, Setup, make_setup, parse
 from table import render
 
 from segtriton_server.launch import LaunchSettings, TritonProcess
 
-SECTIONS = ("clips", "limits", "seed", "service", "live", "frames", "profile")
 OUTPUTS: dict[str, dict[str, Any]] = {
     "mask": {"effect": "blur", "encoder": "mask"},
     "mjpeg": {"effect": "blur", "encoder": "mjpeg", "quality": 85},
@@ -41,36 +40,6 @@ WARM_SECONDS = 1.0
 LIVE_WARM_SECONDS = 10.0
 FRAME_CLIENTS = 4
 CHILD_SLACK_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much is measured."""
-
-    seconds: float
-    limit_seconds: float
-    num_frames: int
-    nvdec_threads: tuple[int, ...]
-    processes: int
-    sessions: tuple[int, ...]
-    live: tuple[int, ...]
-
-
-FULL = Plan(4.0, 2.0, 300, (1, 4, 8, 16), 4, (1, 2, 4, 8, 16), (16, 32, 48, 64, 80, 96))
-QUICK = Plan(2.0, 1.5, 120, (4, 8), 2, (1, 8, 16), (16, 48))
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What is measured, and with what."""
-
-    plan: Plan
-    network: str
-    size_wh: tuple[int, int]
-    clips: Path
-    assets: Path
-    environment: dict[str, str]
-    deadline: float
 
 
 class Server:
@@ -270,60 +239,10 @@ def write_json(path: Path, figures: Figures, host: dict[str, str], setup: Setup)
     partial.replace(path)
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description="Compare the service on a GPU with its limits and the sample's way.")
-    add = parser.add_argument
-    add("--quick", action="store_true", help="fewer and shorter measurements, in about two minutes")
-    add("--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="SECTION", help=", ".join(SECTIONS))
-    add("--json", type=Path, metavar="FILE", help="write all figures to FILE, too")
-    add("--clips", type=Path, metavar="FOLDER", default=FOLDER, help="where clips are kept; default: %(default)s")
-    add("--seconds", type=float, metavar="N", help="how long each figure of the service is taken")
-    add("--budget", type=float, metavar="N", default=400, help="begin nothing after N seconds; default: %(default)s")
-    add("--network", default="fcn_resnet101", help="the pair of models NAME and NAME_streaming; default: %(default)s")
-    add("--size", type=parse_size, metavar="WxH", default=(1920, 1080), help="of the clips; default: 1920x1080")
-    add("--sessions", type=int, nargs="+", metavar="N", help="numbers of streamed sessions")
-    add("--live", type=int, nargs="+", metavar="N", help="numbers of live sessions, until one comes late")
-    add("--env", action="append", default=[], metavar="NAME=VALUE", help="a setting of the server, repeatable")
-    add("--commit", default="", help="the version measured, where there is no git to ask")
-    add("--assets", type=Path, default=ROOT / ".assets", help="default: %(default)s")
-    return parser.parse_args(arguments)
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Read WxH."""
-    width, _, height = text.partition("x")
-    return int(width), int(height)
-
-
-def make_setup(options: argparse.Namespace) -> Setup:
-    """Turn the command line into what is measured."""
-    plan = asdict(QUICK if options.quick else FULL)
-    if options.seconds:
-        plan.update(seconds=options.seconds, limit_seconds=min(options.seconds, plan["limit_seconds"]))
-    if options.sessions:
-        plan.update(sessions=tuple(options.sessions))
-    if options.live:
-        plan.update(live=tuple(options.live))
-    environment = {"SEGTRITON_WEIGHTS": "seeded", "SEGTRITON_STREAM_SLOTS": "128"}
-    environment.update(item.partition("=")[::2] for item in options.env)
-    if options.network.startswith("selfie"):
-        del environment["SEGTRITON_WEIGHTS"]  # its weights are in the repository's assets
-    return Setup(
-        plan=Plan(**plan),
-        network=options.network,
-        size_wh=options.size,
-        clips=options.clips,
-        assets=options.assets,
-        environment=environment,
-        deadline=STARTED + options.budget,
-    )
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; the exit status tells whether a section failed."""
     options = parse(arguments)
-    setup, host = make_setup(options), describe(options.commit)
+    setup, host = make_setup(options, STARTED), describe(options.commit)
 
     def save(figures: Figures) -> None:
         if options.json:
