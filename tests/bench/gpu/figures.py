@@ -13,13 +13,13 @@ LIVE_FPS = 30
 LIVE_SHARE = 0.97
 # The streamed loads by the encoder asked for; the title is the table's.
 TITLES = {"mask": "bare masks", "mjpeg": "blur, MJPEG", "h264": "blur, x264 ultrafast crf 23"}
-SEED_TITLES = {"none": "decode to composite", "mjpeg": "and nvJPEG", "h264": "and x264 on one core"}
+SAMPLE_TITLES = {"none": "decode to composite", "mjpeg": "and nvJPEG", "h264": "and x264 on one core"}
 PROFILED_SESSIONS = 8
 TARGETS = {
     "mask of nvdec": Target(0.7, 0.9),
     "h264 of x264": Target(0.8, 0.95),
     "mjpeg": Target(1500, 2500),
-    "seed": Target(10, 20),
+    "sample": Target(10, 20),
     "live": Target(48, 80),
 }
 
@@ -30,14 +30,14 @@ class Figures:
 
     Attributes:
         limits: frames a second by name.
-        seed: the seed's way by encoder, frames a second.
+        sample: the sample's way by encoder, frames a second.
         service: by encoder and number of sessions.
         live: by number of sessions.
         ways: streamed and not, by name, for the section on both.
     """
 
     limits: dict[str, float] = field(default_factory=dict)
-    seed: dict[str, float] = field(default_factory=dict)
+    sample: dict[str, float] = field(default_factory=dict)
     service: dict[tuple[str, int], Load] = field(default_factory=dict)
     live: dict[int, Load] = field(default_factory=dict)
     ways: dict[str, Load] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Figures:
         """All of it."""
         return {
             "limits": self.limits,
-            "seed": self.seed,
+            "sample": self.sample,
             "service": [{"encoder": encoder, **load.to_json()} for (encoder, _), load in self.service.items()],
             "live": [load.to_json() for load in self.live.values()],
             "ways": {name: load.to_json() for name, load in self.ways.items()},
@@ -79,7 +79,7 @@ def keeps_pace(load: Load) -> bool:
 
 def make_rows(figures: Figures) -> list[Row]:
     """The table's rows in order, of what there is."""
-    parts = (limit_rows, seed_rows, service_rows, target_rows, live_rows, way_rows, profile_rows)
+    parts = (limit_rows, sample_rows, service_rows, target_rows, live_rows, way_rows, profile_rows)
     return [row for part in parts for row in part(figures)]
 
 
@@ -89,10 +89,10 @@ def limit_rows(figures: Figures) -> Iterator[Row]:
         yield Row("Limits, each alone", name.replace("_", " "), value, "fps")
 
 
-def seed_rows(figures: Figures) -> Iterator[Row]:
-    """The seed's way."""
-    for encoder, value in figures.seed.items():
-        yield Row("The seed's way, one stream", SEED_TITLES[encoder], value, "fps")
+def sample_rows(figures: Figures) -> Iterator[Row]:
+    """The sample's way."""
+    for encoder, value in figures.sample.items():
+        yield Row("The sample's way, one stream", SAMPLE_TITLES[encoder], value, "fps")
 
 
 def service_rows(figures: Figures) -> Iterator[Row]:
@@ -106,8 +106,8 @@ def service_rows(figures: Figures) -> Iterator[Row]:
 
 
 def target_rows(figures: Figures) -> Iterator[Row]:
-    """What is reached of the limits, and how far the seed's way is left behind."""
-    section = "Against limits and the seed's way"
+    """What is reached of the limits, and how far the sample's way is left behind."""
+    section = "Against limits and the sample's way"
     limits = {"mask": ("NVDEC alone", figures.limit("nvdec")), "h264": ("x264 alone", figures.limit("x264"))}
     for encoder, key in (("mask", "mask of nvdec"), ("h264", "h264 of x264")):
         load, (name, limit) = figures.busiest(encoder), limits[encoder]
@@ -120,11 +120,11 @@ def target_rows(figures: Figures) -> Iterator[Row]:
         if limit := figures.limit("nvjpeg"):
             yield Row(section, TITLES["mjpeg"] + ", best", mjpeg, "fps", mjpeg / limit, "nvJPEG alone")
     for encoder, other in (("mjpeg", "mjpeg"), ("h264", "h264"), ("mask", "none")):
-        best, seed = figures.best(encoder), figures.seed.get(other)
-        if best is not None and seed:
-            # Bare masks leave the composite out, which the seed's way draws: no fair target.
-            target, note = (TARGETS["seed"], "") if encoder == other else (None, "the seed's way draws, too")
-            yield Row(section, f"{TITLES[encoder]}, best", best, "fps", best / seed, "the seed's way", target, note)
+        best, sample = figures.best(encoder), figures.sample.get(other)
+        if best is not None and sample:
+            # Bare masks leave the composite out, which the sample's way draws: no fair target.
+            target, note = (TARGETS["sample"], "") if encoder == other else (None, "the sample's way draws, too")
+            yield Row(section, f"{TITLES[encoder]}, best", best, "fps", best / sample, "the sample's way", target, note)
 
 
 def live_rows(figures: Figures) -> Iterator[Row]:

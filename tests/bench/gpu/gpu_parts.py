@@ -1,4 +1,4 @@
-"""What limits and the seed's way have in common on the device: a decoder, a network, a clock."""
+"""What limits and the sample's way have in common on the device: a decoder, a network, a clock."""
 
 import itertools
 import time

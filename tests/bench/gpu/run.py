@@ -2,7 +2,7 @@
 
     python tests/bench/gpu/run.py [--quick] [--only SECTION...] [--json FILE] [--clips FOLDER] [--seconds N]
 
-Sections: clips, limits, seed, service, live, frames, profile (see `Benchmark`). Everything is written to FILE after
+Sections: clips, limits, sample, service, live, frames, profile (see `Benchmark`). Everything is written to FILE after
 each figure, so that a run that is cut short loses little. A section that fails is told at the end; the others go on.
 Nothing here is an assertion: targets are shown beside.
 """
@@ -120,12 +120,12 @@ class Benchmark:
         self._limit("nvjpeg", processes=plan.processes)
         self._limit("x264")
 
-    def seed(self) -> None:
+    def sample(self) -> None:
         """The sample's way."""
         seconds = self._setup.plan.limit_seconds
         arguments = [str(self._clip("film").path), "--seconds", str(seconds)]
-        (speeds,) = run_children("seed_way.py", [arguments], 3 * seconds + CHILD_SLACK_SECONDS)
-        self.figures.seed.update(speeds)
+        (speeds,) = run_children("sample_way.py", [arguments], 3 * seconds + CHILD_SLACK_SECONDS)
+        self.figures.sample.update(speeds)
 
     def service(self) -> None:
         """Streamed sessions, more and more of them, for each encoder."""

@@ -3,7 +3,7 @@
 Decode, NV12 to RGB, resize, normalise, FCN-ResNet101 in float32, joint bilateral filter, blur, composite, encode. Where
 the GPU has no encoder for video, JPEGs and x264 on one core take its place.
 
-    python tests/bench/gpu/seed_way.py CLIP [--seconds N]
+    python tests/bench/gpu/sample_way.py CLIP [--seconds N]
 """
 
 import argparse
