@@ -51,7 +51,7 @@ segment-clip:
 	    'contact sheet' $(OUT)/contact_sheet.png report $(OUT)/report.json 'server log' $(OUT)/triton.log
 
 ##@ Check it
-.PHONY: test test-unit test-integration test-media test-players test-chart test-chaos test-fuzz test-cluster bench audit lint type bench-matte
+.PHONY: test test-unit test-integration test-media test-players test-examples test-chart test-chaos test-fuzz test-cluster bench audit lint type bench-matte
 test: test-unit test-integration ## all tests that need no GPU and no cluster
 
 test-unit: setup ## tests without a server
@@ -65,6 +65,9 @@ test-media: setup ## every container, codec and feature of the matrix, against a
 
 test-players: setup ## results played by ffmpeg and Chromium, sources from a real RTSP server (Debian's; installs them as root)
 	@pytest -q tests/players
+
+test-examples: setup ## clients in other languages against a real Triton and the Python client (node; installs it as root)
+	@pytest -q tests/examples
 
 test-chart: setup ## the chart: lint, unit tests, schemas of Kubernetes, alerts, README
 	@pytest -q --timeout 900 tests/chart
