@@ -8,18 +8,17 @@ import dataclasses
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 from typing import Any
 
-from segtriton_client.errors import MENDED, NoProgressError, ServiceLostError, ServiceUnavailableError
+from segtriton_client.errors import NoProgressError, ServiceLostError, ServiceUnavailableError
 from segtriton_client.replay import ReplayBuffer
 from segtriton_client.session import StreamSession
+from segtriton_client.stitching import StitchedOutputs
 from segtriton_client.transport import Transport
 from segtriton_protocol import (
-    DropReason,
     Ended,
     ErrorCode,
     Migrate,
@@ -57,7 +56,6 @@ class ResumingSession:
         ended: counts of the whole run and the last session's stages, once the iteration is over.
         resumes: how often it went on elsewhere.
         latencies: seconds from the handing over of a packet to its output.
-        damaged: why, by the packet's number, of frames that were mended or lost.
     """
 
     def __init__(
@@ -73,7 +71,6 @@ class ResumingSession:
         """Take how to connect, what `StreamSession` takes, and for how long to look for another server."""
         self.ended: Ended | None = None
         self.resumes = 0
-        self.damaged: dict[int, str] = {}
         self._connect = connect
         self._video = video
         self._output = output or OutputSpec()
@@ -81,16 +78,13 @@ class ResumingSession:
         self._is_live = mode == "live"
         self._resume_seconds = resume_seconds
         self._replay = ReplayBuffer()
+        self._stitched = StitchedOutputs(self._replay)
         self._changed = asyncio.Condition()
         self._stack = AsyncExitStack()
         self._pump: asyncio.Task[None] | None = None
         self._is_ending = False
         self._is_leaving = False
-        self._is_ahead = False
         self._failure: Exception | None = None
-        self._frames_out = 0
-        self._dropped: Counter[str] = Counter()
-        self._new_extradata = b""
         self._answered_at_resume = -1
         self._fruitless = 0
 
@@ -102,7 +96,12 @@ class ResumingSession:
     @property
     def answered(self) -> int:
         """Frames and drop records so far."""
-        return self._frames_out + self._dropped.total()
+        return self._stitched.answered
+
+    @property
+    def damaged(self) -> dict[int, str]:
+        """Why, by the packet's number, of frames that were mended or lost."""
+        return self._stitched.damaged
 
     async def __aenter__(self) -> ResumingSession:
         self._session = await self._open_first()
@@ -142,7 +141,8 @@ class ResumingSession:
                     await self._resume(error)
                     continue
                 if self._is_ending and not self._replay.num_unanswered:
-                    self.ended = self._account()
+                    assert self._session.ended is not None, "its iteration ended with ENDED"
+                    self.ended = self._stitched.account(self._session.ended)
                     return
                 await self._resume(ServiceLostError("The server drains."))
         except Exception as error:
@@ -157,7 +157,8 @@ class ResumingSession:
 
     async def _outputs_of_session(self) -> AsyncIterator[Output]:
         session = self._session
-        self._is_leaving = self._is_ahead = False
+        self._is_leaving = False
+        self._stitched.begin(session.opened)
         self._pump = asyncio.ensure_future(self._send_to(session))
         async for event in session:
             if isinstance(event, Migrate):
@@ -165,7 +166,7 @@ class ResumingSession:
                 async with self._changed:
                     self._is_leaving = True
                     self._changed.notify_all()
-            elif output := self._take(event):
+            elif output := self._stitched.take(event, is_leaving=self._is_leaving):
                 yield output
 
     async def _send_to(self, session: StreamSession) -> None:
@@ -192,45 +193,6 @@ class ResumingSession:
 
     async def _wait_for_unsent(self, count: int) -> None:
         await self._changed.wait_for(lambda: self._is_leaving or self._is_ending or self._replay.num_unsent >= count)
-
-    def _take(self, output: Output) -> Output | None:
-        """Leave out what another session has answered or will, and drops that only say that this one ended early."""
-        now = time.monotonic()
-        packets = tuple(
-            packet
-            for packet in output.packets
-            if not self._comes_too_early(packet) and self._replay.settle(packet.seq, now, is_frame=True)
-        )
-        drops = tuple(
-            drop
-            for drop in output.drops
-            if not (self._is_leaving or drop.reason is DropReason.ABANDONED)
-            and self._replay.settle(drop.seq, now, is_frame=False)
-        )
-        self._frames_out += len(packets)
-        self._dropped.update(drop.reason.value for drop in drops)
-        self.damaged |= {packet.seq: MENDED for packet in packets if packet.is_damaged}
-        self.damaged |= {drop.seq: drop.reason.value for drop in drops if drop.reason is not DropReason.HIDDEN}
-        if not packets and not drops:
-            return None
-        return dataclasses.replace(output, packets=self._with_extradata(packets), drops=drops)
-
-    def _comes_too_early(self, packet: Packet) -> bool:
-        """Whether a decoder gave the frame only because it was emptied: one that is shown before it is not yet sent.
-
-        What follows has a later dts than what was sent, and no pts before its dts.
-        """
-        if self._is_leaving and packet.pts is not None and packet.pts > self._replay.newest_dts:
-            self._is_ahead = True  # and with it all that follows, as later pictures refer to this one
-        return self._is_ahead
-
-    def _with_extradata(self, packets: tuple[Packet, ...]) -> tuple[Packet, ...]:
-        """Put the parameter sets of another encoder before its first picture."""
-        if not packets or not self._new_extradata:
-            return packets
-        first = dataclasses.replace(packets[0], payload=self._new_extradata + packets[0].payload)
-        self._new_extradata = b""
-        return (first, *packets[1:])
 
     # ---------------------------------------------------------------- from session to session
 
@@ -268,8 +230,6 @@ class ResumingSession:
                 _LOG.info("%s", error)
                 await asyncio.sleep(pause)
             else:
-                if self._session.opened.output_extradata != self.opened.output_extradata:
-                    self._new_extradata = self._session.opened.output_extradata
                 return
 
     async def _open(self, output: OutputSpec, first_seq: int) -> StreamSession:
@@ -299,16 +259,6 @@ class ResumingSession:
             self._pump = None
         stack, self._stack = self._stack, AsyncExitStack()
         await stack.aclose()
-
-    def _account(self) -> Ended:
-        last = self._session.ended
-        assert last is not None, "its iteration ended with ENDED"
-        return dataclasses.replace(
-            last,
-            frames_in=self.answered,
-            frames_out=self._frames_out,
-            frames_dropped={reason: count for reason, count in self._dropped.items() if count},
-        )
 
 
 _CODEC_ENCODERS = {"h264": "h264", "mjpeg": "mjpeg", "rawmask_zlib": "mask"}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import threading
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,10 +27,9 @@ from segtriton_protocol import (
 from segtriton_protocol.tensors import PARAMETER_PROTOCOL, PARAMETER_SESSION, Tensors
 from segtriton_server.observability.logs import configure_logging, session_log
 from segtriton_server.observability.metrics import Metrics
-from segtriton_server.observability.shared_memory import SharedMemory
-from segtriton_server.services.drain_order import DrainOrder
 from segtriton_server.services.handled_requests import HandledRequests
 from segtriton_server.services.heartbeat import Heartbeat
+from segtriton_server.services.reaper import Reaper
 from segtriton_server.services.seed_requests import read_seed_request
 from segtriton_server.sessions.credit_window import CreditWindow
 from segtriton_server.sessions.dialects import (
@@ -52,7 +49,6 @@ from segtriton_server.workers.channel import ChannelMessage
 from segtriton_server.workers.worker_pool import WorkerPool
 
 _LOG = logging.getLogger(__name__)
-_REAP_SECONDS = 0.1
 _SEED_WINDOW_PACKETS = 1_000_000
 _UNREADABLE = (ErrorCode.INVALID_MESSAGE, ErrorCode.INVALID_PACKET)
 
@@ -83,11 +79,9 @@ class StreamingService:
             metrics.add("segtriton_sessions_failed_total", 0, code=code.name)
         metrics.flush()
         self._pool.start()
-        self._closed = threading.Event()
-        self._drain_order = DrainOrder(settings.drain_file)
         self._heartbeat = Heartbeat(settings.heartbeat_file, settings.stage_deadline, metrics)
-        self._shared_memory = SharedMemory(metrics)
-        threading.Thread(target=self._reap, name="reap-sessions", daemon=True).start()
+        self._reaper = Reaper(settings, self._sessions, metrics, self._heartbeat)
+        self._reaper.start()
         _LOG.info("%s ready: network %s, workers %s", SERVER, settings.network, self._pool.worker_pids())
 
     def handle(
@@ -117,7 +111,7 @@ class StreamingService:
 
     def close(self) -> None:
         """End all sessions and workers; Triton would wait for open responders."""
-        self._closed.set()
+        self._reaper.close()
         for session in self._sessions.all():
             session.fail(ErrorCode.DRAINING, "The server stops.")
         self._pool.close()
@@ -279,32 +273,6 @@ class StreamingService:
             ledger.dropped_by_reason(),
             session.error.code.name if session.error else "complete",
         )
-
-    def _reap(self) -> None:
-        while not self._closed.wait(_REAP_SECONDS):
-            now = time.monotonic()
-            self._heartbeat.beat(now)
-            self._heed_drain_order()
-            self._shared_memory.look(now)
-            for session in self._sessions.all():
-                try:
-                    if session.is_cancelled(now):
-                        session.fail(ErrorCode.CANCELLED, "The client is gone.")
-                    elif session.is_idle(now, self._settings.idle_timeout):
-                        session.fail(ErrorCode.IDLE_TIMEOUT, "Nothing came or went for too long.")
-                except Exception:  # noqa: BLE001 - the other sessions still need the reaper
-                    _LOG.exception("a session could not be reaped")
-            self._metrics.flush()
-
-    def _heed_drain_order(self) -> None:
-        order = self._drain_order.read()
-        if order.drains != self._sessions.is_draining:
-            self._sessions.is_draining = order.drains
-            self._metrics.set("segtriton_draining", order.drains)
-            _LOG.warning("the server %s new sessions", "takes no" if order.drains else "takes")
-        if order.migrates:
-            for session in self._sessions.all():
-                session.ask_to_migrate(order.within_seconds)
 
     def _note_load(self) -> None:
         active = len(self._sessions)
