@@ -30,67 +30,40 @@ _LOAD, _RETURN = 0x20, 0x06
 _JUMP_IF_EQUAL, _JUMP_IF_AT_LEAST, _JUMP_IF_ANY_BIT = 0x15, 0x35, 0x45
 _ALLOW, _KILL_PROCESS, _FAIL_WITH = 0x7FFF0000, 0x80000000, 0x00050000
 
-_CLONE, _CLONE3, _OPEN, _OPENAT, _TGKILL = 56, 435, 2, 257, 234
+_CLONE, _CLONE3, _OPEN, _OPENAT, _TGKILL, _PRLIMIT64 = 56, 435, 2, 257, 234, 302
 _CLONE_THREAD = 0x00010000
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
-# Numbers of the x86-64 ABI.
-_REFUSED = {
-    "network": (41, 42, 43, 49, 50, 53, 288),  # socket, connect, accept, bind, listen, socketpair, accept4
-    "programs and processes": (57, 58, 59, 322),  # fork, vfork, execve, execveat
-    "other processes": (62, 101, 129, 200, 297, 310, 311, 312, 424, 434, 438, 440, 448),  # kill, ptrace, pidfd_*...
-    "files": (
-        *(
-            76,
-            77,
-            82,
-            83,
-            84,
-            85,
-            86,
-            87,
-            88,
-            90,
-            91,
-            92,
-            93,
-            94,
-            133,
-            188,
-            189,
-            190,
-            197,
-            198,
-            199,
-        ),  # truncate ... chown
-        *(258, 259, 260, 263, 264, 265, 266, 268, 316, 437, 452),  # the same relative to a folder, openat2
-    ),
-    "mounts and namespaces": (155, 161, 165, 166, 272, 303, 304, 308, 428, 429, 430, 431, 432, 433, 442),
-    "the kernel": (
-        *(
-            134,
-            135,
-            154,
-            163,
-            164,
-            167,
-            168,
-            169,
-            172,
-            173,
-            175,
-            176,
-            227,
-            246,
-            313,
-            320,
-            321,
-            323,
-            298,
-        ),  # bpf, perf...
-        *(248, 249, 250, 425, 426, 427, 319),  # keys, io_uring, memfd_create
-    ),
-}
+# Names and numbers of the x86-64 ABI (arch/x86/entry/syscalls/syscall_64.tbl of the kernel).
+_NETWORK = """
+    socket 41, connect 42, accept 43, bind 49, listen 50, socketpair 53, accept4 288
+"""
+_PROCESSES = """
+    fork 57, vfork 58, execve 59, execveat 322, kill 62, tkill 200, rt_sigqueueinfo 129, rt_tgsigqueueinfo 297,
+    ptrace 101, process_vm_readv 310, process_vm_writev 311, kcmp 312, pidfd_open 434, pidfd_getfd 438,
+    pidfd_send_signal 424, process_madvise 440, process_mrelease 448, migrate_pages 256, move_pages 279
+"""
+_SHARED_MEMORY_AND_QUEUES = """
+    shmget 29, shmat 30, shmctl 31, semget 64, semctl 66, msgget 68, msgsnd 69, msgrcv 70, msgctl 71,
+    mq_open 240, mq_unlink 241
+"""
+_FILES = """
+    truncate 76, ftruncate 77, creat 85, openat2 437, rename 82, renameat 264, renameat2 316, mkdir 83, mkdirat 258,
+    rmdir 84, unlink 87, unlinkat 263, link 86, linkat 265, symlink 88, symlinkat 266, mknod 133, mknodat 259,
+    chmod 90, fchmod 91, fchmodat 268, fchmodat2 452, chown 92, fchown 93, lchown 94, fchownat 260,
+    setxattr 188, lsetxattr 189, fsetxattr 190, removexattr 197, lremovexattr 198, fremovexattr 199,
+    utime 132, utimes 235, futimesat 261, utimensat 280, memfd_create 319, name_to_handle_at 303, open_by_handle_at 304
+"""
+_MOUNTS_AND_NAMESPACES = """
+    mount 165, umount2 166, pivot_root 155, chroot 161, unshare 272, setns 308,
+    open_tree 428, move_mount 429, mount_setattr 442, fsopen 430, fsconfig 431, fsmount 432, fspick 433
+"""
+_KERNEL = """
+    init_module 175, finit_module 313, delete_module 176, kexec_load 246, kexec_file_load 320, reboot 169,
+    bpf 321, perf_event_open 298, userfaultfd 323, io_uring_setup 425, io_uring_enter 426, io_uring_register 427,
+    add_key 248, request_key 249, keyctl 250, iopl 172, ioperm 173, modify_ldt 154, personality 135, uselib 134,
+    acct 163, swapon 167, swapoff 168, settimeofday 164, clock_settime 227
+"""
 
 
 class _Program(ctypes.Structure):
@@ -140,14 +113,16 @@ def _instructions() -> list[tuple[int, int, int, int]]:
         (_JUMP_IF_AT_LEAST, 0, 1, _X32_BIT),
         refuse,
     ]
-    for number in (number for numbers in _REFUSED.values() for number in numbers):
-        program += [(_JUMP_IF_EQUAL, 0, 1, number), refuse]
+    for calls in (_NETWORK, _PROCESSES, _SHARED_MEMORY_AND_QUEUES, _FILES, _MOUNTS_AND_NAMESPACES, _KERNEL):
+        for call in calls.split(","):
+            program += [(_JUMP_IF_EQUAL, 0, 1, int(call.split()[1])), refuse]
     # Its flags lie in memory, which a filter cannot read; without it, the C library starts threads by the older call.
     program += [(_JUMP_IF_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _FAIL_WITH | errno.ENOSYS)]
     program += _refuse_unless(_CLONE, 0, (_JUMP_IF_ANY_BIT, 1, 0, _CLONE_THREAD))
     program += _refuse_unless(_OPEN, 1, (_JUMP_IF_ANY_BIT, 0, 1, _WRITES))
     program += _refuse_unless(_OPENAT, 2, (_JUMP_IF_ANY_BIT, 0, 1, _WRITES))
     program += _refuse_unless(_TGKILL, 0, (_JUMP_IF_EQUAL, 1, 0, os.getpid()))
+    program += _refuse_unless(_PRLIMIT64, 0, (_JUMP_IF_EQUAL, 1, 0, 0))  # 0: of this process
     return [*program, (_RETURN, 0, 0, _ALLOW)]
 
 
