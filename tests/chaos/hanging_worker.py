@@ -1,4 +1,6 @@
-"""A worker in which one call never returns or fails, for clips of one width; run in place of Python (setting `python`).
+"""A worker in which one call never returns, fails or turns hostile, for clips of one width.
+
+Run in place of Python (setting `python`):
 
 hanging_worker.py STAGE HOW -m segtriton_server.workers.worker_process ARGUMENTS...
 """
@@ -6,9 +8,13 @@ hanging_worker.py STAGE HOW -m segtriton_server.workers.worker_process ARGUMENTS
 from __future__ import annotations
 
 import ctypes
+import os
+import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from segtriton_server.encoders.libav_encoder import X264Encoder
@@ -33,11 +39,31 @@ HOW: dict[str, Callable[[], object]] = {
     # As a library does that is called without letting other threads of the interpreter run.
     "holding the interpreter": lambda: ctypes.PyDLL(None).sleep(3600),
     "failing": lambda: _fail(),
+    "breaking in": lambda: _break_in(),
 }
 
 
 def _fail() -> None:
     raise RuntimeError("/root/secret.py, line 1: /dev/shm/triton_python_backend_shm_region_1")
+
+
+def _break_in() -> None:
+    """Ends the process where anything succeeds."""
+    acts: tuple[Callable[[], object], ...] = (
+        lambda: Path(os.environ["SECRET_FILE"]).read_bytes(),
+        lambda: os.open(f"/proc/{os.getppid()}/mem", os.O_RDONLY),
+        lambda: list(Path("/dev/shm").iterdir()),
+        lambda: Path("/tmp/segtriton-break-in").write_bytes(b""),
+        lambda: socket.socket(),
+        lambda: os.kill(os.getppid(), signal.SIGCONT),
+        lambda: os.fork(),
+    )
+    for act in acts:
+        try:
+            act()
+        except PermissionError:
+            continue
+        os._exit(1)
 
 
 def hang_in(stage: str, how: str) -> None:

@@ -31,6 +31,8 @@ FOUND: tuple[int, ...] = ()
 # What a worker's end, or a stage that did not return, shows as; and what is an error of ours.
 DEADLY = {"WORKER_LOST", "STAGE_TIMEOUT", "IDLE_TIMEOUT", "INTERNAL", "hangs"}
 MIB = 1 << 20
+# However many inputs: what a worker keeps is what it needs at once, and that is settled after the warm-up.
+MOST_GROWTH = 40 * MIB
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -71,7 +73,7 @@ def test_hostile_media(router: Router) -> None:
     assert ends["complete"] > INPUTS // 10
     assert sum(ends.values()) - ends["complete"] > INPUTS // 50
     growth = [after - earlier for after, earlier in zip(at_rest(workers), before, strict=True)]
-    assert max(growth) < 150 * MIB
+    assert max(growth) < MOST_GROWTH
     if REPORT:
         Path(REPORT).write_text(json.dumps({"ends": ends, "growth MiB": [size // MIB for size in growth]}) + "\n")
 

@@ -27,12 +27,14 @@ from segtriton_server.workers.confinement import confine
 from segtriton_server.workers.failures import judge_failure
 from segtriton_server.workers.frame_batcher import FrameBatcher
 from segtriton_server.workers.network_job import NetworkJob
+from segtriton_server.workers.readable_files import restrict_files
 from segtriton_server.workers.results import Results, ResultSink
 from segtriton_server.workers.session_pipeline import SessionPipeline
 
 _LOG = logging.getLogger(__name__)
 _HEARTBEAT_SECONDS = 0.5
 _C_LIBRARY = ctypes.CDLL("libc.so.6")
+_M_ARENA_MAX = -8
 
 
 class WorkerProcess(ResultSink):
@@ -210,6 +212,9 @@ def main() -> None:
     values["networks"] = Path(values["networks"])
     settings = Settings(**values)
     configure_logging(settings)
+    # Each session brings new threads. For them the C library has eight arenas a core, and each keeps what it once held.
+    _C_LIBRARY.mallopt(_M_ARENA_MAX, os.cpu_count() or 1)
+    _LOG.debug("files restricted: %s", restrict_files(settings))
     worker = WorkerProcess(Channel(Connection(descriptor)), settings)
     _LOG.debug("confined: %s", confine(settings))
     worker.run()

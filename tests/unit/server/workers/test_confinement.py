@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,8 @@ FORBIDDEN = {
     "another program in its place": "os.execv('/bin/true', ['true'])",
     "a process": "os.fork()",
     "a signal to its parent": "os.kill(os.getppid(), 0)",
+    "its parent's limits": "resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE)",
+    "another time of a file": "os.utime('/tmp')",
     "a new file": "open('/tmp/segtriton-confined', 'w')",
     "an old file": "open(sys.argv[0] or os.__file__, 'r+')",
     "a file that goes": "os.unlink('/tmp/none')",
@@ -64,6 +67,7 @@ ALLOWED = {
     "threads": "[t.start() or t.join() for t in [threading.Thread(target=print)]]",
     "files to read": "open('/proc/self/status').read()",
     "late imports": "__import__('xml.dom.minidom')",
+    "limits of its own": "resource.getrlimit(resource.RLIMIT_NOFILE)",
     "memory": "bytearray(1 << 26)",
     "an end of its own": "sys.exit(0) if threading.main_thread() else None",
 }
@@ -93,3 +97,36 @@ def test_on_a_gpu_only_privileges_are_taken() -> None:
 
 def test_it_can_be_left_off() -> None:
     assert attempt("os.unlink('/tmp/none')", confinement="off").stdout == "nothing\n"
+
+
+READING = """
+import os, sys, tempfile
+from pathlib import Path
+from segtriton_server.settings import Settings
+from segtriton_server.workers.readable_files import restrict_files
+print(restrict_files(Settings(**{settings})))
+{act}
+"""
+
+
+def read(act: str, networks: Path, **settings: object) -> subprocess.CompletedProcess[str]:
+    script = READING.format(act=act, settings={"networks": str(networks), **settings})
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False)
+
+
+@pytest.mark.parametrize("act", ["open({secret!r})", "open(f'/proc/{{os.getppid()}}/mem')", "os.listdir('/dev/shm')"])
+def test_it_cannot_read(act: str, tmp_path: Path) -> None:
+    secret = tmp_path / "key.pem"
+    secret.write_text("secret")
+
+    assert "PermissionError" in read(act.format(secret=str(secret)), tmp_path / "networks").stderr
+    assert read(act.format(secret=str(secret)), tmp_path, confinement="off").stderr == ""
+
+
+@pytest.mark.parametrize("act", ["open({network!r})", "__import__('xml.dom.minidom')", "open('/proc/cpuinfo')"])
+def test_it_can_read(act: str, tmp_path: Path) -> None:
+    network = tmp_path / "selfie.tflite"
+    network.write_text("weights")
+
+    done = read(act.format(network=str(network)), tmp_path)
+    assert (done.stdout, done.stderr) == ("True\n", "")
