@@ -52,7 +52,7 @@ class Settings:
         window_bytes: the same in bytes.
         live_messages_per_second: messages that live sessions may make together; beyond that, clients are asked to put
             several packets into each.
-        seed_window_bytes: bytes that a session of the sample's contract, which knows no credit, may queue.
+        sample_window_bytes: bytes that a session of the sample's contract, which knows no credit, may queue.
         idle_timeout: a session that sends and gets nothing for so long is ended.
         stage_deadline: a stage busy for so long with one frame counts as hung; its worker is replaced.
         confinement: "auto" takes from workers what they need not (see `workers.confinement`): on a GPU only privileges,
@@ -99,7 +99,7 @@ class Settings:
     window_packets: int = 96
     window_bytes: int = 16 << 20
     live_messages_per_second: float = 800.0
-    seed_window_bytes: int = 256 << 20
+    sample_window_bytes: int = 256 << 20
     idle_timeout: float = 60.0
     stage_deadline: float = 10.0
     confinement: str = "auto"

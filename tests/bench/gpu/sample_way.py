@@ -51,7 +51,7 @@ class Images:
         self.images = cvcuda.as_tensor(Exported(self.tensor), "NHWC")
 
 
-class SeedWay:
+class SampleWay:
     """All stages but the encoder."""
 
     def __init__(self, packets: list[bytes], size_hw: tuple[int, int], stream: torch.cuda.Stream) -> None:
@@ -137,7 +137,7 @@ class SeedWay:
 class OneCoreX264:
     """x264 in the thread of all the rest."""
 
-    def __init__(self, way: SeedWay, size_hw: tuple[int, int]) -> None:
+    def __init__(self, way: SampleWay, size_hw: tuple[int, int]) -> None:
         self._way = way
         self._encoder = av.CodecContext.create("libx264", "w")
         self._encoder.height, self._encoder.width = size_hw
@@ -155,7 +155,7 @@ class OneCoreX264:
             self._encoder.encode(frame)
 
 
-def encode_jpegs(way: SeedWay) -> list[torch.Tensor]:
+def encode_jpegs(way: SampleWay) -> list[torch.Tensor]:
     """Code the batch's composites one by one on the GPU and fetch them."""
     planar = way.composite.tensor.permute(0, 3, 1, 2).contiguous()
     return [jpeg.cpu() for jpeg in encode_jpeg(list(planar), quality=JPEG_QUALITY)]
@@ -172,7 +172,7 @@ def main() -> None:
     size_hw = first.height, first.width
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream), torch.inference_mode():
-        way = SeedWay(clip.annex_b(), size_hw, stream)
+        way = SampleWay(clip.annex_b(), size_hw, stream)
         x264 = OneCoreX264(way, size_hw)
         encoders: dict[str, Callable[[], Any]] = {
             "none": way.to_nv12,

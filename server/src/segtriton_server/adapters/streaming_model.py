@@ -14,7 +14,7 @@ from segtriton_protocol.tensors import FIRST_PACKET, PARAMETER_MESSAGE, PARAMETE
 from segtriton_server.observability.metrics import Metrics
 from segtriton_server.services.authorizer import Authorizer
 from segtriton_server.services.streaming import StreamingService
-from segtriton_server.sessions.dialects import ProtocolDialect, SeedDialect
+from segtriton_server.sessions.dialects import ProtocolDialect, SampleDialect
 from segtriton_server.settings import Settings
 
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
@@ -80,7 +80,7 @@ class TritonPythonModel:
     ) -> None:
         if is_open(parameters, tensors):
             self._metrics.add("segtriton_streams_rejected_total", reason=error.code.name)
-        dialect = ProtocolDialect() if PARAMETER_PROTOCOL in parameters else SeedDialect()
+        dialect = ProtocolDialect() if PARAMETER_PROTOCOL in parameters else SampleDialect()
         dialect.send(responder, Failed(error))
 
 

@@ -30,13 +30,13 @@ from segtriton_server.observability.metrics import Metrics
 from segtriton_server.services.handled_requests import HandledRequests
 from segtriton_server.services.heartbeat import Heartbeat
 from segtriton_server.services.reaper import Reaper
-from segtriton_server.services.seed_requests import read_seed_request
+from segtriton_server.services.sample_requests import read_sample_request
 from segtriton_server.sessions.credit_window import CreditWindow
 from segtriton_server.sessions.dialects import (
     Dialect,
     ProtocolDialect,
     Responder,
-    SeedDialect,
+    SampleDialect,
     internal_error,
 )
 from segtriton_server.sessions.ledger import Ledger
@@ -49,7 +49,7 @@ from segtriton_server.workers.channel import ChannelMessage
 from segtriton_server.workers.worker_pool import WorkerPool
 
 _LOG = logging.getLogger(__name__)
-_SEED_WINDOW_PACKETS = 1_000_000
+_SAMPLE_WINDOW_PACKETS = 1_000_000
 _UNREADABLE = (ErrorCode.INVALID_MESSAGE, ErrorCode.INVALID_PACKET)
 
 
@@ -93,12 +93,12 @@ class StreamingService:
         tenant: str = "",
     ) -> None:
         """Act on one request of a tenant's; every error becomes an answer."""
-        is_seed = PARAMETER_PROTOCOL not in parameters
-        dialect: Dialect = SeedDialect() if is_seed else ProtocolDialect()
+        is_sample = PARAMETER_PROTOCOL not in parameters
+        dialect: Dialect = SampleDialect() if is_sample else ProtocolDialect()
         try:
             with self._heartbeat.handling():
-                if is_seed:
-                    self._handle_seed(request_id, tensors, responder, dialect, tenant)
+                if is_sample:
+                    self._handle_sample(request_id, tensors, responder, dialect, tenant)
                 else:
                     self._handle_message(parse_request(parameters, tensors), responder, dialect, tenant)
         except SegtritonError as error:
@@ -141,12 +141,12 @@ class StreamingService:
                 session.fail(ErrorCode.CANCELLED, "The client cancelled the session.")
         self._handled.close_soon(responder)
 
-    def _handle_seed(
+    def _handle_sample(
         self, request_id: str, tensors: Tensors, responder: Responder, dialect: Dialect, tenant: str
     ) -> None:
-        request = read_seed_request(request_id, tensors)
+        request = read_sample_request(request_id, tensors)
         if request.open is not None:
-            window = CreditWindow(_SEED_WINDOW_PACKETS, self._settings.seed_window_bytes)
+            window = CreditWindow(_SAMPLE_WINDOW_PACKETS, self._settings.sample_window_bytes)
             session = self._open(request.open, request.key, window, responder, dialect, tenant)
         else:
             session = self._sessions.get_by_key(tenant, request.key)

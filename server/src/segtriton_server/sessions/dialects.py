@@ -46,7 +46,7 @@ class ProtocolDialect:
         responder.send(message.to_tensors(), is_final=isinstance(message, Ended | Failed))
 
 
-class SeedDialect:
+class SampleDialect:
     """The sample's contract: one response a packet, Annex B with parameter sets at each keyframe."""
 
     def __init__(self) -> None:

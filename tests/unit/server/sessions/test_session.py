@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segtriton_protocol import Drop, DropReason, Ended, ErrorCode, Failed, Opened, Output, Packet, SegtritonError
-from segtriton_server.sessions.dialects import SeedDialect
+from segtriton_server.sessions.dialects import SampleDialect
 
 MakeBooks = Callable[..., Any]
 MakePacket = Callable[..., Packet]
@@ -199,7 +199,7 @@ def test_a_session_is_idle_when_nothing_has_come_for_the_timeout(make_books: Mak
 
 
 def test_the_samples_contract(make_books: MakeBooks, make_packet: MakePacket) -> None:
-    books = make_books(SeedDialect())
+    books = make_books(SampleDialect())
     session = books.open()
     session.accept([make_packet(0), make_packet(1)])
     session.deliver([make_packet(0, b"IDR"), make_packet(1, b"P", key=False)], [], [], 0)
@@ -219,7 +219,7 @@ def test_the_samples_contract(make_books: MakeBooks, make_packet: MakePacket) ->
 
 
 def test_in_the_samples_contract_a_failure_is_a_triton_error(make_books: MakeBooks) -> None:
-    books = make_books(SeedDialect())
+    books = make_books(SampleDialect())
     books.open().fail(ErrorCode.IDLE_TIMEOUT, "Nothing came.")
 
     assert books.responder.sent == []

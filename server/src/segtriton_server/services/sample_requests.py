@@ -26,7 +26,7 @@ _TIME_BASE = Fraction(1, 90_000)
 
 
 @dataclass(frozen=True, slots=True)
-class SeedRequest:
+class SampleRequest:
     """One request: the session's key, OPEN with the first packet, a packet, the mark of the end."""
 
     key: str
@@ -35,7 +35,7 @@ class SeedRequest:
     is_last: bool
 
 
-def read_seed_request(request_id: str, tensors: Tensors) -> SeedRequest:
+def read_sample_request(request_id: str, tensors: Tensors) -> SampleRequest:
     """Return what a request of the sample's contract says; raises INVALID_MESSAGE."""
     key, _, number = request_id.rpartition("_")
     if not key or not number.isdecimal():
@@ -48,8 +48,8 @@ def read_seed_request(request_id: str, tensors: Tensors) -> SeedRequest:
         if spec.name in tensors:
             spec.check(tensors[spec.name])
     payload = tensors[specs.PACKET_IN.name].tobytes() if specs.PACKET_IN.name in tensors else b""
-    return SeedRequest(
-        key=f"seed {key}",
+    return SampleRequest(
+        key=f"sample {key}",
         open=_open(int(number), tensors) if _flag(tensors, specs.FIRST_PACKET) else None,
         packet=_packet(int(number), payload, tensors) if payload else None,
         is_last=_flag(tensors, specs.LAST_PACKET),

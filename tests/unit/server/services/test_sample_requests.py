@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from segtriton_protocol import ErrorCode, Framing, SegtritonError
-from segtriton_server.services.seed_requests import read_seed_request
+from segtriton_server.services.sample_requests import read_sample_request
 
 
 def tensors(**changes: Any) -> dict[str, Any]:
@@ -24,9 +24,9 @@ def tensors(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_first_packet_opens_a_session() -> None:
-    request = read_seed_request("video_1_0", tensors())
+    request = read_sample_request("video_1_0", tensors())
 
-    assert request.key == "seed video_1"
+    assert request.key == "sample video_1"
     assert request.open is not None
     video = request.open.video
     assert (video.codec, video.width, video.height, video.framing) == ("h264", 640, 480, Framing.ANNEX_B)
@@ -42,7 +42,9 @@ def test_a_first_packet_opens_a_session() -> None:
 
 
 def test_a_later_packet_opens_nothing() -> None:
-    request = read_seed_request("v_7", tensors(FIRST_PACKET=np.array([False]), META0=None, META1=np.array([0, -5, -6])))
+    request = read_sample_request(
+        "v_7", tensors(FIRST_PACKET=np.array([False]), META0=None, META1=np.array([0, -5, -6]))
+    )
 
     assert request.open is None
     assert request.packet is not None
@@ -51,7 +53,7 @@ def test_a_later_packet_opens_nothing() -> None:
 
 @pytest.mark.parametrize("payload", [None, np.zeros(0, np.uint8)])
 def test_the_last_request_may_be_empty(payload: object) -> None:
-    request = read_seed_request("v_8", tensors(PACKET_IN=payload, FIRST_PACKET=None, LAST_PACKET=np.array([True])))
+    request = read_sample_request("v_8", tensors(PACKET_IN=payload, FIRST_PACKET=None, LAST_PACKET=np.array([True])))
 
     assert request.packet is None
     assert request.is_last
@@ -60,7 +62,7 @@ def test_the_last_request_may_be_empty(payload: object) -> None:
 @pytest.mark.parametrize("request_id", ["", "v", "v_", "_1", "v_x", "v_-1", "v_1.0"])
 def test_another_request_id_is_refused(request_id: str) -> None:
     with pytest.raises(SegtritonError, match="videoid_packetnumber") as caught:
-        read_seed_request(request_id, tensors())
+        read_sample_request(request_id, tensors())
 
     assert caught.value.code is ErrorCode.INVALID_MESSAGE
 
@@ -77,6 +79,6 @@ def test_another_request_id_is_refused(request_id: str) -> None:
 )
 def test_false_tensors_are_refused(changes: dict[str, Any], code: ErrorCode) -> None:
     with pytest.raises(SegtritonError) as caught:
-        read_seed_request("v_0", tensors(**changes))
+        read_sample_request("v_0", tensors(**changes))
 
     assert caught.value.code is code
