@@ -17,7 +17,7 @@ SETUP := .setup/environment.py
 ENVIRONMENT := $(STAMPS)/distributions
 ASSETS := .assets/.complete
 PACKAGES := protocol/src server/src client/src operator_scripts/src
-CHECKED := $(wildcard protocol server client operator_scripts triton_models tests charts .setup)
+CHECKED := $(wildcard protocol server client operator_scripts triton_models tests charts docs .setup)
 
 export SEGTRITON_NETWORKS ?= $(CURDIR)/.assets/networks
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -142,8 +142,9 @@ format: $(ENVIRONMENT) ## rewrite the code in the project's format
 	@ruff check --fix $(CHECKED)
 	@ruff format $(CHECKED)
 
-docs: $(ENVIRONMENT) ## check that every link between the documents leads somewhere
-	@python .setup/links.py
+docs: $(ENVIRONMENT) ## build the documents' site into out/docs; a warning or a link that leads nowhere fails
+	@sphinx-build -q --fail-on-warning --keep-going --fresh-env -c docs -d $(OUT)/docs/.doctrees . $(OUT)/docs
+	@echo "$(OUT)/docs/docs/index.html"
 
 error-docs: $(ENVIRONMENT) ## write docs/errors.md from the error codes
 	@python .setup/error_page.py

@@ -15,7 +15,7 @@ from segtriton_client.errors import (
     StoppedError,
 )
 from segtriton_client.frames import segment_frames
-from segtriton_client.job import Job, Progress
+from segtriton_client.job import Composed, Job, Progress
 from segtriton_client.report import Report
 from segtriton_client.segmentation import segment_file, segment_video
 from segtriton_client.session import StreamSession
@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ClientError",
+    "Composed",
     "Endpoint",
     "GrpcTransport",
     "InputError",
