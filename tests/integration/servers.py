@@ -20,6 +20,21 @@ SLOTS = 10
 StartServer = Callable[..., TritonProcess]
 
 
+def metrics_of(server: TritonProcess) -> dict[str, float]:
+    """The project's metrics: `name{labels}` to value."""
+
+    def page() -> str:
+        with urllib.request.urlopen(server.metrics_url, timeout=10) as response:
+            return str(response.read().decode())
+
+    try:
+        text = page()
+    except URLError:  # Triton opens this port a moment after it says that it is ready
+        time.sleep(1)
+        text = page()
+    return {name: float(value) for name, value in re.findall(r"^(segtriton_\S+) (\S+)$", text, re.MULTILINE)}
+
+
 @pytest.fixture(scope="session")
 def server_settings(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., LaunchSettings]:
     """Builds the settings of a server on free ports; keywords are settings of the models, or for Triton."""
@@ -57,19 +72,7 @@ def small_server(server_settings: Callable[..., LaunchSettings]) -> Iterator[Tri
 def read_metrics() -> Callable[[TritonProcess], dict[str, float]]:
     """Reads the project's metrics: `name{labels}` to value."""
 
-    def page(server: TritonProcess) -> str:
-        with urllib.request.urlopen(server.metrics_url, timeout=10) as response:
-            return str(response.read().decode())
-
-    def read(server: TritonProcess) -> dict[str, float]:
-        try:
-            text = page(server)
-        except URLError:  # Triton opens this port a moment after it says that it is ready
-            time.sleep(1)
-            text = page(server)
-        return {name: float(value) for name, value in re.findall(r"^(segtriton_\S+) (\S+)$", text, re.MULTILINE)}
-
-    return read
+    return metrics_of
 
 
 @pytest.fixture(scope="session")

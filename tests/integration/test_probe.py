@@ -1,4 +1,4 @@
-"""A router that is dead or stands still is seen by the probe, though Triton calls it live and ready."""
+"""A router that is dead, stands still or drains is seen by the probe, though Triton calls it live and ready."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from process_tree import descendants, wait_until
 from raw_client import read_clip, stream_clip
 
 from segtriton_server.launch import LaunchSettings, TritonProcess
+from segtriton_server.services.drain_order import DrainOrder
 
 MAX_AGE = "4"
 Probe = Callable[[TritonProcess, str], bool]
@@ -21,12 +22,14 @@ Probe = Callable[[TritonProcess, str], bool]
 
 @pytest.fixture
 def beating(server_settings: Callable[..., LaunchSettings], tmp_path: Path) -> TritonProcess:
-    return TritonProcess(server_settings(workers=1, heartbeat_file=tmp_path / "heartbeat"))
+    files = {f"{name}_file": tmp_path / name for name in ("heartbeat", "drain")}
+    return TritonProcess(server_settings(workers=1, **files))
 
 
 @pytest.fixture
 def is_well(tmp_path: Path) -> Probe:
-    environment = {**os.environ, "SEGTRITON_HEARTBEAT_FILE": str(tmp_path / "heartbeat")}
+    files = {f"SEGTRITON_{name.upper()}_FILE": str(tmp_path / name) for name in ("heartbeat", "drain")}
+    environment = {**os.environ, **files}
 
     def probe(server: TritonProcess, what: str) -> bool:
         command = [sys.executable, "-m", "segtriton_server.launch.probe", what]
@@ -59,6 +62,17 @@ def test_a_router_that_does_not_work_is_seen(beating: TritonProcess, is_well: Pr
             assert wait_until(lambda: is_well(server, "live") and is_well(server, "ready"), 30)
             clip = read_clip("carphone_pristine.mp4").head(20)
             assert stream_clip(server.grpc_address, clip).pts == clip.pts
+
+
+def test_a_server_that_drains_is_not_ready_but_lives(beating: TritonProcess, is_well: Probe, tmp_path: Path) -> None:
+    with beating as server:
+        assert wait_until(lambda: is_well(server, "live") and is_well(server, "ready"), 10)
+        DrainOrder(str(tmp_path / "drain")).write()
+        assert not is_well(server, "ready")
+        assert is_well(server, "live")
+
+        (tmp_path / "drain").unlink()
+        assert is_well(server, "ready")
 
 
 def test_a_server_that_is_gone(beating: TritonProcess, is_well: Probe) -> None:

@@ -11,6 +11,11 @@
 - --exit-timeout-secs={{ .Values.drain.exitTimeoutSeconds }}
 - --grpc-header-forward-pattern=(authorization|segtriton-.*)
 - --http-header-forward-pattern=(authorization|segtriton-.*)
+{{- /* A client whose network was cut says nothing: it is asked, and gone where it does not answer. */}}
+- --grpc-keepalive-time=20000
+- --grpc-keepalive-timeout=10000
+- --grpc-http2-max-pings-without-data=0
+- --grpc-http2-min-recv-ping-interval-without-data=10000
 - --grpc-max-connection-age={{ mul .Values.maxConnectionAgeSeconds 1000 }}
 - --backend-config=python,shm-default-byte-size={{ int64 .Values.shm.initialBytes }}
 {{- if not (include "segtriton.onGpu" .) }}

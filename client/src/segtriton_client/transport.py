@@ -34,7 +34,8 @@ from segtriton_protocol.tensors import MODELS, Tensors
 Parameters = Mapping[str, str | int | float]
 
 _PROBE_SECONDS = 10.0
-_KEEPALIVE_MILLISECONDS = 30_000
+# As the server asks its clients: a connection that does not answer for so long is gone.
+_KEEPALIVE_MILLISECONDS, _KEEPALIVE_TIMEOUT_MILLISECONDS = 20_000, 10_000
 # What gRPC says, under other codes than UNAVAILABLE, where the connection broke.
 _BROKEN = ("Internal error from Core", "RST_STREAM")
 # What Triton says, under UNAVAILABLE, to calls that are for operators.
@@ -102,6 +103,7 @@ class GrpcTransport:
             ("grpc.max_receive_message_length", -1),
             ("grpc.max_send_message_length", -1),
             ("grpc.keepalive_time_ms", _KEEPALIVE_MILLISECONDS),
+            ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MILLISECONDS),
             ("grpc.use_local_subchannel_pool", 1),
             # Where a name has several addresses, as a headless Service has: any of those that answer.
             ("grpc.lb_policy_name", "round_robin"),

@@ -11,6 +11,8 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+from segtriton_server.services.drain_order import DrainOrder
+
 _HTTP_SECONDS = 2.0
 
 
@@ -19,18 +21,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="segtriton-probe",
         description="End with status 0 if the server beside this command is well: its router has touched the heartbeat "
-        "file not long ago, and Triton says the same.",
+        "file not long ago, and Triton says the same. A server that drains is not ready.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("what", choices=("live", "ready"))
     parser.add_argument("--http-url", default="http://127.0.0.1:8000", help="Triton's HTTP port")
     parser.add_argument("--max-age", type=float, default=10.0, help="seconds after which a heartbeat is too old")
     options = parser.parse_args(arguments)
-    for trouble in (heart_trouble(options.max_age), triton_trouble(f"{options.http_url}/v2/health/{options.what}")):
+    for trouble in (
+        drain_trouble() if options.what == "ready" else "",
+        heart_trouble(options.max_age),
+        triton_trouble(f"{options.http_url}/v2/health/{options.what}"),
+    ):
         if trouble:
             sys.stderr.write(f"segtriton-probe: {trouble}\n")
             return 1
     return 0
+
+
+def drain_trouble() -> str:
+    """That the server takes no session, "" if it does."""
+    return "it drains" if DrainOrder(os.environ.get("SEGTRITON_DRAIN_FILE", "")).read().drains else ""
 
 
 def heart_trouble(max_age_seconds: float) -> str:

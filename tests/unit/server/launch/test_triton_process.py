@@ -8,7 +8,7 @@ import pytest
 
 from segtriton_server.launch import LaunchSettings, TritonProcess, triton_process
 from segtriton_server.launch.errors import ModelNotFoundError, ServerExitedError
-from segtriton_server.launch.triton_process import build_command, with_free_ports
+from segtriton_server.launch.triton_process import KEEPALIVE, build_command, with_free_ports
 
 MakeSettings = Callable[..., LaunchSettings]
 
@@ -144,6 +144,7 @@ def test_command_line() -> None:
         "--metrics-address=127.0.0.1",
         "--metrics-port=8002",
         "--exit-timeout-secs=10",
+        *KEEPALIVE,
         "--log-info=false",
         "--backend-config=python,x=1",
     ]
