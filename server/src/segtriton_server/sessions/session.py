@@ -85,7 +85,7 @@ class Session:
             raise self._refusal(ErrorCode.SLOW_CONSUMER, f"{answers - received} answers are unread.")
 
     def accept(self, packets: Sequence[Packet]) -> list[Packet]:
-        """Book packets in and return those to be worked on.
+        """Book packets in and return those to be worked on; none where the session has closed meanwhile.
 
         Raises:
             SegtritonError: WINDOW_EXCEEDED, NEED_KEYFRAME, INVALID_PACKET (too many numbers skipped) or
@@ -95,6 +95,8 @@ class Session:
         taken: list[Packet] = []
         drops: list[Drop] = []
         with self._lock:
+            if self._closed:
+                return []
             self.last_activity = self._last_heard = now
             if self._end_seq is not None:
                 raise self._refusal(ErrorCode.INVALID_MESSAGE, "Packets came after END.")
@@ -115,13 +117,13 @@ class Session:
         return taken
 
     def end(self, next_seq: int | None) -> bool:
-        """Note that nothing follows; returns whether this is the first END.
+        """Note that nothing follows; returns whether this is the first END of a session that has not closed.
 
         Raises:
             SegtritonError: INVALID_MESSAGE (too many numbers skipped).
         """
         with self._lock:
-            if self._end_seq is not None:
+            if self._closed or self._end_seq is not None:
                 return False
             if next_seq is not None and next_seq - self.ledger.next_seq > _MAX_SKIPPED:
                 raise self._refusal(ErrorCode.INVALID_MESSAGE, f"END skips more than {_MAX_SKIPPED} numbers.")

@@ -109,6 +109,21 @@ def test_after_its_end_a_session_says_no_more(make_books: MakeBooks, make_packet
     assert not session.is_cancelled(time.monotonic() + 10)
 
 
+def test_packets_that_come_while_a_session_ends_are_not_booked(make_books: MakeBooks, make_packet: MakePacket) -> None:
+    """Another thread ends it between the look-up of the session and the booking."""
+    books = make_books()
+    session = books.open()
+    session.accept([make_packet(0)])
+    session.fail(ErrorCode.WORKER_LOST, "It died.")
+    said = len(books.responder.sent)
+
+    assert session.accept([make_packet(3)]) == []
+    assert not session.end(9)
+    assert len(books.responder.sent) == said
+    assert books.metric("segtriton_frames_total") == {("abandoned",): 1}
+    assert session.ledger.frames_in == 1
+
+
 def test_only_a_silent_client_is_asked_whether_it_is_there(make_books: MakeBooks) -> None:
     books = make_books()
     session = books.open()
