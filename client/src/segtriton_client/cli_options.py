@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from segtriton_client.option_sections import in_section
 from segtriton_client.transport import Endpoint
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+_NEAREST_FIRST = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 _server = in_section("The server")
 
 
@@ -62,15 +64,21 @@ def credential_options(command: _Command) -> _Command:
 
 def make_endpoint(options: dict[str, Any]) -> Endpoint:
     """Take the options of `endpoint_options` out of `options`."""
-    token, token_file = options.pop("token"), options.pop("token_file")
-    if token and token_file:
-        raise click.UsageError("Give --token or --token-file, not both.")
-    if token_file:
-        token = token_file.read_text(encoding="utf-8", errors="replace").strip()
     return Endpoint(
         target=options.pop("endpoint"),
         ca_file=options.pop("ca_file"),
         cert_file=options.pop("cert_file"),
         key_file=options.pop("key_file"),
-        token=token,
+        token=_read_token(options.pop("token"), options.pop("token_file")),
     )
+
+
+def _read_token(token: str, file: Path | None) -> str:
+    """Return the token; of one as such and one in a file that which was said nearer to the command."""
+    if token and file:
+        source_of = click.get_current_context().get_parameter_source
+        of_token, of_file = (_NEAREST_FIRST.index(source_of(name)) for name in ("token", "token_file"))
+        if of_token == of_file:
+            raise click.UsageError("Give --token or --token-file, not both.")
+        file = None if of_token < of_file else file
+    return file.read_text(encoding="utf-8", errors="replace").strip() if file else token

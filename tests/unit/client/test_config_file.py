@@ -8,6 +8,7 @@ import click
 import pytest
 
 from segtriton_client import cli
+from segtriton_client.cli_options import make_endpoint
 
 PAGE = Path(__file__).parents[3] / "docs" / "segclient.md"
 
@@ -49,6 +50,24 @@ def test_the_users_own_file_is_found_and_another_one_takes_its_place(home, monke
     assert parse("models", "--config", "/dev/null")["endpoint"] == "127.0.0.1:8001"
     monkeypatch.setenv("SEGCLIENT_CONFIG", other)
     assert parse("models")["endpoint"] == "other:1"
+
+
+def test_a_token_goes_before_one_that_stands_further_away(home, monkeypatch) -> None:
+    write(home / "token", "from a file")
+    file = write(home / "c.toml", 'token-file = "token"\n')
+
+    def token(*arguments: str) -> str:
+        root = click.Context(cli.segclient, info_name="segclient")
+        with root, cli.models.make_context("models", ["--config", file, *arguments], parent=root) as context:
+            return make_endpoint(context.params).token
+
+    assert token() == "from a file"
+    assert token("--token", "on the line") == "on the line"
+    monkeypatch.setenv("SEGCLIENT_TOKEN", "in the environment")
+    assert token() == "in the environment"
+    assert token("--token-file", str(home / "token")) == "from a file"
+    with pytest.raises(click.UsageError, match="not both"):
+        token("--token", "x", "--token-file", str(home / "token"))
 
 
 def test_what_stands_above_is_for_all_that_have_it_and_a_table_for_one_command(home) -> None:
