@@ -2,11 +2,27 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 FOLDER = Path("/tmp")
+WAIT_SECONDS = 20.0
+
+
+def wait_for_the_network() -> None:
+    """Returns when the server can be reached, or after a while: policies let a new pod through only a moment later."""
+    host, _, port = os.environ["SEGCLIENT_ENDPOINT"].rpartition(":")
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection((host, int(port)), timeout=2).close()
+        except OSError:
+            time.sleep(0.5)
+        else:
+            return
 
 
 def start(number: int) -> subprocess.Popen[bytes]:
@@ -28,6 +44,7 @@ def main() -> int:
     """Exits with 0 if every session is whole."""
     sessions, expected = int(os.environ["SESSIONS"]), int(os.environ["FRAMES"])
     failed = False
+    wait_for_the_network()
     for number, process in enumerate([start(number) for number in range(sessions)]):
         status = process.wait()
         problems = check(number, expected) if status == 0 else [f"segclient ended with status {status}"]
