@@ -32,7 +32,7 @@ def is_well(tmp_path: Path) -> Probe:
     environment = {**os.environ, **files}
 
     def probe(server: TritonProcess, what: str) -> bool:
-        command = [sys.executable, "-m", "segtriton_server.launch.probe", what]
+        command = [sys.executable, "-m", "segtriton_server.probe", what]
         options = ["--http-url", server.http_url, "--max-age", MAX_AGE]
         return subprocess.run([*command, *options], env=environment, check=False, timeout=20).returncode == 0
 

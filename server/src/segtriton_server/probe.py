@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import http.client
 import os
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from segtriton_server.services.drain_order import DrainOrder
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for trouble in (
         drain_trouble() if options.what == "ready" else "",
         heart_trouble(options.max_age),
-        triton_trouble(f"{options.http_url}/v2/health/{options.what}"),
+        triton_trouble(options.http_url, f"/v2/health/{options.what}"),
     ):
         if trouble:
             sys.stderr.write(f"segtriton-probe: {trouble}\n")
@@ -56,13 +56,17 @@ def heart_trouble(max_age_seconds: float) -> str:
     return f"the last heartbeat is {age:.0f} s old" if age > max_age_seconds else ""
 
 
-def triton_trouble(url: str) -> str:
+def triton_trouble(url: str, path: str) -> str:
     """What is wrong with Triton, "" if nothing is."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_HTTP_SECONDS)
     try:
-        with urllib.request.urlopen(url, timeout=_HTTP_SECONDS):
-            return ""
-    except (urllib.error.URLError, OSError) as error:
-        return f"{url}: {error}"
+        connection.request("GET", path)
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        return f"{url}{path}: {error}"
+    finally:
+        connection.close()
+    return "" if status == http.client.OK else f"{url}{path}: status {status}"
 
 
 if __name__ == "__main__":
