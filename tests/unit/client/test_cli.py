@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -350,20 +351,28 @@ class StuckService(EchoService):
                 await asyncio.Event().wait()
 
 
-def interrupt(service: EchoService, endpoint: str, *arguments: object, times: int = 1) -> tuple[int, str]:
-    """Start the command, interrupt it once packets are on their way, and return its code and what it told."""
+def interrupt(wait: Callable[[], object], endpoint: str, *arguments: object, times: int = 1) -> tuple[int, str]:
+    """Start the command, interrupt it when the time has come, and return its code and what it told."""
     line = [sys.executable, "-c", _MAIN, "--endpoint", endpoint, "-sv", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with subprocess.Popen(line, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as client:
-        deadline = time.monotonic() + 20
-        while "packets" not in service.kinds and time.monotonic() < deadline:
-            time.sleep(0.02)
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=environment) as client:
+        wait()
         told = ""
         for _ in range(times):
             client.send_signal(signal.SIGINT)
             told += client.stderr.readline()
         told += client.stderr.read()
     return client.returncode, told
+
+
+def packets_at(service: EchoService) -> Callable[[], object]:
+    """Return what waits until packets are on their way."""
+
+    def wait() -> None:
+        while "packets" not in service.kinds:
+            time.sleep(0.02)
+
+    return wait
 
 
 def slow_clip(path: Path) -> Path:
@@ -374,7 +383,7 @@ def slow_clip(path: Path) -> Path:
 def test_an_interrupt_lets_what_is_on_its_way_come_back_and_keeps_the_part_of_a_file(serve, tmp_path) -> None:
     service = EchoService()
     clips = [slow_clip(tmp_path / name) for name in ("a.mp4", "b.mp4")]
-    code, told = interrupt(service, serve(service), "--live", *clips, "-o", tmp_path)
+    code, told = interrupt(packets_at(service), serve(service), "--live", *clips, "-o", tmp_path)
 
     assert code == 130
     stopping, stopped = told.splitlines()
@@ -388,7 +397,9 @@ def test_an_interrupt_lets_what_is_on_its_way_come_back_and_keeps_the_part_of_a_
 
 def test_an_interrupted_source_without_an_end_has_ended(serve, tmp_path) -> None:
     service = EchoService()
-    code, _ = interrupt(service, serve(service), "--live", "lavfi:testsrc=size=64x48:rate=5", "-o", tmp_path / "a.mkv")
+    code, _ = interrupt(
+        packets_at(service), serve(service), "--live", "lavfi:testsrc=size=64x48:rate=5", "-o", tmp_path / "a.mkv"
+    )
 
     assert code == 0
     assert frame_times(tmp_path / "a.mkv")
@@ -396,20 +407,21 @@ def test_an_interrupted_source_without_an_end_has_ended(serve, tmp_path) -> None
 
 def test_a_second_interrupt_does_not_wait_for_the_service(serve, tmp_path) -> None:
     service = StuckService()
-    code, told = interrupt(service, serve(service), "--live", slow_clip(tmp_path / "a.mp4"), times=2)
+    code, told = interrupt(packets_at(service), serve(service), "--live", slow_clip(tmp_path / "a.mp4"), times=2)
 
     assert code == 130
     assert told.splitlines()[1:] == ["segclient: error: interrupted; what was done of a video is in its .part file."]
 
 
 def test_a_second_interrupt_does_not_wait_for_a_source_that_gives_nothing(serve, tmp_path) -> None:
-    service = EchoService()
     fifo = tmp_path / "a.mkv"
     os.mkfifo(fifo)
-    clip = slow_clip(tmp_path / "b.mkv").read_bytes()
-    with fifo.open("r+b", buffering=0) as writer:
-        writer.write(clip[: len(clip) * 3 // 4])
-        code, told = interrupt(service, serve(service), f"file://{fifo}", "-o", tmp_path / "o.mkv", times=2)
+    with contextlib.ExitStack() as writing:
+
+        def wait() -> None:
+            writing.enter_context(fifo.open("wb"))  # returns when the client has opened it, too
+
+        code, told = interrupt(wait, serve(EchoService()), f"file://{fifo}", "-o", tmp_path / "o.mkv", times=2)
 
     assert code == 130
     assert told.splitlines()[1:] == ["segclient: error: interrupted."]
