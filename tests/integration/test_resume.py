@@ -128,6 +128,37 @@ def test_a_server_that_drains_hands_its_sessions_on(name: str, pods: Pods, tmp_p
     assert pods.first.stop() == 0
 
 
+def test_a_server_that_keeps_one_of_two_sessions_hands_the_other_on(pods: Pods, tmp_path: Path) -> None:
+    clip = CLIPS / NAMES[0]
+    outputs = [tmp_path / "one.mp4", tmp_path / "two.mp4"]
+    begun: set[int] = set()
+
+    def keep_one() -> None:
+        pods.current = 1
+        command = [sys.executable, "-m", "segtriton_server.launch.drain", "--keep", "1", "--max-wait", "60"]
+        subprocess.run(command, env={**os.environ, "SEGTRITON_DRAIN_FILE": str(pods.drain_file)}, check=True)
+
+    async def run(number: int) -> Report:
+        def watch(progress: Progress) -> None:
+            if progress.frames_done >= 20 and number not in begun:
+                begun.add(number)
+                if len(begun) == len(outputs):
+                    keep_one()
+
+        with Demuxer(clip) as demuxer:
+            job = Job(clip, outputs[number], OutputSpec(preset="ultrafast"), live=True, on_progress=watch)
+            return await stream_file(pods.connect(), demuxer, job)
+
+    async def run_both() -> list[Report]:
+        return await asyncio.gather(run(0), run(1))
+
+    reports = asyncio.run(run_both())
+
+    for report, output in zip(reports, outputs, strict=True):
+        check_whole(report, clip, output)
+    assert sorted(report.resumes for report in reports) == [0, 1]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_server_that_dies_costs_no_frame(name: str, pods: Pods, tmp_path: Path) -> None:
     output = tmp_path / "out.mp4"

@@ -1,4 +1,4 @@
-"""`segtriton-drain`: empties the server beside it before it is stopped, as a pod's preStop hook."""
+"""`segtriton-drain`: empties the server beside it before it is stopped, as a pod's preStop hook, or a part of it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Sequence
 
 from segtriton_server.services.drain_order import DrainOrder
+from segtriton_server.services.keep_order import KeepOrder
 
 _LOG = logging.getLogger(__name__)
 _POLL_SECONDS = 0.25
@@ -30,6 +31,13 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--endpoint-delay", type=float, default=5.0, help="seconds until no new client is sent here")
     add("--max-wait", type=float, default=120.0, help="seconds, in all, after which sessions are left to their fate")
+    add(
+        "--keep",
+        type=int,
+        metavar="COUNT",
+        help="do not empty it: let only sessions beyond so many go on elsewhere, take no more than so many until "
+        "--max-wait is over (0 ends it now), and do not wait",
+    )
     add("--metrics-url", default="http://127.0.0.1:8002/metrics", help="where the server counts its sessions")
     return parser.parse_args(arguments)
 
@@ -38,14 +46,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     options = parse_arguments(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    deadline = time.monotonic() + options.max_wait
-    order = DrainOrder(os.environ.get("SEGTRITON_DRAIN_FILE", ""))
+    drain_file = os.environ.get("SEGTRITON_DRAIN_FILE", "")
     try:
-        order.write()
-        time.sleep(min(options.endpoint_delay, options.max_wait))
-        order.write(migrate_within=max(0.0, deadline - time.monotonic()))
+        if options.keep is None:
+            drain(DrainOrder(drain_file), options)
+        else:
+            KeepOrder(drain_file).write(options.keep, options.max_wait)
     except (OSError, ValueError) as error:
         sys.exit(f"segtriton-drain: {error}")
+
+
+def drain(order: DrainOrder, options: argparse.Namespace) -> None:
+    """Give the orders, and wait until no session is left or the time is over."""
+    deadline = time.monotonic() + options.max_wait
+    order.write()
+    time.sleep(min(options.endpoint_delay, options.max_wait))
+    order.write(migrate_within=max(0.0, deadline - time.monotonic()))
     while (active := active_streams(options.metrics_url)) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
     _LOG.info("drained: %d sessions left", active)

@@ -11,6 +11,7 @@ from segtriton_server.observability.metrics import Metrics
 from segtriton_server.observability.shared_memory import SharedMemory
 from segtriton_server.services.drain_order import DrainOrder
 from segtriton_server.services.heartbeat import Heartbeat
+from segtriton_server.services.keep_order import KeepOrder
 from segtriton_server.sessions.session import Session
 from segtriton_server.sessions.session_table import SessionTable
 from segtriton_server.settings import Settings
@@ -28,6 +29,7 @@ class Reaper:
         self._heartbeat = heartbeat
         self._idle_timeout = settings.idle_timeout
         self._drain_order = DrainOrder(settings.drain_file)
+        self._keep_order = KeepOrder(settings.drain_file)
         self._shared_memory = SharedMemory(metrics)
         self._closed = threading.Event()
 
@@ -44,6 +46,7 @@ class Reaper:
             now = time.monotonic()
             self._heartbeat.beat(now)
             self._heed_drain_order()
+            self._heed_keep_order()
             self._shared_memory.look(now)
             for session in self._sessions.all():
                 try:
@@ -67,3 +70,12 @@ class Reaper:
         if order.migrates:
             for session in self._sessions.all():
                 session.ask_to_migrate(order.within_seconds)
+
+    def _heed_keep_order(self) -> None:
+        keep = self._keep_order.read()
+        most = keep.sessions if keep else None
+        if most != self._sessions.most:
+            self._sessions.most = most
+            _LOG.warning("the server keeps %s sessions", "all" if most is None else most)
+        if keep:
+            self._sessions.ask_surplus_to_migrate(keep.seconds_left)

@@ -32,7 +32,9 @@ class Responder(Protocol):
 
 
 class Dialect(Protocol):
-    """Turns a session's messages into responses."""
+    """Turns a session's messages into responses; `knows_migrate`: its clients go on elsewhere when told."""
+
+    knows_migrate: bool
 
     def send(self, responder: Responder, message: ServerMessage) -> None:
         """Send one message in the client's language; Ended and Failed are the last."""
@@ -41,6 +43,8 @@ class Dialect(Protocol):
 class ProtocolDialect:
     """Protocol v1: each message is one response."""
 
+    knows_migrate = True
+
     def send(self, responder: Responder, message: ServerMessage) -> None:
         """Send one message."""
         responder.send(message.to_tensors(), is_final=isinstance(message, Ended | Failed))
@@ -48,6 +52,8 @@ class ProtocolDialect:
 
 class SampleDialect:
     """The sample's contract: one response a packet, Annex B with parameter sets at each keyframe."""
+
+    knows_migrate = False
 
     def __init__(self) -> None:
         self._parameter_sets = b""

@@ -57,6 +57,7 @@ class Session:
         self.stage_times = StageTimes()
         self.error: SegtritonError | None = None
         self.is_open = False
+        self.was_asked_to_migrate = False
         self.last_activity = self._last_heard = time.monotonic()
         self._responder = responder
         self._dialect = dialect
@@ -65,7 +66,6 @@ class Session:
         self._digest = hashlib.sha256()
         self._lock = threading.RLock()
         self._end_seq: int | None = None
-        self._was_asked_to_migrate = False
         self._closed = False
 
     def opened(self, message: Opened) -> None:
@@ -193,11 +193,16 @@ class Session:
             self._send(Failed(error))
             self._close()
 
+    @property
+    def may_migrate(self) -> bool:
+        """Whether to ask the client to go on elsewhere: it would understand, and was not asked before."""
+        return self._dialect.knows_migrate and self.is_open and not self._closed and not self.was_asked_to_migrate
+
     def ask_to_migrate(self, within_seconds: float) -> None:
         """Tell the client, once, that it should go on elsewhere; one that speaks the sample's contract is not told."""
         with self._lock:
-            if self.is_open and not self._closed and not self._was_asked_to_migrate:
-                self._was_asked_to_migrate = True
+            if self.may_migrate:
+                self.was_asked_to_migrate = True
                 self._send(Migrate(within_seconds))
 
     def is_cancelled(self, now: float) -> bool:

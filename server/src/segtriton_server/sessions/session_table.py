@@ -20,11 +20,16 @@ class SessionTable:
         slots: sessions at once.
         tenant_slots: sessions at once of one tenant; 0 for as many as there are.
         tenant_opens_per_minute: sessions that one tenant may open in a minute; 0 for no limit.
+
+    Attributes:
+        is_draining: whether no session is taken.
+        most: sessions beyond which the others go elsewhere for a while, None for no such number.
     """
 
     def __init__(self, slots: int, tenant_slots: int = 0, tenant_opens_per_minute: int = 0) -> None:
         self.slots = slots
         self.is_draining = False
+        self.most: int | None = None
         self._tenant_slots = tenant_slots
         self._rate = OpenRate(tenant_opens_per_minute)
         self._sessions: dict[str, Session] = {}
@@ -39,6 +44,15 @@ class SessionTable:
         with self._lock:
             return list(self._sessions.values())
 
+    def ask_surplus_to_migrate(self, within_seconds: float) -> None:
+        """Tell the newest of the sessions beyond `most` to go on elsewhere; those told before count."""
+        sessions = self.all()
+        surplus = 0 if self.most is None else len(sessions) - self.most
+        surplus -= sum(session.was_asked_to_migrate for session in sessions)
+        movable = [session for session in reversed(sessions) if session.may_migrate]
+        for session in movable[: max(0, surplus)]:
+            session.ask_to_migrate(within_seconds)
+
     def admit(self, session: Session, key: str) -> None:
         """Give a session a slot.
 
@@ -49,6 +63,8 @@ class SessionTable:
         with self._lock:
             if self.is_draining:
                 raise SegtritonError(ErrorCode.DRAINING, "The server takes no new session.")
+            if self.most is not None and len(self._sessions) >= self.most:
+                raise SegtritonError(ErrorCode.DRAINING, "The server leaves new sessions to others for a moment.")
             if key and (session.tenant, key) in self._ids_by_key:
                 raise SegtritonError(ErrorCode.DUPLICATE_OPEN, "This OPEN was answered before.")
             self._check_slots(session.tenant)

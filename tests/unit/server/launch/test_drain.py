@@ -7,6 +7,7 @@ import pytest
 
 from segtriton_server.launch.drain import active_streams, main
 from segtriton_server.services.drain_order import DrainOrder, Order
+from segtriton_server.services.keep_order import KeepOrder
 
 PAGE = """# TYPE segtriton_active_streams gauge
 segtriton_active_streams{{model="selfie_streaming",version="1"}} {}
@@ -113,3 +114,19 @@ def test_without_a_drain_file_it_says_so_and_fails(path: str, monkeypatch: pytes
     monkeypatch.setenv("SEGTRITON_DRAIN_FILE", path)
     with pytest.raises(SystemExit, match="segtriton-drain: "):
         drain("http://127.0.0.1:1/metrics")
+
+
+def test_to_keep_some_sessions_is_another_order_and_does_not_wait(
+    drain_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", pytest.fail)
+
+    main(["--keep", "3", "--max-wait", "20"])
+
+    keep = KeepOrder(str(drain_file)).read()
+    assert keep is not None
+    assert keep.sessions == 3
+    assert 0 < keep.seconds_left <= 20
+    assert DrainOrder(str(drain_file)).read() == Order()
+    main(["--keep", "3", "--max-wait", "0"])
+    assert KeepOrder(str(drain_file)).read() is None

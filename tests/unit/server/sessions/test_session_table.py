@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from segtriton_protocol import ErrorCode, SegtritonError
+from segtriton_protocol import ErrorCode, Migrate, SegtritonError
+from segtriton_server.sessions.dialects import SampleDialect
 from segtriton_server.sessions.session import Session
 from segtriton_server.sessions.session_table import OpenRate, SessionTable
 
@@ -74,6 +75,41 @@ def test_a_draining_server_takes_none(make_session: Callable[[], Session]) -> No
     error = refusal_of(lambda: table.admit(make_session(), ""))
     assert error.code is ErrorCode.DRAINING
     assert error.retryable
+
+
+def test_sessions_beyond_a_number_are_told_to_go_and_others_not_taken(make_books: Callable[..., Any]) -> None:
+    table = SessionTable(slots=9)
+    sample, oldest, older, newest = (make_books(dialect) for dialect in (SampleDialect(), None, None, None))
+    for books in (oldest, older, newest, sample):
+        table.admit(books.open(), "")
+    unopened = make_books()
+    table.admit(unopened.session, "")
+    table.ask_surplus_to_migrate(5)
+    assert told(oldest, older, newest) == [0, 0, 0], "nothing is said of a number"
+
+    table.most = 3
+    table.ask_surplus_to_migrate(5)
+    table.ask_surplus_to_migrate(5)
+    assert told(oldest, older, newest) == [0, 1, 1]
+    table.remove(newest.session)
+    table.ask_surplus_to_migrate(5)
+    assert told(oldest) == [0], "one of four is on its way"
+    assert refusal_of(lambda: table.admit(make_books().session, "")).code is ErrorCode.DRAINING
+    table.remove(older.session)
+    assert refusal_of(lambda: table.admit(make_books().session, "")).code is ErrorCode.DRAINING
+
+    table.most = 0
+    table.ask_surplus_to_migrate(5)
+    assert told(oldest) == [1]
+    assert told(unopened) == [0], "it is told once it is open"
+    assert not sample.responder.sent, "it would not understand"
+    table.most = None
+    table.admit(make_books().session, "")
+
+
+def told(*many: Any) -> list[int]:
+    """How often each session was asked to go on elsewhere."""
+    return [sum(isinstance(message, Migrate) for message in books.responder.messages) for books in many]
 
 
 def test_a_session_is_its_tenants_alone(make_session: Callable[..., Session]) -> None:
