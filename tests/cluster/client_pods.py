@@ -46,6 +46,12 @@ def add_secret(pod: Json, secret: str, folder: str) -> None:
     pod["spec"]["volumes"].append({"name": secret, "secret": {"secretName": secret}})
 
 
+def add_claim(pod: Json, claim: str, folder: str) -> None:
+    """Lets a pod read and write a claim."""
+    pod["spec"]["containers"][0]["volumeMounts"].append({"name": claim, "mountPath": folder})
+    pod["spec"]["volumes"].append({"name": claim, "persistentVolumeClaim": {"claimName": claim}})
+
+
 def run_in_a_pod(here: Kubectl, manifest: Json, timeout_seconds: float = 90) -> str:
     """What a pod printed, once it has ended well."""
     here.apply(manifest)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from lab import addons, cluster, images
-from lab.kubernetes import Helm, Kubectl
+from lab.kubernetes import Helm, Json, Kubectl
 from lab.settings import KUBECONFIG, PYTHON_IMAGE, REPOSITORY
 from lab.shell import run, wait_until
+from operators import Operator
 from release import CHART, Release
 from streams import CAMERA, Clip, Streams, make_clip
 
@@ -185,6 +186,32 @@ def streams(tmp_path: Path) -> Iterator[Streams]:
     streams = Streams(tmp_path / "streams")
     yield streams
     streams.stop()
+
+
+@pytest.fixture
+def empty_claim(here: Kubectl, tmp_path: Path) -> Iterator[str]:
+    """A claim on the lab's only volume, or on one of the cluster's storage class."""
+    spec: Json = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    volume = f"{here.namespace}-models"
+    is_ours = not cluster.given_kubeconfig()
+    if is_ours:
+        folder = tmp_path / "volume"
+        folder.mkdir()
+        folder.chmod(0o777)
+        source = {"capacity": {"storage": "1Gi"}, "hostPath": {"path": str(folder)}, "storageClassName": ""}
+        volume_spec = {**source, "accessModes": ["ReadWriteOnce"], "persistentVolumeReclaimPolicy": "Retain"}
+        here.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume}, "spec": volume_spec})
+        spec |= {"storageClassName": "", "volumeName": volume}
+    here.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}, "spec": spec})
+    yield "models"
+    if is_ours:
+        here("delete", "persistentvolume", volume, "--wait=false")
+
+
+@pytest.fixture
+def hire(here: Kubectl, tmp_path: Path) -> Callable[[str], Operator]:
+    """Makes an operator with the rights of one role."""
+    return lambda role: Operator(here, role, tmp_path)
 
 
 @pytest.fixture

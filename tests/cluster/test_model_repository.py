@@ -1,12 +1,11 @@
 """Where the models come from: each way that needs no cloud, seen to bring a model that the image does not have."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from client_pods import pod, run_in_a_pod
+from client_pods import add_claim, pod, run_in_a_pod
 from lab import cluster
-from lab.kubernetes import Json, Kubectl
+from lab.kubernetes import Kubectl
 from lab.settings import REPOSITORY
 from lab.shell import run
 from release import Release
@@ -35,27 +34,12 @@ def node_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def claim(here: Kubectl, server_image: str, tmp_path: Path) -> Iterator[str]:
-    """A claim that a pod has filled: on the lab's only volume, or on one of the cluster's storage class."""
-    spec: Json = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
-    volume = f"{here.namespace}-models"
-    is_ours = not cluster.given_kubeconfig()
-    if is_ours:
-        folder = tmp_path / "volume"
-        folder.mkdir()
-        folder.chmod(0o777)
-        source = {"capacity": {"storage": "1Gi"}, "hostPath": {"path": str(folder)}, "storageClassName": ""}
-        volume_spec = {**source, "accessModes": ["ReadWriteOnce"], "persistentVolumeReclaimPolicy": "Retain"}
-        here.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume}, "spec": volume_spec})
-        spec |= {"storageClassName": "", "volumeName": volume}
-    here.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}, "spec": spec})
+def claim(empty_claim: str, here: Kubectl, server_image: str) -> str:
+    """A claim that a pod has filled."""
     filler = pod("filler", server_image, *FILL_FROM_IMAGE)
-    filler["spec"]["containers"][0]["volumeMounts"].append({"name": "models", "mountPath": "/models"})
-    filler["spec"]["volumes"].append({"name": "models", "persistentVolumeClaim": {"claimName": "models"}})
+    add_claim(filler, empty_claim, "/models")
     run_in_a_pod(here, filler)
-    yield "models"
-    if is_ours:
-        here("delete", "persistentvolume", volume, "--wait=false")
+    return empty_claim
 
 
 def check(release: Release, streams: Streams, **repository: object) -> None:

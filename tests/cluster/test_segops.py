@@ -6,27 +6,22 @@ import os
 import re
 import tarfile
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from client_pods import pod
 from lab import cluster
 from lab.kubernetes import Json, Kubectl
 from lab.settings import PYTHON_IMAGE, REPOSITORY
-from lab.shell import run, wait_until
+from lab.shell import CommandError, run, wait_until
 from operators import Operator
 from release import NAME, Release, name_of
-from streams import Clip, Streams, check_all
+from streams import CLIP, Clip, Streams, check_all
 
 log = logging.getLogger(__name__)
 
 Hire = Callable[[str], Operator]
-
-
-@pytest.fixture
-def hire(here: Kubectl, tmp_path: Path) -> Hire:
-    """Makes an operator with the rights of one role."""
-    return lambda role: Operator(here, role, tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -127,6 +122,35 @@ def test_scale_takes_the_emptiest_pods(release: Release, streams: Streams, clip:
     assert check_all(running, are_told=False) == [0], "the session stayed where it was"
 
 
+def test_rebalance_evens_out_after_a_pod_came(
+    release: Release, streams: Streams, roll_out_clip: Clip, hire: Hire, here: Kubectl
+) -> None:
+    release.install()
+    running = streams.start(release.address, roll_out_clip, "--live", count=5)
+    release.wait_for_sessions(5)
+    [full] = release.active()
+    release.upgrade(replicas=2)
+    release.wait_for_ready_pods(2)
+    before = release.active()
+    [fresh] = set(before) - {full}
+    assert before == {full: 5, fresh: 0}
+    operator = hire("rebalance")
+    planned = operator("--dry-run", "-o", "json", "rebalance").check().result
+    assert {pod["name"]: pod["keeps"] for pod in planned["pods"]} == {full: 3, fresh: 0}
+    assert release.active() == before, "a dry run does nothing"
+    done = operator("-o", "json", "rebalance").check().result
+    assert {pod["name"]: (pod["before"], pod["after"]) for pod in done["pods"]} == {full: (5, 3), fresh: (0, 2)}
+    assert done["even"]
+    assert release.active() == {full: 3, fresh: 2}
+    again = operator("-o", "json", "rebalance").check().result
+    assert [pod["after"] for pod in again["pods"]] == [pod["before"] for pod in again["pods"]]
+    for server in (full, fresh):
+        told = re.findall("the server keeps (.+?) sessions", here("logs", server))
+        assert told == ["3", "all"], "both take sessions again"
+    assert check_all(streams.start(release.address, CLIP, "--live")) == [0]
+    assert sorted(check_all(running)) == [0, 0, 0, 1, 1]
+
+
 def test_scale_leaves_a_release_to_its_autoscaler(release: Release, hire: Hire, here: Kubectl) -> None:
     release.install()
     here("autoscale", f"deployment/{NAME}", "--min=1", "--max=3", "--cpu-percent=90")
@@ -216,6 +240,70 @@ def test_rollout_tries_a_version_on_one_pod_and_goes_on(
     release.wait_for_ready_pods(1)
     assert not here.items("pods", "-l", "app.kubernetes.io/component=canary")
     check_all(running)
+
+
+def forbid_pods(kubectl: Kubectl, here: Kubectl, name: str, image: str) -> None:
+    """Lets no pod of the server's be made of an image any more; other pods may be, the canary, too."""
+    is_server = "has(object.metadata.labels) && object.metadata.labels['app.kubernetes.io/component'] == 'server'"
+    is_other = f"!({is_server}) || object.spec.containers.all(one, one.image != '{image}')"
+    rules = [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]
+    policy = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": rules},
+        "validations": [{"expression": is_other, "message": "this image is not wanted"}],
+    }
+    only_here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": here.namespace}}}
+    binding = {"policyName": name, "validationActions": ["Deny"], "matchResources": only_here}
+    made = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": name}}
+    kubectl.apply({**made, "kind": "ValidatingAdmissionPolicy", "spec": policy})
+    kubectl.apply({**made, "kind": "ValidatingAdmissionPolicyBinding", "spec": binding})
+
+    tried = pod("tried", image, "true")
+    tried["metadata"]["labels"] = {"app.kubernetes.io/component": "server"}
+
+    def is_in_force() -> bool:
+        try:
+            here("create", "--dry-run=server", "--filename=-", stdin=json.dumps(tried))
+        except CommandError as error:
+            return "this image is not wanted" in str(error)
+        return False
+
+    wait_until("the policy is in force", is_in_force)
+
+
+@pytest.fixture
+def policy(kubectl: Kubectl, here: Kubectl) -> Iterator[Callable[[str], None]]:
+    """Forbids servers of an image, until the test ends."""
+    name = f"{here.namespace}-images"
+    yield lambda image: forbid_pods(kubectl, here, name, image)
+    for kind in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
+        kubectl("delete", kind, name, "--ignore-not-found")
+
+
+def test_rollout_goes_back_where_the_new_pods_do_not_come(
+    release: Release,
+    streams: Streams,
+    roll_out_clip: Clip,
+    hire: Hire,
+    here: Kubectl,
+    policy: Callable[[str], None],
+    next_tag: str,
+) -> None:
+    release.install()
+    old, [server] = image_of(here), [name_of(one) for one in release.pods()]
+    new = f"{old.rpartition(':')[0]}:{next_tag}"
+    running = streams.start(release.address, roll_out_clip, "--live", count=1)
+    release.wait_for_sessions(1)
+    policy(new)
+    patience = ("--times", 1, "--seconds", 15, "--timeout", 30)
+    refused = hire("rollout")("rollout", new, "--sessions", 1, *patience)
+    assert refused.status == 1
+    assert "1 of 1" in refused.text, "the canary was well"
+    assert f"going back to {old}" in refused.text
+    assert f"all pods run {old} again" in refused.errors
+    assert image_of(here) == old
+    assert [name_of(one) for one in release.ready_pods()] == [server]
+    assert check_all(running) == [0], "no session noticed"
 
 
 def test_rollout_leaves_all_as_it_is_where_the_new_version_does_not_start(

@@ -35,7 +35,7 @@ from test_sample_contract import Video, requests_of
 from tritonclient.grpc import InferenceServerClient, InferInput
 
 from segtriton_client import Job, segment_video
-from segtriton_protocol import ErrorCode, MatteSpec, Opened, OutputSpec, SegtritonError
+from segtriton_protocol import ErrorCode, Opened, OutputSpec, SegtritonError
 from segtriton_server.launch import TritonProcess
 
 # The first test waits until the server has loaded its networks.
@@ -104,14 +104,6 @@ def test_the_report_tells_what_was_chosen_and_warns_of_seeded_weights(server: Tr
     assert (report.frames_in, report.frames_out, report.lost_frames) == (36, 36, 0)
     with av.open(str(result)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 36
-
-
-def test_a_refined_mask_is_refused_with_the_options_named(server: TritonProcess) -> None:
-    clip = make_clip("h264_intra")
-    with RawStream(server.grpc_address, STREAMING) as stream, pytest.raises(SegtritonError) as caught:
-        stream.open(clip, OutputSpec(matte=MatteSpec(smoothing=0.5)))
-    assert caught.value.code is ErrorCode.UNSUPPORTED_OPTION
-    assert "smoothing" in caught.value.message
 
 
 def test_classes_are_those_of_the_network(server: TritonProcess) -> None:

@@ -12,6 +12,7 @@ from segtriton_client.probe_result import ProbeResult
 from segtriton_ops.exporter.observer import Observer
 from segtriton_ops.segops.forwarding import Forwarding
 from segtriton_ops.segops.kubernetes_api import Cluster, Json
+from segtriton_ops.segops.release import SERVER
 
 GRPC_PORT = 8001
 _P95 = 94
@@ -58,7 +59,7 @@ def canary_of(deployment: Json, image: str) -> Json:
     metadata = {"name": name, "labels": labels, "annotations": template["metadata"].get("annotations", {})}
     spec = {**template["spec"], "restartPolicy": "Never"}
     for container in spec["containers"]:
-        if container["name"] == "triton":
+        if container["name"] == SERVER:
             container["image"] = image
     # The spread is counted over the server's pods, of which this is none.
     spec.pop("topologySpreadConstraints", None)

@@ -12,7 +12,9 @@ from segtriton_ops.segops.capacity import capacity
 from segtriton_ops.segops.context import Operation, Settings
 from segtriton_ops.segops.drain import drain
 from segtriton_ops.segops.kubernetes_api import ClusterError
+from segtriton_ops.segops.models import models
 from segtriton_ops.segops.preflight import preflight
+from segtriton_ops.segops.rebalance import rebalance
 from segtriton_ops.segops.rollout import rollout
 from segtriton_ops.segops.scale import scale
 from segtriton_ops.segops.status import status
@@ -47,7 +49,7 @@ def segops(context: click.Context, /, **options: Any) -> None:
     )
 
 
-for command in (status, preflight, drain, scale, rollout, capacity, support_bundle):
+for command in (status, preflight, drain, scale, rebalance, rollout, models, capacity, support_bundle):
     segops.add_command(command)
 
 

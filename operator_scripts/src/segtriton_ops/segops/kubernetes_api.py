@@ -6,13 +6,14 @@ import contextlib
 import http.client
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import kubernetes
 import kubernetes.stream
 import urllib3.exceptions
+import websocket
 import yaml
 from kubernetes.client.exceptions import ApiException
 
@@ -21,6 +22,8 @@ Json = dict[str, Any]
 _MERGE_PATCH = "application/merge-patch+json"
 _SECONDS = 30
 _PAGE_SECONDS = 10
+_ERROR_CHANNEL = 3
+_CHUNK = 1 << 16
 
 
 class ClusterError(Exception):
@@ -121,6 +124,30 @@ class Cluster:
             return kubernetes.stream.portforward(connect, pod, self.namespace, ports=str(port)).socket(port)
         except (ApiException, OSError, urllib3.exceptions.HTTPError) as error:
             raise ClusterError(f"Port {port} of {pod} is not reached: {_reason(error)}") from None
+
+    def execute(self, pod: str, container: str, command: Sequence[str], given: IO[bytes] | None = None) -> str:
+        """Run a command in a container, give it a file's bytes, and return what it prints.
+
+        Kubernetes cannot tell the command that nothing follows: it must know how many bytes to take.
+        """
+        core = kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(self._configuration))
+        streams = {"stdin": given is not None, "stdout": True, "stderr": True, "tty": False}
+        request = {"container": container, "command": list(command), **streams, "_preload_content": False}
+        try:
+            run = kubernetes.stream.stream(core.connect_get_namespaced_pod_exec, pod, self.namespace, **request)
+            with contextlib.closing(run):
+                with contextlib.suppress(OSError, websocket.WebSocketException):  # it ended early, and says why
+                    while given and run.is_open() and (chunk := given.read(_CHUNK)):
+                        run.write_stdin(chunk)
+                        run.update()
+                run.run_forever()
+                result = json.loads(run.read_channel(_ERROR_CHANNEL) or '{"message": "the connection broke"}')
+                text, trouble = run.read_stdout(), run.read_stderr().strip()
+        except (ApiException, OSError, ValueError, websocket.WebSocketException) as error:
+            raise ClusterError(f"{command[0]} does not run in {pod}: {_reason(error)}") from None
+        if result.get("status") != "Success":
+            raise ClusterError(f"{command[0]} fails in {pod}: {trouble or result['message']}")
+        return str(text)
 
     def delete(self, path: str, **query: str) -> None:
         """Delete an object; one that is gone already is no error."""

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from segtriton_ops.segops.kubernetes_api import Cluster, ClusterError, Json
 
 METRICS_PORT = 8002
+SERVER = "triton"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _APPS = "apps/v1"
 
@@ -86,13 +87,13 @@ class Release:
         """Return a pod with what its metrics tell, if it runs."""
         status, metadata = pod["status"], pod["metadata"]
         containers = {container["name"]: container for container in status.get("containerStatuses", ())}
-        server = containers.get("triton", {})
+        server = containers.get(SERVER, {})
         known: dict[str, Any] = {
             "name": metadata["name"],
             "state": state_of(pod),
             "node": pod["spec"].get("nodeName", ""),
             "address": status.get("podIP", ""),
-            "image": next(one["image"] for one in pod["spec"]["containers"] if one["name"] == "triton"),
+            "image": server_of(pod["spec"])["image"],
             "restarts": server.get("restartCount", 0),
         }
         if "running" not in server.get("state", {}):
@@ -105,6 +106,12 @@ class Release:
             known["state"] = "Draining"
         sessions, slots = (_count(gauges, f"segtriton_{name}") for name in ("active_streams", "stream_slots"))
         return ServerPod(**known, sessions=sessions, slots=slots, gauges=gauges)
+
+
+def server_of(spec: Json) -> Json:
+    """Return the server's container of a pod's spec."""
+    found: Json = next(one for one in spec["containers"] if one["name"] == SERVER)
+    return found
 
 
 def state_of(pod: Json) -> str:

@@ -15,7 +15,7 @@ from segtriton_ops.segops.canary import Judgement, canary_of, judge
 from segtriton_ops.segops.context import Operation, pass_operation, wait_until
 from segtriton_ops.segops.kubernetes_api import ClusterError, Json
 from segtriton_ops.segops.output import table
-from segtriton_ops.segops.release import state_of
+from segtriton_ops.segops.release import SERVER, server_of, state_of
 
 _FRAMES = 50
 _SESSION_SECONDS = 20.0
@@ -102,13 +102,17 @@ def replace_image(operation: Operation, deployment: Json, image: str, limits: Li
     if wait_until(lambda: is_rolled_out(operation), limits.timeout):
         return
     old = image_of(deployment)
+    operation.output.tell(f"the pods of {image} are not ready after {limits.timeout:g} s; going back to {old}")
     set_image(operation, deployment, old)
-    raise click.ClickException(f"the pods of {image} were not ready after {limits.timeout:g} s; going back to {old}.")
+    is_back = wait_until(lambda: is_rolled_out(operation), limits.timeout)
+    now = f"all pods run {old} again" if is_back else f"pods of {old} are not ready yet; see segops status"
+    raise click.ClickException(f"{image} is not rolled out: its pods were not ready in time. {now}.")
 
 
 def set_image(operation: Operation, deployment: Json, image: str) -> None:
     """Change the image of the server's container."""
-    containers = [{**one, "image": image} if one["name"] == "triton" else one for one in containers_of(deployment)]
+    spec = deployment["spec"]["template"]["spec"]
+    containers = [{**one, "image": image} if one["name"] == SERVER else one for one in spec["containers"]]
     path = operation.cluster.path("deployments", deployment["metadata"]["name"], "apps/v1")
     operation.cluster.patch(path, {"spec": {"template": {"spec": {"containers": containers}}}})
 
@@ -135,13 +139,7 @@ def server_name_of(operation: Operation, endpoint: Endpoint) -> str:
 
 def image_of(deployment: Json) -> str:
     """Return the image of the server's container."""
-    return str(next(one["image"] for one in containers_of(deployment) if one["name"] == "triton"))
-
-
-def containers_of(deployment: Json) -> list[Json]:
-    """Return the containers of the deployment's pods."""
-    containers: list[Json] = deployment["spec"]["template"]["spec"]["containers"]
-    return containers
+    return str(server_of(deployment["spec"]["template"]["spec"])["image"])
 
 
 def describe(compared: dict[str, Judgement]) -> str:
