@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -45,9 +47,23 @@ def solo(bounded: TritonProcess) -> Run:
 
 @pytest.fixture(autouse=True)
 def _others_do_not_notice(bounded: TritonProcess, solo: Run, read_metrics: ReadMetrics) -> Iterator[None]:
+    """A neighbour streams all the while, one session after another, and gets what it would get alone."""
     workers = worker_pids(bounded.pid)
-    yield
-    assert stream_clip(bounded.grpc_address, CLIP).payloads == solo.payloads
+    is_over = threading.Event()
+
+    def stream_on() -> list[Run]:
+        runs = []
+        while not (runs and is_over.is_set()):
+            runs.append(stream_clip(bounded.grpc_address, CLIP))
+        return runs
+
+    with ThreadPoolExecutor(1) as pool:
+        neighbour = pool.submit(stream_on)
+        try:
+            yield
+        finally:
+            is_over.set()
+        assert all(run.payloads == solo.payloads for run in neighbour.result())
     assert wait_until(lambda: read_metrics(bounded)["segtriton_active_streams"] == 0, 20)
     assert worker_pids(bounded.pid) == workers
 
@@ -62,7 +78,7 @@ def resident(server: TritonProcess) -> int:
     return holdings(server.pid).resident_bytes
 
 
-def test_readers_who_stall(bounded: TritonProcess, solo: Run, read_metrics: ReadMetrics) -> None:
+def test_readers_who_stall(bounded: TritonProcess, read_metrics: ReadMetrics) -> None:
     before = resident(bounded)
     with ExitStack() as clients:
         stalled = [clients.enter_context(RawStream(bounded.grpc_address, lazy=True)) for _ in range(STALLED)]
@@ -70,12 +86,11 @@ def test_readers_who_stall(bounded: TritonProcess, solo: Run, read_metrics: Read
             opened = stream.open(CLIP)
             stream.send(Packets(opened.session_id, CLIP.packets[: opened.credit.packets]))
 
-        # All are there and unread, and one who reads gets what it would get alone.
-        assert read_metrics(bounded)["segtriton_active_streams"] == STALLED
-        assert stream_clip(bounded.grpc_address, CLIP).payloads == solo.payloads
+        # All are there and unread.
+        assert read_metrics(bounded)["segtriton_active_streams"] >= STALLED
         assert resident(bounded) - before < STALLED * 12 * MIB
 
-        assert wait_until(lambda: read_metrics(bounded)["segtriton_active_streams"] == 0, 60)
+        assert wait_until(lambda: read_metrics(bounded)["segtriton_active_streams"] < STALLED / 2, 60)
         assert {failure(stream).code for stream in stalled} == {ErrorCode.IDLE_TIMEOUT}
 
 
