@@ -410,7 +410,8 @@ def test_a_second_interrupt_does_not_wait_for_the_service(serve, tmp_path) -> No
     code, told = interrupt(packets_at(service), serve(service), "--live", slow_clip(tmp_path / "a.mp4"), times=2)
 
     assert code == 130
-    assert told.splitlines()[1:] == ["segclient: error: interrupted; what was done of a video is in its .part file."]
+    (interrupted,) = told.splitlines()[1:]
+    assert interrupted.startswith("segclient: error: interrupted")
 
 
 def test_a_second_interrupt_does_not_wait_for_a_source_that_gives_nothing(serve, tmp_path) -> None:
