@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -73,6 +74,14 @@ def test_a_licence_fits_where_the_package_goes(name: str) -> None:
         assert locked()[name] == {"GPU server"}
     else:
         assert kinds <= FREE
+
+
+def test_the_examples_packages_are_free_pinned_and_without_addresses() -> None:
+    lock = json.loads((ROOT / "examples" / "node" / "package-lock.json").read_text())
+    packages = [package for name, package in lock["packages"].items() if name]
+
+    assert {package["license"] for package in packages} <= FREE | {"ISC"}
+    assert all("integrity" in package and "resolved" not in package for package in packages)
 
 
 def is_installed(name: str) -> bool:
