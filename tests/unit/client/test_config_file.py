@@ -42,10 +42,11 @@ def test_the_command_line_goes_before_the_environment_and_that_before_the_file(h
 
 
 def test_the_users_own_file_is_found_and_another_one_takes_its_place(home, monkeypatch) -> None:
-    write(home / "settings" / "segclient" / "config.toml", 'endpoint = "own:1"\n')
+    write(home / "settings" / "segclient" / "config.toml", 'endpoint = "own:1"\n[segment]\npreset = "fast"\n')
     other = write(home / "other.toml", 'endpoint = "other:1"\n')
 
     assert parse("models")["endpoint"] == "own:1"
+    assert parse("segment", "a.mp4")["preset"] == "fast"
     assert parse("models", "--config", other)["endpoint"] == "other:1"
     assert parse("models", "--config", "/dev/null")["endpoint"] == "127.0.0.1:8001"
     monkeypatch.setenv("SEGCLIENT_CONFIG", other)

@@ -29,7 +29,7 @@ def test_progress_is_for_terminals(serve, tmp_path) -> None:
     command = ("--endpoint", serve(EchoService()), "-sv", make_clip(tmp_path / "clip.mp4"))
 
     assert re.search(r"\rclip \[#*\.*\] \d+/20 frames", run_on_a_terminal(*command))
-    assert "\r" not in run(*command)
+    assert "\x1b" not in run(*command)
 
 
 # ------------------------------------------------------------------ Ctrl-C
