@@ -198,7 +198,7 @@ class ResumingSession:
 
     async def _open_first(self) -> StreamSession:
         deadline = time.monotonic() + self._resume_seconds
-        for pause in _pauses():
+        for pause in pauses():
             try:
                 return await self._open(self._output, 0)
             except SegtritonError as error:
@@ -221,7 +221,7 @@ class ResumingSession:
         # The same codec again, or the output could not be one file.
         output = dataclasses.replace(self._output, encoder=_CODEC_ENCODERS.get(self.opened.output_codec, "auto"))
         deadline = time.monotonic() + self._resume_seconds
-        for pause in _pauses():
+        for pause in pauses():
             try:
                 self._session = await self._open(output, first_seq)
             except (*_LOST, SegtritonError) as error:
@@ -269,7 +269,7 @@ def _is_passing(error: Exception) -> bool:
     return isinstance(error, _LOST) or (isinstance(error, SegtritonError) and error.retryable)
 
 
-def _pauses() -> Iterator[float]:
+def pauses() -> Iterator[float]:
     """Seconds between attempts: longer and longer, and not the same for all clients of a server that went away."""
     pause = _FIRST_PAUSE_SECONDS
     while True:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from echo_service import make_opened
 
 from segtriton_client import ServiceLostError, ServiceUnavailableError
 from segtriton_client.loopback import LoopbackStream, LoopbackTransport
-from segtriton_client.resuming import ResumingSession
+from segtriton_client.resuming import ResumingSession, pauses
 from segtriton_protocol import (
     Credit,
     Drop,
@@ -171,6 +172,18 @@ async def test_what_no_other_server_would_do_better_ends_the_run() -> None:
 async def test_the_first_loss_ends_the_run_where_nothing_is_to_be_resumed() -> None:
     with pytest.raises(ServiceLostError, match="broke"):
         await stream_through(Cluster(Server(4, "die"), Server()), resume_seconds=0)
+
+
+def test_pauses_between_attempts_grow_to_a_limit_and_are_not_the_same_for_all() -> None:
+    clients = [list(itertools.islice(pauses(), 20)) for _ in range(50)]
+    means = [sum(attempt) / len(clients) for attempt in zip(*clients, strict=True)]
+
+    assert means[0] < means[2] < means[4]
+    assert max(map(max, clients)) <= 3.0
+    assert 1.5 < means[-1] < 2.5
+    # The first of all clients are spread over as long as the pause itself.
+    firsts = [client[0] for client in clients]
+    assert max(firsts) - min(firsts) > 0.05
 
 
 async def test_a_packet_that_kills_every_server_is_not_sent_for_ever() -> None:
