@@ -1,4 +1,4 @@
-"""Streams whose headers name pictures of 16384 x 16384 pixels, while OPEN says that they are small."""
+"""Streams whose headers name pictures of 16384 x 16384 pixels, while OPEN says that they are small; and large ones."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from raw_client import Clip
 
 from segtriton_protocol import Framing, Packet, VideoFormat
 
@@ -65,12 +66,20 @@ def _h264_slice() -> bytes:
     return _START + b"\x65" + _Bits().ue(0).ue(7).ue(0).u(4, 0).ue(0).u(2, 0).ue(0).u(32, 0).end() + bytes(64)
 
 
-def _coded(codec: str) -> bytes:
+def large_clip() -> Clip:
+    """What is as large as it says: keyframes of 3840x2160, all grey."""
+    size = (3840, 2160)
+    payload = _coded("libx264", size)
+    video = VideoFormat("h264", *size, Fraction(1, 25), Framing.ANNEX_B)
+    return Clip(video, tuple(Packet(seq, seq, seq, 1, True, payload) for seq in range(12)))
+
+
+def _coded(codec: str, size: tuple[int, int] = _SMALL) -> bytes:
     encoder = av.CodecContext.create(codec, "w")
-    encoder.width, encoder.height = _SMALL
+    encoder.width, encoder.height = size
     encoder.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
     encoder.time_base = Fraction(1, 25)
-    grey = np.full((_SMALL[1] * 3 // 2, _SMALL[0]), 128, np.uint8)
+    grey = np.full((size[1] * 3 // 2, size[0]), 128, np.uint8)
     frame = av.VideoFrame.from_ndarray(grey, "yuv420p").reformat(format=encoder.pix_fmt)
     frame.pts = 0
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])

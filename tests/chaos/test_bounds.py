@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bombs import BOMBS, Bomb
+from bombs import BOMBS, Bomb, large_clip
 from process_tree import holdings, wait_until, worker_pids
 from raw_client import Clip, RawStream, Run, follow, read_clip, stream_clip
 
@@ -190,6 +190,33 @@ def peak(pid: int) -> int:
     """The most memory that a process has ever had."""
     status = Path(f"/proc/{pid}/status").read_text()
     return next(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
+@pytest.fixture
+def narrow(server_settings: Callable[..., LaunchSettings]) -> Iterator[TritonProcess]:
+    """A server whose workers have room for some sessions with large pictures, not for all."""
+    with TritonProcess(server_settings(workers=1, worker_memory_bytes=500 * MIB)) as running:
+        yield running
+
+
+def test_memory_that_runs_out_is_said_to_be_that(narrow: TritonProcess) -> None:
+    large = large_clip()
+
+    def outcome(_: int) -> ErrorCode | None:
+        try:
+            stream_clip(narrow.grpc_address, large)
+        except SegtritonError as error:
+            return error.code
+        return None
+
+    with ThreadPoolExecutor(6) as pool:
+        outcomes = set(pool.map(outcome, range(6)))
+
+    # Nothing that blames the video or the client. Where it is the worker's own work that has no room, it is replaced.
+    assert outcomes <= {None, ErrorCode.RESOURCE_EXHAUSTED, ErrorCode.WORKER_LOST}
+    assert outcomes != {None}
+    assert wait_until(lambda: bool(worker_pids(narrow.pid)), 20)
+    assert stream_clip(narrow.grpc_address, CLIP).pts == CLIP.pts
 
 
 def test_end_of_nothing_is_still_the_end(bounded: TritonProcess) -> None:

@@ -10,6 +10,7 @@ from segtriton_protocol import ErrorCode, SegtritonError
 from segtriton_server.encoders.encoder import Encoder, EncoderSetup
 from segtriton_server.encoders.libav_encoder import MjpegEncoder, X264Encoder
 from segtriton_server.encoders.mask_encoder import MaskEncoder
+from segtriton_server.media.room import check_room
 
 _RUNGS: dict[str, Callable[[EncoderSetup], Encoder]] = {
     "h264": X264Encoder,
@@ -37,18 +38,21 @@ def choose_encoder(setup: EncoderSetup) -> tuple[Encoder, str]:
 
     Raises:
         SegtritonError: UNKNOWN_ENCODER when the one asked for cannot code this picture.
+        MemoryError: there is no room for its pictures.
     """
     wanted = setup.output.encoder
     is_odd = any(length % 2 for length in setup.size_hw)
-    if wanted == "auto":
-        if is_odd:
-            return MjpegEncoder(setup), NO_ODD_SIZES
-        return X264Encoder(setup), "It is the first encoder that works on this machine."
     if wanted == "h264" and is_odd:
         raise odd_size_refusal(setup.size_hw)
+    reason = ASKED_FOR
+    if wanted == "auto":
+        wanted, reason = (
+            ("mjpeg", NO_ODD_SIZES) if is_odd else ("h264", "It is the first encoder that works on this machine.")
+        )
     try:
-        return _RUNGS[wanted](setup), ASKED_FOR
+        return _RUNGS[wanted](setup), reason
     except av.FFmpegError:
+        check_room(setup.size_hw)
         raise SegtritonError(
             ErrorCode.UNKNOWN_ENCODER, f"{wanted} does not work here; encoders: {', '.join(_RUNGS)}."
         ) from None

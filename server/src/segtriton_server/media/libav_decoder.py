@@ -20,6 +20,7 @@ from segtriton_server.frames import ColorMatrix, ColorRange, Picture, Plane
 from segtriton_server.media.color_tags import COLORSPACES, picture_color
 from segtriton_server.media.decoder import Decoded, FrameGroup
 from segtriton_server.media.deinterlacer import Deinterlacer
+from segtriton_server.media.room import check_room
 
 CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "mpeg4", "mjpeg")
 
@@ -39,6 +40,7 @@ class LibavDecoder:
 
         Raises:
             SegtritonError: UNSUPPORTED_FORMAT or LIMIT_EXCEEDED, before anything is decoded.
+            MemoryError: there is no room for its pictures.
         """
         if video.codec not in CODECS:
             raise SegtritonError(
@@ -66,6 +68,7 @@ class LibavDecoder:
         try:
             self._context.open(strict=False)
         except (av.FFmpegError, ValueError):
+            check_room((video.height, video.width))
             raise SegtritonError(
                 ErrorCode.UNSUPPORTED_FORMAT, f"The {video.codec} decoder refused the stream's header."
             ) from None
@@ -99,6 +102,7 @@ class LibavDecoder:
         try:
             frames: list[VideoFrame] = self._context.decode(av_packet)
         except av.FFmpegError:
+            check_room((self._video.height, self._video.width))
             decoded.damaged += 1
             return
         for frame in frames:

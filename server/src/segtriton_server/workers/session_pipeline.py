@@ -72,9 +72,13 @@ class SessionPipeline:
         ]
 
     def start(self) -> None:
-        """Start the stages."""
-        for thread in self._threads:
-            thread.start()
+        """Start the stages; raises MemoryError where there is no room for their threads."""
+        try:
+            for thread in self._threads:
+                thread.start()
+        except RuntimeError:
+            self.close()
+            raise MemoryError("no room for a thread") from None
 
     def describe(self) -> dict[str, object]:
         """What was chosen for the session, for the OPEN reply."""

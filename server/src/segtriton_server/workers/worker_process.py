@@ -130,12 +130,12 @@ class WorkerProcess(ResultSink):
                 self._batcher,
                 self,
             )
+            pipeline.start()
         except Exception as error:  # noqa: BLE001 - a codec library may raise anything at a hostile header
             self.failed(message.session_id, judge_failure(error, "Opening the session", self._accelerator, self))
         else:
             self._pipelines[message.session_id] = pipeline
             self._outbox.put(ChannelMessage("opened", message.session_id, pipeline.describe()))
-            pipeline.start()
         finally:
             self._opening_since = None
 
@@ -205,6 +205,12 @@ def read_open(message: ChannelMessage) -> Open:
     return Open.from_tensors("", {MESSAGE.name: encode_json(message.body)})
 
 
+def _give_up(failure: threading.ExceptHookArgs) -> None:
+    """End the process with the thread that failed: what waits for it would wait for ever."""
+    threading.__excepthook__(failure)
+    os._exit(1)
+
+
 def main() -> None:
     """Start a worker on the socket and with the settings that the arguments name."""
     descriptor, settings_json = int(sys.argv[1]), sys.argv[2]
@@ -212,6 +218,7 @@ def main() -> None:
     values["networks"] = Path(values["networks"])
     settings = Settings(**values)
     configure_logging(settings)
+    threading.excepthook = _give_up
     # Each session brings new threads. For them the C library has eight arenas a core, and each keeps what it once held.
     _C_LIBRARY.mallopt(_M_ARENA_MAX, os.cpu_count() or 1)
     _LOG.debug("files restricted: %s", restrict_files(settings))
