@@ -38,7 +38,8 @@ def shared(
         yield running
 
 
-def signed(subject: str, seconds: float = 600, audience: str = "segtriton") -> str:
+# Tokens are signed when tests are collected; those before this file's may take long.
+def signed(subject: str, seconds: float = 7200, audience: str = "segtriton") -> str:
     return jwt.encode({"sub": subject, "aud": audience, "exp": time.time() + seconds}, KEY, "ES256")
 
 
