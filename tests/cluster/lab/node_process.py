@@ -22,6 +22,8 @@ log = logging.getLogger("node")
 
 # The node needs these, and not what the host has there; where the host has none, it gets empty ones for the while.
 HIDDEN_FOLDERS = ("/run/containerd", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers", "/etc/cni")
+# How many processes two servers have.
+_PROCESSES = 16
 
 
 def hide_folders(state: State) -> None:
@@ -37,7 +39,13 @@ def hide_folders(state: State) -> None:
 def make_cgroups() -> None:
     """Makes the group under which kubelet keeps all pods, in every hierarchy that there is."""
     for hierarchy in cgroup_hierarchies():
-        (hierarchy / CGROUP).mkdir(exist_ok=True)
+        group = hierarchy / CGROUP
+        group.mkdir(exist_ok=True)
+        # All pods together have the weight of one process of this machine otherwise, and Triton gives up a model that
+        # gets no core for a second.
+        for file, process in (("cpu.shares", 1024), ("cpu.weight", 100)):
+            if (group / file).exists():
+                (group / file).write_text(str(_PROCESSES * process))
 
 
 def cgroup_hierarchies() -> list[Path]:
