@@ -188,11 +188,11 @@ class Demuxer:
 
     def _reconnect(self) -> bool:
         """Open the source again, and go on with it if it is still the same video."""
+        known = self._describe()  # while what it is read from is there
         self._container.close()
         container = reopen(self.path, self._reconnect_seconds)
         if container is None:
             return False
-        known = self._describe()
         self._container, self._video = container, pick_video(container, self.path)
         if (self._video.codec_context.codec.canonical_name, self._video.time_base) != (known.codec, known.time_base):
             raise InputError(f"{self.path} came back as another video.", "Run the command again.")
