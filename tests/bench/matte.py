@@ -2,6 +2,8 @@
 
     python tests/bench/matte.py [CLIP]
 
+Writes out/matte.png, too: the masks of the same frames, a row for each treatment in the table's order.
+
 For each treatment: how much the mask flickers (small changes from frame to frame of the clip, 1 without treatment),
 how far its edge lies from the truth (mean error in a band along the outline of pictures of known truth, as
 `edge_filters.py` makes them, from masks of the network's size), and what of the speed is left, by the
@@ -41,6 +43,7 @@ SIZE_WH = 1280, 720
 NUM_PICTURES = 4
 SMALL_CHANGE = 64
 ROUNDS = 3
+COLUMNS = 5
 
 
 def read_pictures(path: Path) -> list[Picture]:
@@ -94,17 +97,25 @@ def edge_error(spec: MatteSpec, frames: list[np.ndarray]) -> float:
     return float(np.mean(errors))
 
 
+def strip(masks: list[np.ndarray]) -> np.ndarray:
+    """A few of the masks side by side."""
+    step = len(masks) // COLUMNS
+    return np.hstack([cv2.resize(mask, (320, 180)) for mask in masks[step // 2 :: step][:COLUMNS]])
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the table, write the picture."""
     clip = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / ".assets" / "clips" / "carphone_pristine.mp4"
     pictures = read_pictures(clip)
     with av.open(str(ROOT / ".assets" / "clips" / "bigbuckbunny.mp4")) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     plain_flicker, plain_seconds = 0.0, 0.0
+    strips: list[np.ndarray] = []
     run(pictures, MatteSpec())  # the first run is slower than all others
     print(f"{'treatment':32s} {'flicker':>8s} {'edge error':>11s} {'speed':>7s}")
     for name, spec in TREATMENTS.items():
         masks, _ = run(pictures, spec)
+        strips.append(strip(masks))
         seconds = min(run(pictures, spec)[1] for _ in range(ROUNDS))
         if name == "none":
             plain_flicker, plain_seconds = flicker(masks), seconds
@@ -112,6 +123,8 @@ def main() -> None:
             f"{name:32s} {flicker(masks) / plain_flicker:8.2f} {edge_error(spec, frames):11.4f} "
             f"{plain_seconds / seconds:7.2f}"
         )
+    (ROOT / "out").mkdir(exist_ok=True)
+    cv2.imwrite(str(ROOT / "out" / "matte.png"), np.vstack(strips))
 
 
 if __name__ == "__main__":
