@@ -51,7 +51,7 @@ segment-clip:
 	    'contact sheet' $(OUT)/contact_sheet.png report $(OUT)/report.json 'server log' $(OUT)/triton.log
 
 ##@ Check it
-.PHONY: test test-unit test-integration test-media test-players test-examples test-chart test-chaos test-fuzz test-cluster bench audit lint type bench-matte
+.PHONY: test test-unit test-integration test-media test-players test-examples test-chart test-chaos test-fuzz test-cluster bench audit lint type bench-matte bench-neighbours
 test: test-unit test-integration ## all tests that need no GPU and no cluster
 
 test-unit: setup ## tests without a server
@@ -110,6 +110,9 @@ audit: $(ENVIRONMENT) ## known weaknesses of what is locked (asks PyPI's databas
 
 bench-matte: setup ## what each treatment of masks is worth, and what it costs
 	@python tests/bench/matte.py $(BENCH_ARGS)
+
+bench-neighbours: setup ## what a live client notices of others who stall, flood, hang up or send garbage
+	@python tests/bench/neighbours.py $(BENCH_ARGS)
 
 lint: $(ENVIRONMENT) ## style, formatting, the borders between the layers, and the images' Dockerfiles
 	@ruff check $(CHECKED)

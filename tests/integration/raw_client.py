@@ -158,6 +158,10 @@ class RawStream:
         assert isinstance(answer, Opened)
         return answer
 
+    def half_close(self) -> None:
+        """Say that no request follows, and go on reading."""
+        self._requests.put(None)
+
     def cancel(self) -> None:
         """End the call as a client that goes away does."""
         self._requests.put(None)

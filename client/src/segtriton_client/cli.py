@@ -135,7 +135,7 @@ def main() -> None:
         _complain(f"{error.format_message()} See segclient segment --help.")
         sys.exit(EXIT_USAGE)
     except (KeyboardInterrupt, click.Abort, asyncio.CancelledError):
-        _complain("interrupted; what was done of a video is in its .part file.")
+        _complain(f"interrupted. {StoppedError.default_advice}")
         sys.exit(EXIT_INTERRUPTED)
     except (ClientError, SegtritonError) as error:
         sys.exit(_fail(error))

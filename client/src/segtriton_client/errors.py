@@ -65,7 +65,7 @@ class OutputError(ClientError):
 class StoppedError(ClientError):
     """The caller stopped the run before its input was read to the end."""
 
-    default_advice = "What came back of a video is in its .part file."
+    default_advice = "What came back is in its .part file; the same command with --continue does what is left."
 
 
 MENDED = "mended"

@@ -195,6 +195,7 @@ def test_an_interrupted_run_leaves_what_plays(server: TritonProcess, tmp_path: P
         _, said = client.communicate(timeout=20)
 
     assert client.returncode == 130, said.decode()
+    assert b"--continue" in said
     assert not made.exists()
     numbers = read_content(part).numbers
     assert 0 < len(numbers) < 250
