@@ -60,6 +60,8 @@ def restrict_files(settings: Settings) -> bool:
 
 def _readable(networks: Path) -> Iterator[str]:
     yield from (*_SYSTEM, *_SYSTEM_FILES, str(networks), sys.prefix, sys.base_prefix)
+    # They may be links to files elsewhere.
+    yield from map(str, networks.glob("*"))
     # The first is the folder in which Python was started.
     yield from (path for path in sys.path[1:] if path)
 

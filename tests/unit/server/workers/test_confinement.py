@@ -101,7 +101,7 @@ def test_it_can_be_left_off() -> None:
 
 READING = """
 import os, sys, tempfile
-from pathlib import Path
+from pathlib import Path, PosixPath
 from segtriton_server.settings import Settings
 from segtriton_server.workers.readable_files import restrict_files
 print(restrict_files(Settings(**{settings})))
@@ -110,7 +110,7 @@ print(restrict_files(Settings(**{settings})))
 
 
 def read(act: str, networks: Path, **settings: object) -> subprocess.CompletedProcess[str]:
-    script = READING.format(act=act, settings={"networks": str(networks), **settings})
+    script = READING.format(act=act, settings={"networks": networks, **settings})
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False)
 
 
@@ -125,8 +125,11 @@ def test_it_cannot_read(act: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("act", ["open({network!r})", "__import__('xml.dom.minidom')", "open('/proc/cpuinfo')"])
 def test_it_can_read(act: str, tmp_path: Path) -> None:
-    network = tmp_path / "selfie.tflite"
-    network.write_text("weights")
+    networks = tmp_path / "networks"
+    networks.mkdir()
+    (tmp_path / "weights").write_text("weights")
+    network = networks / "selfie.tflite"
+    network.symlink_to(tmp_path / "weights")
 
-    done = read(act.format(network=str(network)), tmp_path)
+    done = read(act.format(network=str(network)), networks)
     assert (done.stdout, done.stderr) == ("True\n", "")
