@@ -130,6 +130,7 @@ async def measure(work: Work, count: int) -> Point:
         until.set()
         ends = await asyncio.gather(*running)
     finally:
+        until.set()  # a cancellation can get lost: before Python 3.12, in a wait_for that is over at the same time
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
