@@ -204,7 +204,15 @@ TRIGGERS: dict[ErrorCode, Callable[[Scene], SegtritonError]] = {
 }
 
 
-@pytest.mark.parametrize("code", ErrorCode, ids=lambda code: code.name)
+# What only a server with a GPU says; brought about in tests/gpu/test_service.py.
+ON_A_GPU = {ErrorCode.UNSUPPORTED_OPTION}
+
+
+def test_no_code_is_left_out() -> None:
+    assert TRIGGERS.keys() | ON_A_GPU == set(ErrorCode)
+
+
+@pytest.mark.parametrize("code", TRIGGERS, ids=lambda code: code.name)
 def test_an_error_is_what_the_contract_says(scene: Scene, code: ErrorCode) -> None:
     error = TRIGGERS[code](scene)
 

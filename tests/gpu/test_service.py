@@ -35,7 +35,7 @@ from test_sample_contract import Video, requests_of
 from tritonclient.grpc import InferenceServerClient, InferInput
 
 from segtriton_client import Job, segment_video
-from segtriton_protocol import ErrorCode, Opened, OutputSpec, SegtritonError
+from segtriton_protocol import ErrorCode, MatteSpec, Opened, OutputSpec, SegtritonError
 from segtriton_server.launch import TritonProcess
 
 # The first test waits until the server has loaded its networks.
@@ -114,6 +114,12 @@ def test_classes_are_those_of_the_network(server: TritonProcess) -> None:
     with pytest.raises(SegtritonError) as caught:
         run_session(server, make_clip("h264").head(4), OutputSpec(class_name="unicorn"))
     assert caught.value.code is ErrorCode.UNKNOWN_CLASS
+
+
+def test_masks_to_be_refined_are_refused_by_name(server: TritonProcess) -> None:
+    with pytest.raises(SegtritonError, match="smoothing") as caught:
+        run_session(server, make_clip("h264").head(4), OutputSpec(matte=MatteSpec(smoothing=0.5)))
+    assert caught.value.code is ErrorCode.UNSUPPORTED_OPTION
 
 
 # ------------------------------------------------------------------ many at once
