@@ -73,7 +73,7 @@ test-chart: setup ## the chart: lint, unit tests, schemas of Kubernetes, alerts,
 	@pytest -q --timeout 900 tests/chart
 
 # CI's is short. The long one: CHAOS_RUNS=500 RESUME_RUNS=50 RESUME_KILLS=20 (about an hour); CHAOS_SEED= has one again.
-test-chaos: setup ## everything goes wrong, by seeds (CHAOS_RUNS=, RESUME_RUNS=, RESUME_KILLS=, CHAOS_SEED=...); needs unshare, iptables
+test-chaos: setup ## everything goes wrong, by seeds (CHAOS_RUNS=, RESUME_RUNS=, RESUME_KILLS=, CHAOS_SEED=...); installs iptables as root
 	@pytest -q tests/chaos
 
 test-fuzz: setup ## hostile media, by numbers (FUZZ_INPUTS= inputs from FUZZ_SEED= on; the long form is 20000, ten minutes)

@@ -10,6 +10,7 @@ from typing import Any
 
 import cut_network
 import pytest
+from lab.packages import ensure, search_path
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -17,10 +18,11 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What happened in a network of its own, for which no right of the machine's administrator is needed."""
+    ensure({"unshare": "util-linux", "iptables": "iptables", "ip": "iproute2"})
     log = tmp_path_factory.mktemp("cut") / "triton.log"
     done = subprocess.run(
         ["unshare", "--map-root-user", "--net", sys.executable, cut_network.__file__, str(log)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, "PATH": search_path(), "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=False,
