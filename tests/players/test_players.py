@@ -50,9 +50,10 @@ def web(tmp_path: Path) -> Iterator[str]:
 
 def show(web: str, folder: Path, name: str) -> dict[str, object]:
     """What Chromium says of a video."""
-    (folder / "page.html").write_text(PAGE.format(name=name))
+    page = f"{name}.html"  # of its own: a page that changes within a second is not loaded again
+    (folder / page).write_text(PAGE.format(name=name))
     browser = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
-    options = ["--virtual-time-budget=20000", "--timeout=20000", "--dump-dom", f"{web}/page.html"]
+    options = ["--virtual-time-budget=20000", "--timeout=20000", "--dump-dom", f"{web}/{page}"]
     done = subprocess.run([*browser, *options], capture_output=True, text=True, timeout=55, check=False)
     found = re.search("SAID(.*)DIAS", done.stdout)
     assert found, done.stdout[-2000:] + done.stderr[-2000:]
