@@ -119,9 +119,8 @@ class Demuxer:
         return reencoder
 
     def _describe(self) -> VideoFormat:
-        if self._reencoder is not None:
-            return self._reencoder.describe(self._video)
-        return describe_video(self._video, self.path, self._rotation or 0)
+        source = describe_video(self._video, self.path, self._rotation or 0)
+        return self._reencoder.describe(source) if self._reencoder is not None else source
 
     def _read_head(self) -> list[Packet | CarriedPacket]:
         """Read to the first picture, which says how it is turned; refuse a video of no frames before all is sent."""
@@ -188,14 +187,17 @@ class Demuxer:
 
     def _reconnect(self) -> bool:
         """Open the source again, and go on with it if it is still the same video."""
-        known = self._describe()  # while what it is read from is there
+        known = describe_video(self._video, self.path, 0)  # while what it is read from is there
         self._container.close()
         container = reopen(self.path, self._reconnect_seconds)
         if container is None:
             return False
         self._container, self._video = container, pick_video(container, self.path)
-        if (self._video.codec_context.codec.canonical_name, self._video.time_base) != (known.codec, known.time_base):
+        found = describe_video(self._video, self.path, 0)
+        if (found.codec, found.time_base) != (known.codec, known.time_base):
             raise InputError(f"{self.path} came back as another video.", "Run the command again.")
+        if self._reencoder is not None:
+            self._reencoder = Reencoder(self._video)
         self.carried.tracks[:] = Carried.of(container, self._video).tracks
         self._num_lost += 1
         self.notes = [note for note in self.notes if "was lost" not in note]
