@@ -16,7 +16,7 @@ import click
 from segtriton_client.bench import bench
 from segtriton_client.cli_options import endpoint_options, make_endpoint
 from segtriton_client.completion import completion
-from segtriton_client.composed_outputs import MASK_LINES_ENDING
+from segtriton_client.composed_outputs import LOCAL_ENDINGS
 from segtriton_client.compositors import LOCAL_EFFECTS
 from segtriton_client.config_file import config_option
 from segtriton_client.contact_sheet import write_contact_sheet
@@ -190,9 +190,9 @@ def _compose(effects: Sequence[str], targets: Sequence[Destination], options: di
     background = options["background"]
     if ("image" in effects) != (background is not None):
         raise click.UsageError("--effect image and --background go together.")
-    is_text = any(isinstance(target, Path) and target.suffix.lower() == MASK_LINES_ENDING for target in targets)
+    endings = {target.suffix.lower() for target in targets if isinstance(target, Path)}
     asks_for_masks = options["encoder"] == "mask" and bool(options["effect"])
-    if not (len(effects) > 1 or effects[0] in LOCAL_EFFECTS or is_text or asks_for_masks):
+    if not (len(effects) > 1 or effects[0] in LOCAL_EFFECTS or endings & LOCAL_ENDINGS or asks_for_masks):
         return ()
     return tuple(
         Composed(effect, target, background if effect == "image" else None)

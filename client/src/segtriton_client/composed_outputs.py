@@ -25,10 +25,14 @@ from segtriton_client.pictures import PictureReader
 from segtriton_client.sources import Destination
 from segtriton_protocol import OutputSpec, Packet, VideoFormat
 
-MASK_LINES_ENDING = ".jsonl"
+_MASK_LINES_ENDING = ".jsonl"
+_WEBM_ENDING = ".webm"
+# What holds nothing that a server codes.
+LOCAL_ENDINGS = frozenset((_MASK_LINES_ENDING, _WEBM_ENDING))
+_VP9_OPTIONS = {"deadline": "realtime", "cpu-used": "8", "crf": "20", "b": "0"}
 _ALPHA_CODECS = {
-    ".webm": ("libvpx-vp9", "yuva420p", {"deadline": "realtime", "cpu-used": "8", "crf": "20", "b": "0"}),
-    ".mkv": ("libvpx-vp9", "yuva420p", {"deadline": "realtime", "cpu-used": "8", "crf": "20", "b": "0"}),
+    _WEBM_ENDING: ("libvpx-vp9", "yuva420p", _VP9_OPTIONS),
+    ".mkv": ("libvpx-vp9", "yuva420p", _VP9_OPTIONS),
     ".mov": ("prores_ks", "yuva444p10le", {"profile": "4444"}),
 }
 
@@ -66,6 +70,8 @@ class DrawnVideo(OutputFile):
         """Open the file and the encoder; raises OutputError."""
         codec, self._pixel_format, options = _choose_codec(path, effect, video, spec)
         super().__init__(path, video.time_base, carried)
+        if codec == "libvpx-vp9" and video.sample_aspect not in (None, 1):
+            self.notes.append(f"{path} cannot say that its samples are {video.sample_aspect} as wide as high.")
         self._compose = compose
         self._pictures = PictureReader(video, deinterlace=False)
         self._time_base = video.time_base
@@ -204,7 +210,7 @@ def open_drawing(
     """Return an output by its name; raises OutputError."""
     if isinstance(path, Path) and is_sequence(path):
         return DrawnImages(path, compose, video.time_base)
-    if isinstance(path, Path) and path.suffix.lower() == MASK_LINES_ENDING:
+    if isinstance(path, Path) and path.suffix.lower() == _MASK_LINES_ENDING:
         return MaskLines(path, video.time_base)
     return DrawnVideo(path, effect, compose, video, carried, spec)
 
@@ -219,13 +225,15 @@ def run_lengths(mask: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> list[i
 def _choose_codec(
     path: Destination, effect: str, video: VideoFormat, spec: OutputSpec
 ) -> tuple[str, str, dict[str, str]]:
+    ending = path.suffix.lower() if isinstance(path, Path) else ""
     if effect == "cutout":
-        ending = path.suffix.lower() if isinstance(path, Path) else ""
         if ending not in _ALPHA_CODECS:
             raise OutputError(
                 f"{path} cannot hold transparent video.", f"Choose {', '.join(_ALPHA_CODECS)} or frame_%04d.png."
             )
         return _ALPHA_CODECS[ending]
+    if ending == _WEBM_ENDING:
+        return "libvpx-vp9", "yuv420p", _VP9_OPTIONS
     is_even = video.width % 2 == 0 and video.height % 2 == 0
     return "libx264", "yuv420p" if is_even else "yuv444p", {"preset": spec.preset, "crf": str(spec.crf)}
 

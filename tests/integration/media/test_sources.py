@@ -163,6 +163,18 @@ def test_every_container(server: TritonProcess, tmp_path: Path, ending: str) -> 
     assert max(abs(b - a - shift) for a, b in zip(before.times, after.times, strict=True)) * 2 <= after.tick
 
 
+def test_webm_is_drawn_and_coded_here(server: TritonProcess, tmp_path: Path) -> None:
+    given = Recipe("h264", "mkv", sample_aspect=Fraction(4, 3)).write(tmp_path)
+    report = tmp_path / "report.json"
+    succeed(server, "-sv", given, "-o", tmp_path / "made.webm", "--report", report)
+
+    before, after = read_content(given), read_content(tmp_path / "made.webm")
+    assert (after.numbers, after.times) == (before.numbers, before.times)
+    with av.open(str(tmp_path / "made.webm")) as made:
+        assert made.streams.video[0].codec_context.codec.canonical_name == "vp9"
+    assert "cannot say that its samples are 4/3 as wide as high" in report.read_text()
+
+
 def test_standard_output_is_a_fragmented_mp4(server: TritonProcess, tmp_path: Path) -> None:
     given = Recipe(audio_tracks=1, stamps=tuple(range(0, 40 * 512, 512))).write(tmp_path)
     done = succeed(server, "-sv", given, "-o", "-")
