@@ -1,5 +1,6 @@
-"""Cameras and RTSP servers: from a real one, to a real one, and through its restart."""
+"""Cameras and servers of RTSP and RTMP: from a real one, to a real one, and through its restart."""
 
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from checker import read_content
 from numbered_clips import RATE, Recipe
+from process_tree import wait_until
 from segclient_runs import DONE, line, succeed
 
 from segtriton_server.launch import TritonProcess
@@ -85,3 +87,31 @@ def test_the_result_goes_to_an_rtsp_server(server: TritonProcess, tmp_path: Path
     numbers = read_content(stored).numbers
     assert len(numbers) >= FRAMES - 2
     assert numbers == list(range(numbers[0] or 0, (numbers[0] or 0) + len(numbers)))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    """Whether somebody waits for a connection, without being one."""
+    return f":{port:04X} 00000000:0000 0A" in Path("/proc/net/tcp").read_text()
+
+
+def test_the_result_goes_to_an_rtmp_server(server: TritonProcess, tmp_path: Path) -> None:
+    given, stored = Recipe(audio_tracks=1).write(tmp_path), tmp_path / "stored.mkv"
+    port = free_port()
+    address = f"rtmp://127.0.0.1:{port}/live/clip"
+    # ffmpeg is the server: it listens, and stores what is pushed.
+    words = ["ffmpeg", "-v", "error", "-listen", "1", "-i", address, "-map", "0", "-c", "copy", str(stored)]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as storing:
+        try:
+            assert wait_until(lambda: listens(port), 20)
+            succeed(server, "-sv", given, "-o", address)
+            _, said = storing.communicate(timeout=20)
+        finally:
+            storing.kill()
+
+    assert storing.returncode == 0, said
+    assert read_content(stored).numbers == read_content(given).numbers
