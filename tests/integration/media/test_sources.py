@@ -139,6 +139,24 @@ def test_a_run_goes_on_where_an_earlier_one_stopped(server: TritonProcess, folde
     assert names(made) == ["a_blur.mp4", "b_blur.mp4", "c_blur.mp4"]
 
 
+def test_a_folder_that_was_interrupted_goes_on(server: TritonProcess, folder: Path, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    first = made / "a_blur.mp4"
+    with subprocess.Popen(line(server, "-sv", "--live", folder, "-o", made), stderr=subprocess.PIPE) as client:
+        wait_for(first.exists)
+        client.send_signal(signal.SIGINT)
+        client.communicate(timeout=20)
+    assert client.returncode == 130
+    assert not (made / "c_blur.mp4").exists()
+    finished = first.stat()
+    succeed(server, "-sv", folder, "-o", made, "--continue")
+
+    assert (first.stat().st_ino, first.stat().st_mtime_ns) == (finished.st_ino, finished.st_mtime_ns)
+    assert names(made) == ["a_blur.mp4", "b_blur.mp4", "c_blur.mp4"]
+    for whole in made.iterdir():
+        check_same(folder / "a.mp4", whole)
+
+
 def test_one_bad_clip_does_not_keep_the_others(server: TritonProcess, folder: Path, tmp_path: Path) -> None:
     (folder / "b.mp4").write_bytes(b"broken")
     done = run(server, "-sv", folder, "-o", tmp_path / "made", "--jobs", 2)
