@@ -3,8 +3,9 @@
 import pytest
 from lab.packages import ensure
 from servers import server, server_settings
+from web_folder import web
 
-__all__ = ["packages", "server", "server_settings"]
+__all__ = ["packages", "server", "server_settings", "web"]
 
 # A command, or a file, by which one sees that the package is there.
 _PACKAGES = {

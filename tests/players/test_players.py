@@ -1,13 +1,9 @@
 """The results, opened by programs of other people: Debian's FFmpeg and Chromium."""
 
-import http.server
 import json
 import re
 import subprocess
-import threading
-from collections.abc import Iterator
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,16 +32,6 @@ video.onloadeddata = () => {{
 }};
 video.onseeked = () => {{ said.duration = video.duration; said.last = pixel(); finish(); }};
 </script></body>"""
-
-
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[str]:
-    """The folder of the test, served over HTTP."""
-    handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
 
 
 def show(web: str, folder: Path, name: str) -> dict[str, object]:

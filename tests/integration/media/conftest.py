@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from segments import UNCHANGED, Segment
+from web_folder import web
 
 from segtriton_client import Report
 from segtriton_client.frames import segment_frames
@@ -13,6 +14,8 @@ from segtriton_client.job import Job
 from segtriton_client.segmentation import segment_video
 from segtriton_protocol import OutputSpec
 from segtriton_server.launch import TritonProcess
+
+__all__ = ["segment", "stream", "web"]
 
 
 def _segment(work: Any, server: TritonProcess) -> Segment:

@@ -1,15 +1,12 @@
 """Where videos come from and where results go: every way in and out, through the real command."""
 
-import http.server
 import os
 import shutil
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 import av
@@ -31,16 +28,6 @@ def test_standard_input(server: TritonProcess, tmp_path: Path, ending: str) -> N
     succeed(server, "-sv", "-", "-o", made, stdin=given.read_bytes())
 
     check_same(given, made)
-
-
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[str]:
-    """The folder of the test, served over HTTP."""
-    handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
 
 
 def test_a_web_address(server: TritonProcess, tmp_path: Path, web: str) -> None:
