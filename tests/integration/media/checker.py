@@ -75,6 +75,12 @@ def read_content(path: Path) -> Content:
         )
 
 
+def read_numbers(path: Path) -> list[int | None]:
+    """The numbers of the pictures alone, of a file that another program made: it may lack timestamps."""
+    with av.open(path) as container:
+        return [read_number(_planes(frame)[0]) for frame in container.decode(video=0)]
+
+
 def check_same(given: Path, made: Path, *, least_psnr: float = 34.0, pictures: bool = True) -> Content:
     """Check that `made` shows and plays what `given` does; returns what it holds."""
     before, after = read_content(given), read_content(made)
