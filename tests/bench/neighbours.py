@@ -24,13 +24,13 @@ sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("integration", "fuzz
 
 from mutations import hostile_input  # noqa: E402
 from raw_client import Clip, RawStream, follow, read_clip  # noqa: E402
-from servers import metrics_of  # noqa: E402
+from servers import metrics_of, on_free_ports  # noqa: E402
 from table import Row, Target, render  # noqa: E402
 
 from segtriton_client import StreamSession  # noqa: E402
 from segtriton_client.transport import GrpcTransport  # noqa: E402
 from segtriton_protocol import Cancel, Output, Packets  # noqa: E402
-from segtriton_server.launch import LaunchSettings, TritonProcess  # noqa: E402
+from segtriton_server.launch import TritonProcess  # noqa: E402
 
 FRAME_RATE = 25
 STALLED = 64
@@ -151,9 +151,7 @@ def measure(server: TritonProcess, seconds: float) -> list[Row]:
             [statistics.median(figures) for figures in zip(*runs, strict=True)] for runs in (alone, beside)
         )
         note = f"latency p95 {late_alone:.0f} -> {late:.0f} ms"
-        rows.append(
-            Row("Live 176x144 at 25 fps beside", name, rate, "fps", rate / rate_alone, "alone", LEAST_RATE, note)
-        )
+        rows.append(Row(SECTION, name, rate, "fps", rate / rate_alone, "alone", LEAST_RATE, note))
     return rows
 
 
@@ -163,15 +161,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.5, help="of film in each round, at most 3.5")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        settings = LaunchSettings(
-            model_repository=ROOT / "triton_models",
-            grpc_port=0,
-            http_port=0,
-            metrics_port=0,
-            networks=ROOT / ".assets" / "networks",
-            log_path=Path(folder) / "triton.log",
-            environment={"SEGTRITON_STREAM_SLOTS": str(STALLED + 16), "SEGTRITON_WINDOW_PACKETS": "24"},
-        )
+        settings = on_free_ports(Path(folder) / "triton.log", stream_slots=STALLED + 16, window_packets=24)
         with TritonProcess(settings) as server:
             sys.stdout.write(render(measure(server, options.seconds)) + "\n")
 

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from raw_client import read_clip
-from servers import metrics_of
+from servers import metrics_of, on_free_ports
 
 from segtriton_client import ClientError, Endpoint, GrpcTransport, StreamSession
 from segtriton_client.resuming import ResumingSession
 from segtriton_protocol import Output
-from segtriton_server.launch import LaunchSettings, TritonProcess
+from segtriton_server.launch import TritonProcess
 
-ROOT = Path(__file__).parents[2]
 CLIP = read_clip("carphone_pristine.mp4")
 HALF = len(CLIP.packets) // 2
 # Far beyond the keepalive's: nothing else is to notice.
@@ -117,15 +116,7 @@ async def go_on(network: Network, target: Endpoint) -> dict[str, Any]:
 
 def main(log: Path) -> None:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    settings = LaunchSettings(
-        model_repository=ROOT / "triton_models",
-        grpc_port=0,
-        http_port=0,
-        metrics_port=0,
-        networks=ROOT / ".assets" / "networks",
-        log_path=log,
-        environment={"SEGTRITON_WORKERS": "1", "SEGTRITON_IDLE_TIMEOUT": str(PATIENCE)},
-    )
+    settings = on_free_ports(log, workers=1, idle_timeout=PATIENCE)
     with TritonProcess(settings) as server:
         network = Network(server.settings.grpc_port)
         target = Endpoint(server.grpc_address)

@@ -35,21 +35,26 @@ def metrics_of(server: TritonProcess) -> dict[str, float]:
     return {name: float(value) for name, value in re.findall(r"^(segtriton_\S+) (\S+)$", text, re.MULTILINE)}
 
 
+def on_free_ports(log_path: Path, triton_args: tuple[str, ...] = (), **settings: object) -> LaunchSettings:
+    """Settings of a server on free ports; keywords are settings of the models."""
+    return LaunchSettings(
+        model_repository=ROOT / "triton_models",
+        grpc_port=0,
+        http_port=0,
+        metrics_port=0,
+        networks=ROOT / ".assets" / "networks",
+        log_path=log_path,
+        triton_args=triton_args,
+        environment={f"SEGTRITON_{name.upper()}": str(value) for name, value in settings.items()},
+    )
+
+
 @pytest.fixture(scope="session")
 def server_settings(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., LaunchSettings]:
     """Builds the settings of a server on free ports; keywords are settings of the models, or for Triton."""
 
     def build(triton_args: tuple[str, ...] = (), **settings: object) -> LaunchSettings:
-        return LaunchSettings(
-            model_repository=ROOT / "triton_models",
-            grpc_port=0,
-            http_port=0,
-            metrics_port=0,
-            networks=ROOT / ".assets" / "networks",
-            log_path=tmp_path_factory.mktemp("server") / "triton.log",
-            triton_args=triton_args,
-            environment={f"SEGTRITON_{name.upper()}": str(value) for name, value in settings.items()},
-        )
+        return on_free_ports(tmp_path_factory.mktemp("server") / "triton.log", triton_args, **settings)
 
     return build
 

@@ -29,10 +29,11 @@ _MASK_LINES_ENDING = ".jsonl"
 _WEBM_ENDING = ".webm"
 # What holds nothing that a server codes.
 LOCAL_ENDINGS = frozenset((_MASK_LINES_ENDING, _WEBM_ENDING))
+_VP9 = "libvpx-vp9"
 _VP9_OPTIONS = {"deadline": "realtime", "cpu-used": "8", "crf": "20", "b": "0"}
 _ALPHA_CODECS = {
-    _WEBM_ENDING: ("libvpx-vp9", "yuva420p", _VP9_OPTIONS),
-    ".mkv": ("libvpx-vp9", "yuva420p", _VP9_OPTIONS),
+    _WEBM_ENDING: (_VP9, "yuva420p", _VP9_OPTIONS),
+    ".mkv": (_VP9, "yuva420p", _VP9_OPTIONS),
     ".mov": ("prores_ks", "yuva444p10le", {"profile": "4444"}),
 }
 
@@ -70,7 +71,7 @@ class DrawnVideo(OutputFile):
         """Open the file and the encoder; raises OutputError."""
         codec, self._pixel_format, options = _choose_codec(path, effect, video, spec)
         super().__init__(path, video.time_base, carried)
-        if codec == "libvpx-vp9" and video.sample_aspect not in (None, 1):
+        if codec == _VP9 and video.sample_aspect not in (None, 1):
             self.notes.append(f"{path} cannot say that its samples are {video.sample_aspect} as wide as high.")
         self._compose = compose
         self._pictures = PictureReader(video, deinterlace=False)
@@ -233,7 +234,7 @@ def _choose_codec(
             )
         return _ALPHA_CODECS[ending]
     if ending == _WEBM_ENDING:
-        return "libvpx-vp9", "yuv420p", _VP9_OPTIONS
+        return _VP9, "yuv420p", _VP9_OPTIONS
     is_even = video.width % 2 == 0 and video.height % 2 == 0
     return "libx264", "yuv420p" if is_even else "yuv444p", {"preset": spec.preset, "crf": str(spec.crf)}
 
