@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import http.client
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import click
 
-from segtriton_ops.segops.context import Operation, pass_operation, wait_until
-from segtriton_ops.segops.kubernetes_api import ClusterError, Json
+from segtriton_ops.segops.context import Operation, pass_operation
+from segtriton_ops.segops.kubernetes_api import Json
 from segtriton_ops.segops.model_files import sums_there
 from segtriton_ops.segops.model_units import Unit, plan, write_archive
-from segtriton_ops.segops.release import problem_of, server_of, state_of
+from segtriton_ops.segops.passing_pod import create, running
+from segtriton_ops.segops.release import server_of
 
 _CONTAINER = "push"
 _ROOT = "/claim"
-_GONE_SECONDS = 30.0
 # Everything is unpacked and checked under a hidden name, which Triton takes for no model, and then renamed at once.
 _TAKE = """set -eu
 umask 022
@@ -89,48 +87,6 @@ def send(operation: Operation, pod: str, root: str, unit: Unit) -> None:
         archive.seek(0)
         command = ["sh", "-c", _TAKE, "push", root, unit.target, str(size)]
         operation.cluster.execute(pod, _CONTAINER, command, archive)
-
-
-@contextmanager
-def running(operation: Operation, pod: Json, seconds: float) -> Iterator[str]:
-    """Run a pod for as long as the context lasts; gives its name."""
-    name = pod["metadata"]["name"]
-    create(operation, pod)
-    path = operation.cluster.path("pods", name)
-    try:
-        if not wait_until(lambda: state_of(operation.cluster.get(path)) == "Ready", seconds):
-            found = operation.cluster.get(path)
-            containers = found["status"].get("containerStatuses") or [{}]
-            problem = problem_of(found, containers[0])
-            raise click.ClickException(f"{name} is {state_of(found)} after {seconds:g} s: {problem}")
-        yield name
-    finally:
-        operation.cluster.delete(path)
-        wait_until(lambda: not exists(operation, path), _GONE_SECONDS)  # or the next push would meet it
-
-
-def exists(operation: Operation, path: str) -> bool:
-    """Return whether an object is there."""
-    try:
-        operation.cluster.get(path)
-    except ClusterError as error:
-        if error.status == http.client.NOT_FOUND:
-            return False
-        raise
-    return True
-
-
-def create(operation: Operation, pod: Json) -> None:
-    """Create the pod; raises ClickException while there is another one."""
-    try:
-        operation.cluster.create(operation.cluster.path("pods"), pod)
-    except ClusterError as error:
-        if error.status != http.client.CONFLICT:
-            raise
-        name = pod["metadata"]["name"]
-        raise click.ClickException(
-            f"another push is under way, or was cut off: wait for it, or kubectl delete pod {name}."
-        ) from None
 
 
 def push_pod(deployment: Json, claim: str, seconds: float) -> Json:

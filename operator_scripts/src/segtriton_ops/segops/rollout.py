@@ -15,7 +15,8 @@ from segtriton_ops.segops.canary import Judgement, canary_of, judge
 from segtriton_ops.segops.context import Operation, pass_operation, wait_until
 from segtriton_ops.segops.kubernetes_api import ClusterError, Json
 from segtriton_ops.segops.output import table
-from segtriton_ops.segops.release import SERVER, server_of, state_of
+from segtriton_ops.segops.passing_pod import create, running
+from segtriton_ops.segops.release import SERVER, server_of
 
 _FRAMES = 50
 _SESSION_SECONDS = 20.0
@@ -55,7 +56,7 @@ def rollout(operation: Operation, /, image: str, network: str, **options: Any) -
     deployment = operation.release.deployment()
     old = image_of(deployment)
     if operation.settings.dry_run:
-        operation.cluster.create(operation.cluster.path("pods"), canary_of(deployment, image))
+        create(operation, canary_of(deployment, image))
         result = {"from": old, "to": image, "dry_run": True}
         operation.output.finish(result, f"{old} would become {image}: the cluster takes its pod (dry run).")
         return
@@ -76,24 +77,14 @@ def compare(
     operation: Operation, deployment: Json, image: str, observer: Observer, limits: Limits, server_name: str
 ) -> dict[str, Judgement]:
     """Judge a pod of the new image and a running one; the new one is gone afterwards, whatever happens."""
-    running = [pod.name for pod in operation.release.pods() if pod.state == "Ready"]
-    if not running:
+    ready = [pod.name for pod in operation.release.pods() if pod.state == "Ready"]
+    if not ready:
         raise click.ClickException("no pod is ready to compare with; see segops status.")
-    canary = canary_of(deployment, image)
-    name = canary["metadata"]["name"]
-    path = operation.cluster.path("pods", name)
-    operation.cluster.create(operation.cluster.path("pods"), canary)
-    try:
-        operation.output.tell(f"{name} starts")
-        if not wait_until(lambda: state_of(operation.cluster.get(path)) == "Ready", limits.timeout):
-            found = operation.release.read_pod(operation.cluster.get(path))
-            raise click.ClickException(f"{name} is {found.state} after {limits.timeout:g} s: {found.problem}")
+    with running(operation, canary_of(deployment, image), limits.timeout) as canary:
         return {
             kind: judge(operation.cluster, observer, pod, server_name, limits.sessions)
-            for kind, pod in (("running", running[0]), ("canary", name))
+            for kind, pod in (("running", ready[0]), ("canary", canary))
         }
-    finally:
-        operation.cluster.delete(path, gracePeriodSeconds="1")
 
 
 def replace_image(operation: Operation, deployment: Json, image: str, limits: Limits) -> None:
