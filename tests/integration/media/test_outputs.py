@@ -17,6 +17,7 @@ from segtriton_server.launch import TritonProcess
 
 CARPHONE = CLIPS / "carphone_pristine.mp4"
 GREEN, RED = (0, 177, 64), (200, 20, 20)
+IN_RED = ("--color", "200,20,20")
 
 
 def alpha_of(path: Path) -> list[np.ndarray]:
@@ -45,14 +46,36 @@ def masks(server: TritonProcess, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.mark.parametrize("effect", ["blur", "overlay", "color", "mask"])
 def test_the_client_draws_what_the_server_draws(server: TritonProcess, tmp_path: Path, effect: str) -> None:
     there, here = tmp_path / "there.mp4", tmp_path / "here.mp4"
-    strength = ("--strength", "0.6")
-    succeed(server, "-sv", CARPHONE, "--effect", effect, *strength, "-o", there)
-    succeed(server, "-sv", CARPHONE, "--effect", effect, *strength, "--encoder", "mask", "-o", here)
+    options = ("--effect", effect, "--strength", "0.6", *IN_RED)
+    succeed(server, "-sv", CARPHONE, *options, "-o", there)
+    succeed(server, "-sv", CARPHONE, *options, "--encoder", "mask", "-o", here)
 
     expected, got = read_content(there), read_content(here)
     assert got.times == expected.times == read_content(CARPHONE).times
-    worst = min(psnr(a.rgb, b.rgb) for a, b in zip(expected.pictures, got.pictures, strict=True))
+    check_alike(pictures_of(there), pictures_of(here))
+
+
+def pictures_of(path: Path) -> np.ndarray:
+    """RGB [n, h, w, 3]."""
+    return np.stack([picture.rgb for picture in read_content(path).pictures])
+
+
+def check_alike(expected: np.ndarray, got: np.ndarray) -> None:
+    worst = min(psnr(a, b) for a, b in zip(expected, got, strict=True))
     assert worst > 35, f"PSNR {worst:.1f} dB"
+
+
+def test_the_client_draws_in_the_color_that_is_asked_for(server: TritonProcess, tmp_path: Path, masks: Path) -> None:
+    made = tmp_path / "made.mp4"
+    succeed(server, "-sv", CARPHONE, "--effect", "color", *IN_RED, "--encoder", "mask", "-o", made)
+
+    check_red_behind_the_person(made, masks)
+
+
+def check_red_behind_the_person(made: Path, masks: Path) -> None:
+    for seen, given, mask in frames_of(made, CARPHONE, masks):
+        assert np.abs(seen[mask < 20] - RED).mean() < 6
+        assert np.abs(seen[mask > 235] - given[mask > 235]).mean() < 6
 
 
 def test_several_effects_come_out_of_one_pass(server: TritonProcess, tmp_path: Path) -> None:
@@ -70,18 +93,36 @@ def test_several_effects_come_out_of_one_pass(server: TritonProcess, tmp_path: P
 # ------------------------------------------------------------------ backgrounds
 
 
-def write_picture(path: Path, rgb: tuple[int, int, int]) -> Path:
-    av.VideoFrame.from_ndarray(np.full((90, 160, 3), rgb, np.uint8), "rgb24").save(path)
+def write_picture(path: Path, *halves: tuple[int, int, int]) -> Path:
+    """A picture with these colours side by side."""
+    row = np.repeat(np.array(halves, np.uint8), 160 // len(halves), axis=0)
+    av.VideoFrame.from_ndarray(np.tile(row, (90, 1, 1)), "rgb24").save(path)
     return path
 
 
-def test_a_picture_behind_the_person(server: TritonProcess, tmp_path: Path, masks: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--encoder", "mask")], ids=["plain", "mask"])
+def test_a_picture_behind_the_person(
+    server: TritonProcess, tmp_path: Path, masks: Path, options: tuple[str, ...]
+) -> None:
     background, made = write_picture(tmp_path / "red.png", RED), tmp_path / "made.mp4"
-    succeed(server, "-sv", CARPHONE, "--effect", "image", "--background", background, "-o", made)
+    succeed(server, "-sv", CARPHONE, "--effect", "image", "--background", background, *options, "-o", made)
 
-    for seen, given, mask in frames_of(made, CARPHONE, masks):
-        assert np.abs(seen[mask < 20] - RED).mean() < 6
-        assert np.abs(seen[mask > 235] - given[mask > 235]).mean() < 6
+    check_red_behind_the_person(made, masks)
+
+
+def test_each_part_of_a_picture_is_mixed_as_the_server_mixes_its_color(server: TritonProcess, tmp_path: Path) -> None:
+    """The server draws no pictures, but it draws the colours of which this one is made."""
+    background, made = write_picture(tmp_path / "halves.png", GREEN, RED), tmp_path / "made.mp4"
+    image = ("--effect", "image", "--background", background)
+    succeed(server, "-sv", CARPHONE, *image, "--encoder", "mask", "-o", made)
+    for color in (GREEN, RED):
+        options = ("--effect", "color", "--color", ",".join(map(str, color)))
+        succeed(server, "-sv", CARPHONE, *options, "-o", tmp_path / f"{color[0]}.mp4")
+
+    got, green, red = (pictures_of(path) for path in (made, tmp_path / "0.mp4", tmp_path / "200.mp4"))
+    middle, border = got.shape[2] // 2, 8  # where the colours meet, coding mixes them
+    check_alike(green[:, :, : middle - border], got[:, :, : middle - border])
+    check_alike(red[:, :, middle + border :], got[:, :, middle + border :])
 
 
 def frames_of(*paths: Path) -> list[tuple[np.ndarray, ...]]:
