@@ -50,6 +50,14 @@ def test_the_mask_is_grey_and_finds_the_person(client: InferenceServerClient) ->
     assert 0.1 < (mask[..., 0] > 127).mean() < 0.9
 
 
+def test_the_mask_of_the_background_is_all_but_the_person(client: InferenceServerClient) -> None:
+    frames = frames_of("carphone_pristine.mp4", 3)
+    person, background = (infer(client, frames, effect="mask", class_name=name) for name in ("person", "background"))
+
+    assert np.array_equal(person, infer(client, frames, effect="mask"))
+    assert np.abs(person.astype(int) + background - 255).max() <= 1  # each is rounded when it is enlarged
+
+
 def test_a_frame_gives_the_same_alone_and_in_a_batch(client: InferenceServerClient) -> None:
     frames = frames_of("carphone_pristine.mp4", 5)
     batch = infer(client, frames, effect="overlay", color_rgb="255,0,0", strength="0.7")

@@ -16,10 +16,10 @@ CARPHONE = CLIPS / "carphone_pristine.mp4"
 
 
 def masks(server: TritonProcess, folder: Path, *options: object) -> np.ndarray:
-    """The masks of the clip, [n, h, w] in 0..255."""
+    """The masks of the clip, [n, h, w], whole numbers in 0..255."""
     made = folder / "masks.mkv"
     succeed(server, "-sv", CARPHONE, "--encoder", "mask", "-o", made, *options)
-    return np.stack([picture.rgb.mean(axis=-1) for picture in read_content(made).pictures])
+    return np.rint([picture.rgb.mean(axis=-1) for picture in read_content(made).pictures])
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,13 @@ def test_invert(server: TritonProcess, tmp_path: Path, plain: np.ndarray) -> Non
     assert np.abs(masks(server, tmp_path, "--invert") + plain - 255).max() <= 2
 
 
+def test_class_name(server: TritonProcess, tmp_path: Path, plain: np.ndarray) -> None:
+    background, person = (masks(server, tmp_path, "--class-name", name) for name in ("background", "person"))
+
+    assert np.array_equal(person, plain)
+    assert np.array_equal(background, 255 - plain)
+
+
 def test_mask_every(server: TritonProcess, tmp_path: Path, plain: np.ndarray) -> None:
     reused = masks(server, tmp_path, "--mask-every", "5")
     same = np.abs(np.diff(reused, axis=0)).max(axis=(1, 2)) == 0
@@ -64,9 +71,12 @@ def test_mask_every(server: TritonProcess, tmp_path: Path, plain: np.ndarray) ->
     assert np.abs(reused - plain).mean() < 6
 
 
-def test_the_drawn_picture_uses_the_refined_mask(server: TritonProcess, tmp_path: Path) -> None:
+@pytest.mark.parametrize("inverting", [("--invert",), ("--class-name", "background")], ids=["invert", "class"])
+def test_the_drawn_picture_uses_the_changed_mask(
+    server: TritonProcess, tmp_path: Path, inverting: tuple[str, ...]
+) -> None:
     pictures = {}
-    for name, options in {"plain": (), "inverted": ("--invert",)}.items():
+    for name, options in {"plain": (), "inverted": inverting}.items():
         made = tmp_path / f"{name}.mp4"
         succeed(server, "-sv", CARPHONE, "--effect", "color", "--color", "255,0,0", "-o", made, *options)
         pictures[name] = read_content(made).pictures[60].rgb
