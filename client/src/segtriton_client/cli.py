@@ -132,7 +132,8 @@ def main() -> None:
         color = False if os.environ.get("NO_COLOR") else None
         code = segclient.main(prog_name="segclient", standalone_mode=False, color=color)
     except click.ClickException as error:
-        _complain(f"{error.format_message()} See segclient segment --help.")
+        context = getattr(error, "ctx", None)
+        _complain(f"{error.format_message()} See {context.command_path if context else 'segclient'} --help.")
         sys.exit(EXIT_USAGE)
     except (KeyboardInterrupt, click.Abort, asyncio.CancelledError):
         _complain(f"interrupted. {StoppedError.default_advice}")

@@ -11,9 +11,10 @@ import av.error
 import numpy as np
 from numpy.typing import NDArray
 
-from segtriton_client.demuxer import pick_video
+from segtriton_client.demuxer import describe_video, pick_video
 from segtriton_client.errors import InputError
 from segtriton_client.image_files import write_image
+from segtriton_client.pictures import PictureReader
 from segtriton_client.sources import open_input
 
 _COLUMNS = 5
@@ -58,31 +59,29 @@ def _pictures_at(path: Path, moments: Sequence[Fraction]) -> list[Image]:
     images: list[Image] = []
     with open_input(path) as container:
         stream = pick_video(container, path)
+        reader = PictureReader(describe_video(stream, path, 0))
         frame = None
         try:
             for frame in container.decode(stream):
                 # Half a millisecond forgives containers with a coarser time base.
                 while len(images) < len(moments) and _time_of(frame) >= moments[len(images)] - Fraction(1, 2000):
-                    images.append(_to_rgb(frame))
+                    images.append(reader.to_rgb(frame))
                 if len(images) == len(moments):
                     break
         except av.error.FFmpegError as error:
             raise InputError(f"{path} is damaged: {error.strerror}.") from None
     if frame is None:
         raise InputError(f"{path} holds no frames.")
-    return images + [_to_rgb(frame)] * (len(moments) - len(images))
+    return images + [reader.to_rgb(frame)] * (len(moments) - len(images))
 
 
 def _time_of(frame: av.VideoFrame) -> Fraction:
     return (frame.pts or 0) * (frame.time_base or Fraction(0))
 
 
-def _to_rgb(frame: av.VideoFrame) -> Image:
-    return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-
-
 def _scale(image: Image, width: int, height: int) -> Image:
-    return _to_rgb(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24").reformat(width, height))
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24").reformat(width, height)
+    return np.asarray(frame.to_ndarray(), np.uint8)
 
 
 def _lay_out(rows: list[list[Image]]) -> Image:

@@ -162,6 +162,8 @@ def test_wrong_usage_is_one_line() -> None:
     lines = run("--effect", "sparkle", "a.mp4", code=2).splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("segclient: error: ")
+    assert lines[0].endswith("See segclient segment --help.")
+    assert "See segclient bench --help." in run("bench", code=2)
 
 
 def test_version() -> None:
@@ -296,6 +298,17 @@ def test_sheet(tmp_path) -> None:
     assert (width, height) == (5 * (320 + 12) + 12, 3 * (240 + 12) + 12)
     with av.open(str(tmp_path / "sheet.png")) as picture:
         assert picture.streams.video[0].codec_context.name == "png"
+
+
+def test_sheet_has_the_colors_that_servers_take_an_untagged_clip_for(tmp_path) -> None:
+    green = np.full((720, 1280, 3), (0, 177, 64), np.uint8)
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height = 1280, 720
+        frame = av.VideoFrame.from_ndarray(green).reformat(format="yuv420p", dst_colorspace="ITU709")
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    run("sheet", *3 * [tmp_path / "clip.mp4"], "-o", tmp_path / "sheet.png")
+    assert np.abs(read_image(tmp_path / "sheet.png")[100, 100].astype(int) - green[0, 0]).max() <= 3
 
 
 # ------------------------------------------------------------------ help
