@@ -83,6 +83,19 @@ def test_edges_are_drawn_to_those_of_the_picture() -> None:
     assert error(refined) < 0.8 * error(plain)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("spec", [MatteSpec(edges=1.0), MatteSpec(feather=0.5), MatteSpec(feather=-0.5)])
+def test_an_edge_runs_straight_into_the_borders(spec: MatteSpec, axis: int) -> None:
+    def half(size_hw: tuple[int, int], inside: int, outside: int) -> np.ndarray:
+        return np.where(np.indices(size_hw)[axis] < size_hw[axis] // 2, inside, outside).astype(np.uint8)
+
+    refined = Matte(spec, SIZE_HW).refine(flat_picture(half(SIZE_HW, 200, 60)), half(MASK_HW, 255, 0))
+
+    assert np.ptp(refined, axis=1 - axis).max() <= 2  # two steps of rounding
+    assert (np.take(refined, 0, axis) == 255).all()
+    assert (np.take(refined, -1, axis) == 0).all()
+
+
 def test_inverted_takes_the_rest() -> None:
     assert np.array_equal(Matte(MatteSpec(inverted=True), SIZE_HW).refine(PICTURE, disc()), 255 - disc())
 
