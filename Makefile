@@ -140,7 +140,7 @@ cluster-down: setup ## end that Kubernetes; only caches stay
 	@$(LAB) down
 
 ##@ Work on it
-.PHONY: format docs error-docs chart-docs dashboards lock clean
+.PHONY: format docs doc-pictures error-docs chart-docs dashboards lock clean
 format: $(ENVIRONMENT) ## rewrite the code in the project's format
 	@ruff check --fix $(CHECKED)
 	@ruff format $(CHECKED)
@@ -148,6 +148,9 @@ format: $(ENVIRONMENT) ## rewrite the code in the project's format
 docs: $(ENVIRONMENT) ## build the documents' site into out/docs; a warning or a link that leads nowhere fails
 	@sphinx-build -q --fail-on-warning --keep-going --fresh-env -c docs -d $(OUT)/docs/.doctrees . $(OUT)/docs
 	@echo "$(OUT)/docs/docs/index.html"
+
+doc-pictures: setup ## make the pictures of the documents anew, by a real Triton from the sample clip
+	@segtriton-serve --grpc-port 0 --http-port 0 --metrics-port 0 -- python docs/pictures.py
 
 error-docs: $(ENVIRONMENT) ## write docs/errors.md from the error codes
 	@python .setup/error_page.py

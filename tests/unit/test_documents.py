@@ -62,6 +62,8 @@ def known_options(words: str) -> set[str]:
     return options_of(inner) | {name for param in program.params for name in param.opts}
 
 
+MOST_BYTES_OF_A_PICTURE = 150_000
+
 CALL = re.compile(rf"(?:^|bin/|[|;] *)((?:{'|'.join(PROGRAMS)})(?: .*)?$)")
 EVERY = set().union(*map(options_of, PROGRAMS.values()), OTHERS, build_parser()._option_string_actions)
 
@@ -78,3 +80,10 @@ def test_what_a_page_names_is_there(page: Path) -> None:
             assert {
                 word for word in re.sub('".*?"', "", words).split()[1:] if re.fullmatch("[a-z-]+", word)
             } <= TARGETS, words
+
+
+@pytest.mark.parametrize("picture", sorted(ROOT.glob("docs/*.jpg")), ids=lambda picture: picture.name)
+def test_a_picture_is_small_shown_and_made_by_the_program(picture: Path) -> None:
+    assert picture.stat().st_size < MOST_BYTES_OF_A_PICTURE
+    assert any(picture.name in page.read_text() for page in PAGES)
+    assert f'"{picture.name}"' in (ROOT / "docs" / "pictures.py").read_text()
