@@ -13,7 +13,10 @@ from block_code import read_number
 from numpy.typing import NDArray
 
 _WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
-_RGB, _UNSPECIFIED, _FULL_RANGE = 0, 2, 2
+_RGB, _UNSPECIFIED, _BT601, _FULL_RANGE = 0, 2, 5, 2
+
+Color = tuple[int, int, int, bool]
+"""Primaries, transfer and matrix, as ITU-T H.273 numbers them, and whether the range is full."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,15 @@ class Shown:
 
 @dataclass(frozen=True)
 class Content:
-    """All that a user would notice of a file."""
+    """All that a user would notice of a file; `color` is what its decoder says, `tagged` what its container does."""
 
+    codec: str
     pictures: list[Shown]
     size: tuple[int, int]
     tick: Fraction
     sample_aspect: Fraction
-    color: tuple[int, int, int, bool] | None
+    color: Color
+    tagged: Color
     tracks: list[tuple[str, str, list[tuple[Fraction, bytes]]]]
     chapters: list[tuple[Fraction, str]]
     title: str
@@ -53,7 +58,7 @@ def read_content(path: Path) -> Content:
     with av.open(path) as container:
         stream: Any = container.streams.video[0]
         context = stream.codec_context
-        color = _color_tags(context)
+        tagged = _color_of(context)
         others = [track for track in container.streams if track.type in ("audio", "subtitle")]
         packets: dict[int, list[tuple[Fraction, bytes]]] = {track.index: [] for track in others}
         pictures: list[Shown] = []
@@ -64,11 +69,13 @@ def read_content(path: Path) -> Content:
                 continue
             pictures += [_shown(frame, stream, context.colorspace) for frame in packet.decode()]
         return Content(
+            context.name,
             pictures,
             (context.width, context.height),
             stream.time_base,
             stream.sample_aspect_ratio or Fraction(1),
-            color,
+            _color_of(context),
+            tagged,
             [(track.type, track.metadata.get("language", "und"), packets[track.index]) for track in others],
             [(part["start"] * part["time_base"], part["metadata"]["title"]) for part in container.chapters()],
             container.metadata.get("title", ""),
@@ -89,8 +96,7 @@ def check_same(given: Path, made: Path, *, least_psnr: float = 34.0, pictures: b
     assert after.size == before.size
     assert after.sample_aspect == before.sample_aspect
     assert [picture.rotation for picture in after.pictures] == [picture.rotation for picture in before.pictures]
-    if before.color is not None and after.color is not None:
-        assert after.color == before.color
+    check_color(before, after)
     assert after.title == before.title
     assert after.chapters == before.chapters
     check_tracks(before, after)
@@ -108,6 +114,20 @@ def check_times(before: list[Fraction], after: list[Fraction], tick: Fraction) -
         assert after == before
 
 
+def check_color(before: Content, after: Content) -> None:
+    """The output's colours are the input's, as far as its coding has a place for them; `check_same` looks at pictures.
+
+    VP8 is in BT.601: its decoder says so, its container may not, and an output may say what either does.
+    """
+    primaries, transfer, matrix, is_full = before.color
+    if after.codec == "mjpeg":  # JFIF is in BT.601 and full range
+        assert after.color == (primaries, transfer, _BT601, True)
+    elif matrix == _RGB:  # a matrix that no picture in Y, U and V has
+        assert after.color == (primaries, transfer, _UNSPECIFIED, is_full)
+    else:
+        assert after.color in (before.color, before.tagged)
+
+
 def check_tracks(before: Content, after: Content) -> None:
     """Sound and subtitles are the same packets at the same times, beside the same pictures."""
     assert [track[:2] for track in after.tracks] == [track[:2] for track in before.tracks]
@@ -122,15 +142,8 @@ def psnr(expected: NDArray[np.float64], got: NDArray[np.float64]) -> float:
     return 99.0 if error == 0 else 10 * float(np.log10(255**2 / error))
 
 
-def _color_tags(context: Any) -> tuple[int, int, int, bool] | None:
-    """Primaries, transfer, matrix and whether the range is full; None for codings whose colours are settled.
-
-    JFIF and VP8 are in BT.601, which their decoders say only after the first picture.
-    """
-    if context.name in ("mjpeg", "vp8") or context.colorspace == _RGB:
-        return None
-    full = context.color_range == _FULL_RANGE
-    return context.color_primaries, context.color_trc, context.colorspace, full
+def _color_of(context: Any) -> Color:
+    return context.color_primaries, context.color_trc, context.colorspace, context.color_range == _FULL_RANGE
 
 
 def _shown(frame: Any, stream: Any, container_matrix: int) -> Shown:

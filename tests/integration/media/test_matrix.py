@@ -1,12 +1,13 @@
 """Container x codec x feature: what went in comes out, seen by plain PyAV."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from checker import check_same
 from numbered_clips import FRAMES, Recipe
-from segments import Segment
+from segments import UNCHANGED, Segment
 
 NINETY_KILOHERTZ = Fraction(1, 90000)
 TS_LATE = tuple(range(900_000, 900_000 + FRAMES * 3600, 3600))
@@ -87,3 +88,14 @@ def test_a_clip_comes_back_as_it_was(segment: Segment, tmp_path: Path, recipe: R
     assert report.frames_out == len(after.pictures)
     assert report.frames_dropped.keys() <= {"hidden"}
     assert report.frames_in == report.frames_out + sum(report.frames_dropped.values())
+
+
+IN_JPEG = ("h264-mp4", "bt709", "full-range", "bt2020-pq", "h264-rgb", "vp8-unspecified", "mjpeg-mov")
+
+
+@pytest.mark.parametrize("recipe", [case for case in MATRIX if case.id in IN_JPEG])
+def test_a_clip_comes_back_in_jpeg(stream: Segment, tmp_path: Path, recipe: Recipe) -> None:
+    given, made = recipe.write(tmp_path), tmp_path / "made.mkv"
+    stream(given, made, replace(UNCHANGED, encoder="mjpeg"))
+
+    assert check_same(given, made, least_psnr=37).codec == "mjpeg"
