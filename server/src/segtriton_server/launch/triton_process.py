@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from segtriton_server.launch.environment import triton_environment
 from segtriton_server.launch.errors import ServerExitedError
@@ -28,6 +29,8 @@ from segtriton_server.launch.settings import LaunchSettings
 LOGGER = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.05
+# Those of servers that have ended are not missed: there are thousands.
+_GIVEN_PORTS: set[int] = set()
 # What Triton may need to stop beyond the time that running requests are given.
 EXIT_GRACE_SECONDS = 10.0
 LOG_TAIL_LINES = 25
@@ -247,14 +250,18 @@ def build_command(binary: Path, backends: Path, settings: LaunchSettings) -> lis
 
 
 def with_free_ports(settings: LaunchSettings) -> LaunchSettings:
-    """Replaces each port 0 by a free one; all are held open until the last is chosen, so that no two are the same."""
+    """Replaces each port 0 by a free one, which no other server of this program gets before Triton has opened it."""
     names = [name for name in ("grpc_port", "http_port", "metrics_port") if getattr(settings, name) == 0]
     family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
+    ports: dict[str, Any] = {}
     with contextlib.ExitStack() as held:
-        probes = [held.enter_context(socket.socket(family, socket.SOCK_STREAM)) for _ in names]
-        for probe in probes:
+        while len(ports) < len(names):
+            probe = held.enter_context(socket.socket(family, socket.SOCK_STREAM))
             probe.bind((settings.address, 0))
-        ports = {name: probe.getsockname()[1] for name, probe in zip(names, probes, strict=True)}
+            port = probe.getsockname()[1]
+            if port not in _GIVEN_PORTS:
+                ports[names[len(ports)]] = port
+                _GIVEN_PORTS.add(port)
     return replace(settings, **ports)
 
 

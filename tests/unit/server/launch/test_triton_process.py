@@ -101,6 +101,12 @@ def test_free_ports_are_all_different() -> None:
     assert len({settings.grpc_port, settings.http_port, settings.metrics_port, 0}) == 4
 
 
+def test_no_two_servers_of_a_program_get_the_same_port() -> None:
+    servers = [with_free_ports(LaunchSettings(Path("models"), grpc_port=0)) for _ in range(1000)]
+
+    assert len({server.grpc_port for server in servers}) == len(servers)
+
+
 def test_named_ports_are_kept() -> None:
     settings = LaunchSettings(Path("models"), grpc_port=9001)
 
