@@ -12,7 +12,7 @@ from lab.settings import KUBECONFIG, PYTHON_IMAGE, REPOSITORY
 from lab.shell import run, wait_until
 from operators import Operator
 from release import CHART, Release
-from streams import CAMERA, Clip, Streams, make_clip
+from streams import Clip, Streams, make_camera
 
 TEST_LABEL = "segtriton.test/namespace"
 
@@ -164,21 +164,9 @@ def previous_chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    """Longer than it takes to lose a pod: half a minute."""
-    return make_clip(CAMERA, tmp_path_factory.mktemp("clips") / "clip.mp4", repeats=4)
-
-
-@pytest.fixture(scope="session")
-def roll_out_clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    """Longer than a roll-out, on a busy machine, too: a minute."""
-    return make_clip(CAMERA, tmp_path_factory.mktemp("clips") / "roll_out.mp4", repeats=8)
-
-
-@pytest.fixture(scope="session")
-def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    """Longer than it takes to scale up and down: two minutes."""
-    return make_clip(CAMERA, tmp_path_factory.mktemp("clips") / "long.mp4", repeats=16)
+def camera(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    """A video without an end: longer than a test may take."""
+    return make_camera(tmp_path_factory.mktemp("camera") / "camera.mkv", seconds=480)
 
 
 @pytest.fixture

@@ -83,10 +83,12 @@ class Release:
 
     def pods(self) -> list[Json]:
         """Its pods that are not on their way out."""
-        found = self._kubectl.items(
+        return [pod for pod in self._all_pods() if "deletionTimestamp" not in pod["metadata"]]
+
+    def _all_pods(self) -> list[Json]:
+        return self._kubectl.items(
             "pods", "-l", f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component=server"
         )
-        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def ready_pods(self) -> list[Json]:
         """Those that take sessions."""
@@ -102,11 +104,21 @@ class Release:
             explain=self._kubectl.describe_trouble,
         )
 
+    def wait_until_gone(self, *names: str, timeout_seconds: float = 120) -> None:
+        """Waits until pods have ended, and so have let go of their sessions."""
+        wait_until(
+            f"{', '.join(names)} are gone",
+            lambda: not {name_of(pod) for pod in self._all_pods()} & set(names),
+            timeout_seconds=timeout_seconds,
+            interval_seconds=0.5,
+            explain=self._kubectl.describe_trouble,
+        )
+
     def active(self) -> dict[str, int]:
         """How many sessions each pod has."""
         return {name_of(pod): int(metric(pod, "segtriton_active_streams")) for pod in self.ready_pods()}
 
-    def wait_for_sessions(self, count: int, timeout_seconds: float = 30) -> None:
+    def wait_for_sessions(self, count: int, timeout_seconds: float = 90) -> None:
         """Waits until as many sessions are open on all pods together."""
         wait_until(
             f"{count} sessions are open",

@@ -38,7 +38,7 @@ def results(operator: Operator, *sources: Path) -> dict[str, str]:
 def test_models_are_pushed_beside_those_that_pods_serve(
     release: Release,
     streams: Streams,
-    clip: Clip,
+    camera: Clip,
     hire: Hire,
     here: Kubectl,
     empty_claim: str,
@@ -68,7 +68,7 @@ def test_models_are_pushed_beside_those_that_pods_serve(
     release.wait_for_ready_pods(1)
     assert {result for result in results(look).values()} == {"ok"}
 
-    running = streams.start(release.address, clip, "--live", count=1)
+    running = streams.start(release.address, camera, count=1)
     release.wait_for_sessions(1)
     assert push("-o", "json", "models", "push", second_version).check().result["pushed"] == ["selfie_streaming/2"]
     assert not here.items("pods", "-l", "app.kubernetes.io/component=push"), "nothing of it is left"
