@@ -30,6 +30,9 @@ NODE = {
 BASE_IMAGE = {"buildah": "buildah", "debootstrap": "debootstrap"}
 PROMETHEUS = {"prometheus": "prometheus", "promtool": "prometheus"}
 
+# Another installation may be under way, as of a machine's own upgrades.
+APT = ("apt-get", "-o", "DPkg::Lock::Timeout=300")
+
 POLICY = Path("/usr/sbin/policy-rc.d")
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 
@@ -39,7 +42,7 @@ def ensure(needed: dict[str, str]) -> None:
     missing = sorted({package for sign, package in needed.items() if not is_there(sign)})
     if not missing:
         return
-    install = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
+    install = [*APT, "install", "-y", "--no-install-recommends", *missing]
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         line = f"sudo apt-get update && sudo {shlex.join(install)}"
         raise LabError(f"some Debian packages are missing; paste this, then go on:  {line}")
@@ -47,7 +50,7 @@ def ensure(needed: dict[str, str]) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with services_kept_off():
         if attempt(*install, environment=environment).returncode != 0:
-            run("apt-get", "update", environment=environment)
+            run(*APT, "update", environment=environment)
             run(*install, environment=environment)
 
 
