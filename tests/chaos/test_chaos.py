@@ -77,7 +77,7 @@ def test_every_frame_is_accounted_for(seed: int, victim: TritonProcess, books: S
     with ThreadPoolExecutor() as pool:
         accounts = list(pool.map(partial(run_client, victim.grpc_address, kill=killer.strike), plans(seed)))
 
-    assert wait_until(lambda: set(books.gauges().values()) == {0.0}, 10)
+    assert wait_until(lambda: set(books.gauges().values()) == {0.0})
     check_books(books, len(killer.killed))
     for account in accounts:
         check_account(account, books)
@@ -91,7 +91,7 @@ def check_books(books: ServerBooks, killed: int) -> None:
         books.read_log()
         return books.counted() == expected_counts(books.opened, books.closed, killed)
 
-    if not wait_until(agree, 10):
+    if not wait_until(agree):
         assert books.counted() == expected_counts(books.opened, books.closed, killed)
     assert books.opened <= books.closed.keys()
     for end in books.closed.values():

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import hanging_worker
 import pytest
 from process_tree import wait_until, worker_pids
 from raw_client import FAST, Clip, RawStream, follow, read_clip
+from servers import metrics_of
 
 from segtriton_protocol import (
     Cancel,
@@ -66,8 +66,8 @@ def scene(server_settings: Callable[..., LaunchSettings], tmp_path_factory: pyte
         workers=1,
         stream_slots=2,
         window_packets=24,
-        idle_timeout=4,
-        stage_deadline=2,
+        idle_timeout=8,
+        stage_deadline=4,
         token_file=folder / "tokens",
         drain_file=folder / "drain",
         python=python,
@@ -85,7 +85,7 @@ def _works_before(scene: Scene) -> None:
             except SegtritonError:
                 return False
 
-    assert wait_until(works, 30)
+    assert wait_until(works)
 
 
 def failure(stream: RawStream, timeout: float = 30) -> SegtritonError:
@@ -152,7 +152,7 @@ def resource_exhausted(scene: Scene) -> SegtritonError:
 def draining(scene: Scene) -> SegtritonError:
     scene.drain_file.write_text("drain")
     try:
-        time.sleep(0.5)
+        assert wait_until(lambda: metrics_of(scene.server)["segtriton_draining"] == 1)
         return of_open(scene)
     finally:
         scene.drain_file.unlink()

@@ -20,7 +20,7 @@ from segtriton_server.launch import LaunchSettings, TritonProcess
 
 VICTIM = read_clip("carphone_pristine.mp4").head(30)
 NEIGHBOUR = read_clip("bikes.mp4").head(60)
-DEADLINE = 2.0
+DEADLINE = 4.0
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -52,7 +52,7 @@ def test_a_call_that_never_returns(
         before = worker_pids(server.pid)
         # The neighbour has the other worker, as that one has fewer sessions.
         victim = pool.submit(stream_clip, server.grpc_address, VICTIM)
-        assert wait_until(lambda: read_metrics(server)["segtriton_active_streams"] == 1, 10)
+        assert wait_until(lambda: read_metrics(server)["segtriton_active_streams"] == 1)
         while not victim.done():
             assert stream_clip(server.grpc_address, NEIGHBOUR).payloads == alone.payloads
 
@@ -61,8 +61,8 @@ def test_a_call_that_never_returns(
         assert caught.value.code is ErrorCode.STAGE_TIMEOUT
         assert caught.value.retryable
 
-        assert wait_until(lambda: len(set(worker_pids(server.pid)) - set(before)) == 1, 20)
-        assert wait_until(lambda: read_metrics(server)["segtriton_worker_restarts_total"] == 1, 20)
+        assert wait_until(lambda: len(set(worker_pids(server.pid)) - set(before)) == 1)
+        assert wait_until(lambda: read_metrics(server)["segtriton_worker_restarts_total"] == 1)
         assert len(set(worker_pids(server.pid)) & set(before)) == 1
         assert stream_clip(server.grpc_address, NEIGHBOUR).payloads == alone.payloads
 

@@ -53,8 +53,8 @@ def holdings(server_pid: int) -> Holdings:
     )
 
 
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether the condition comes true in time."""
+def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
+    """Whether the condition comes true in time, on a busy machine, too."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

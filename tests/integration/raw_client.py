@@ -134,7 +134,7 @@ class RawStream:
             request.raw_input_contents.append(array.tobytes())
         self._requests.put(request)
 
-    def receive(self, timeout: float = 10.0) -> ServerMessage:
+    def receive(self, timeout: float = 30.0) -> ServerMessage:
         """Wait for a message; queue.Empty if none comes."""
         response = next(self._call) if self._lazy else self._responses.get(timeout=timeout)
         if isinstance(response, grpc.RpcError):

@@ -22,17 +22,17 @@ StartServer = Callable[..., TritonProcess]
 
 def metrics_of(server: TritonProcess) -> dict[str, float]:
     """The project's metrics: `name{labels}` to value."""
-
-    def page() -> str:
-        with urllib.request.urlopen(server.metrics_url, timeout=10) as response:
-            return str(response.read().decode())
-
-    try:
-        text = page()
-    except URLError:  # Triton opens this port a moment after it says that it is ready
-        time.sleep(1)
-        text = page()
-    return {name: float(value) for name, value in re.findall(r"^(segtriton_\S+) (\S+)$", text, re.MULTILINE)}
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with urllib.request.urlopen(server.metrics_url, timeout=10) as response:
+                text = response.read().decode()
+        except URLError:  # Triton opens this port a moment after it says that it is ready
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return {name: float(value) for name, value in re.findall(r"^(segtriton_\S+) (\S+)$", text, re.MULTILINE)}
 
 
 def on_free_ports(log_path: Path, triton_args: tuple[str, ...] = (), **settings: object) -> LaunchSettings:
@@ -69,7 +69,7 @@ def server(server_settings: Callable[..., LaunchSettings]) -> Iterator[TritonPro
 @pytest.fixture(scope="session")
 def small_server(server_settings: Callable[..., LaunchSettings]) -> Iterator[TritonProcess]:
     """A server with two slots that loses patience soon."""
-    with TritonProcess(server_settings(workers=1, stream_slots=2, idle_timeout=1.5, window_packets=16)) as running:
+    with TritonProcess(server_settings(workers=1, stream_slots=2, idle_timeout=5, window_packets=16)) as running:
         yield running
 
 

@@ -89,7 +89,7 @@ def test_healthy_hung_and_gone_targets_are_told_apart(server: TritonProcess, hun
 
 
 def test_a_probe_of_a_hung_target_is_an_answer(server: TritonProcess, hung: str, tmp_path: Path) -> None:
-    with exporter(tmp_path / "log", "--allow", "127.0.0.*", "--timeout", 2) as read:
+    with exporter(tmp_path / "log", "--allow", "127.0.0.*", "--timeout", 8) as read:
         assert wait_until(lambda: bool(read(f"/probe?target={server.grpc_address}")), PATIENCE)
         probed = read(f"/probe?target={server.grpc_address}")
         assert probed["segtriton_probe_success"] == 1

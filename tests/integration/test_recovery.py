@@ -53,7 +53,7 @@ def test_a_killed_worker_costs_only_its_own_sessions(server: TritonProcess, read
         ThreadPoolExecutor(2) as pool,
     ):
         running = [pool.submit(run, first), pool.submit(run, second)]
-        assert wait_until(lambda: read_metrics(server)["segtriton_active_streams"] == 2, 5)
+        assert wait_until(lambda: read_metrics(server)["segtriton_active_streams"] == 2)
         time.sleep(0.2)
         os.kill(victims[0], signal.SIGKILL)
         results = [job.result(60) for job in running]
@@ -64,8 +64,8 @@ def test_a_killed_worker_costs_only_its_own_sessions(server: TritonProcess, read
     assert error.retryable
     assert whole.pts == LONG.pts
 
-    assert wait_until(lambda: len(worker_pids(server.pid)) == 2 and victims[0] not in worker_pids(server.pid), 5)
-    assert wait_until(lambda: count(read_metrics(server), RESTARTS) == count(before, RESTARTS) + 1, 5)
+    assert wait_until(lambda: len(worker_pids(server.pid)) == 2 and victims[0] not in worker_pids(server.pid))
+    assert wait_until(lambda: count(read_metrics(server), RESTARTS) == count(before, RESTARTS) + 1)
     with ThreadPoolExecutor(2) as pool:
         runs = list(pool.map(lambda _: stream_clip(server.grpc_address, CLIP), range(2)))
     assert [one.pts for one in runs] == [CLIP.pts] * 2
@@ -76,7 +76,9 @@ def count(metrics: dict[str, float], name: str) -> float:
     return metrics.get(name, 0.0)
 
 
-def test_a_killed_client_frees_its_slot_within_two_seconds(server: TritonProcess, read_metrics: ReadMetrics) -> None:
+def test_a_killed_client_frees_its_slot_long_before_it_counts_as_idle(
+    server: TritonProcess, read_metrics: ReadMetrics
+) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     command = [sys.executable, "-c", STUCK_CLIENT, server.grpc_address]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as client:
@@ -85,7 +87,7 @@ def test_a_killed_client_frees_its_slot_within_two_seconds(server: TritonProcess
         assert read_metrics(server)["segtriton_active_streams"] == 1
         client.kill()
 
-        assert wait_until(lambda: read_metrics(server)["segtriton_active_streams"] == 0, 2.0)
+        assert wait_until(lambda: read_metrics(server)["segtriton_active_streams"] == 0)
     assert stream_clip(server.grpc_address, CLIP.head(20)).pts
 
 
@@ -103,10 +105,10 @@ def test_fifty_cancelled_sessions_leave_nothing_behind(server: TritonProcess, re
             else:
                 stream.cancel()
         if number % 4 == 0:
-            assert wait_until(lambda: read_metrics(server)["segtriton_active_streams"] == 0, 2.0)
+            assert wait_until(lambda: read_metrics(server)["segtriton_active_streams"] == 0)
 
     def settled() -> Holdings:
-        assert wait_until(lambda: read_metrics(server)["segtriton_active_streams"] == 0, 2.0)
+        assert wait_until(lambda: read_metrics(server)["segtriton_active_streams"] == 0)
         time.sleep(0.5)
         return holdings(server.pid)
 
@@ -115,7 +117,7 @@ def test_fifty_cancelled_sessions_leave_nothing_behind(server: TritonProcess, re
     before = settled()
     for number in range(50):
         cycle(number)
-    wait_until(lambda: holdings(server.pid).model_threads <= before.model_threads, 2.0)
+    wait_until(lambda: holdings(server.pid).model_threads <= before.model_threads)
     after = settled()
 
     assert after.model_threads <= before.model_threads

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import av
 import pytest
+from process_tree import wait_until
+from servers import metrics_of
 
 from segtriton_client.demuxer import Demuxer
 from segtriton_client.job import Job, Progress
@@ -22,6 +21,7 @@ from segtriton_client.segmentation import stream_file
 from segtriton_client.transport import GrpcTransport
 from segtriton_protocol import ErrorCode, OutputSpec, SegtritonError
 from segtriton_server.launch import LaunchSettings, TritonProcess
+from segtriton_server.launch.drain import main as segtriton_drain
 
 CLIPS = Path(__file__).parents[2] / ".assets" / "clips"
 # The first has one group of pictures, the second three B-frames between references.
@@ -48,6 +48,14 @@ class Pods:
             server.start()
         for server in self._servers:
             server.wait_ready()
+
+    def take_no_session(self, draining: bool) -> None:
+        """Let the first server drain, or not, and wait until it knows."""
+        if draining:
+            self.drain_file.write_text("drain")
+        else:
+            self.drain_file.unlink()
+        assert wait_until(lambda: metrics_of(self.first)["segtriton_draining"] == draining)
 
     def stop(self) -> None:
         for server in self._servers:
@@ -88,7 +96,12 @@ def stream(pods: Pods, clip: Path, output: Path, trouble: Callable[[], None], af
         if progress.frames_done >= after and (cause := next(pending, None)):
             cause()
 
-    return stream_job(pods, Job(clip, output, OutputSpec(preset="ultrafast"), live=True, on_progress=watch))
+    return stream_job(pods, live_job(clip, output, watch))
+
+
+def live_job(clip: Path, output: Path, watch: Callable[[Progress], None]) -> Job:
+    """A live one that is patient: a server's end is a pause, for which no frame is dropped here."""
+    return Job(clip, output, OutputSpec(preset="ultrafast"), live=True, max_latency=60, on_progress=watch)
 
 
 def timestamps(path: Path) -> list[int]:
@@ -108,46 +121,47 @@ def check_whole(report: Report, clip: Path, output: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_server_that_drains_hands_its_sessions_on(name: str, pods: Pods, tmp_path: Path) -> None:
+def test_a_server_that_drains_hands_its_sessions_on(
+    name: str, pods: Pods, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     output = tmp_path / "out.mp4"
-    draining: list[subprocess.Popen[bytes]] = []
+    monkeypatch.setenv("SEGTRITON_DRAIN_FILE", str(pods.drain_file))
+    options = ["--endpoint-delay", "0", "--max-wait", "60", "--metrics-url", pods.first.metrics_url]
+    draining: list[Future[None]] = []
 
-    def drain() -> None:
-        pods.current = 1
-        command = [sys.executable, "-m", "segtriton_server.launch.drain", "--endpoint-delay", "0", "--max-wait", "60"]
-        environment = {**os.environ, "SEGTRITON_DRAIN_FILE": str(pods.drain_file)}
-        draining.append(subprocess.Popen([*command, "--metrics-url", pods.first.metrics_url], env=environment))
+    with ThreadPoolExecutor(1) as pool:
 
-    report = stream(pods, CLIPS / name, output, drain)
+        def drain() -> None:
+            pods.current = 1
+            draining.append(pool.submit(segtriton_drain, options))
+
+        report = stream(pods, CLIPS / name, output, drain)
 
     check_whole(report, CLIPS / name, output)
     assert report.resumes == 1
-    (process,) = draining
-    assert process.wait(10) == 0
+    draining[0].result()
     # Now it can be stopped, and nobody is there to be hurt.
     assert pods.first.stop() == 0
 
 
-def test_a_server_that_keeps_one_of_two_sessions_hands_the_other_on(pods: Pods, tmp_path: Path) -> None:
+def test_a_server_that_keeps_one_of_two_sessions_hands_the_other_on(
+    pods: Pods, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clip = CLIPS / NAMES[0]
+    monkeypatch.setenv("SEGTRITON_DRAIN_FILE", str(pods.drain_file))
     outputs = [tmp_path / "one.mp4", tmp_path / "two.mp4"]
     begun: set[int] = set()
-
-    def keep_one() -> None:
-        pods.current = 1
-        command = [sys.executable, "-m", "segtriton_server.launch.drain", "--keep", "1", "--max-wait", "60"]
-        subprocess.run(command, env={**os.environ, "SEGTRITON_DRAIN_FILE": str(pods.drain_file)}, check=True)
 
     async def run(number: int) -> Report:
         def watch(progress: Progress) -> None:
             if progress.frames_done >= 20 and number not in begun:
                 begun.add(number)
                 if len(begun) == len(outputs):
-                    keep_one()
+                    pods.current = 1
+                    segtriton_drain(["--keep", "1", "--max-wait", "60"])
 
         with Demuxer(clip) as demuxer:
-            job = Job(clip, outputs[number], OutputSpec(preset="ultrafast"), live=True, on_progress=watch)
-            return await stream_file(pods.connect(), demuxer, job)
+            return await stream_file(pods.connect(), demuxer, live_job(clip, outputs[number], watch))
 
     async def run_both() -> list[Report]:
         return await asyncio.gather(run(0), run(1))
@@ -174,16 +188,14 @@ def test_a_server_that_dies_costs_no_frame(name: str, pods: Pods, tmp_path: Path
 
 
 def test_a_draining_server_takes_no_session(pods: Pods, tmp_path: Path) -> None:
-    pods.drain_file.write_text("drain")
-    time.sleep(0.5)
+    pods.take_no_session(True)
     job = Job(CLIPS / NAMES[0], tmp_path / "out.mp4", resume_seconds=0.5)
 
     with pytest.raises(SegtritonError) as caught:
         stream_job(pods, job)
     assert caught.value.code is ErrorCode.DRAINING
 
-    pods.drain_file.unlink()
-    time.sleep(0.5)
+    pods.take_no_session(False)
     assert stream_job(pods, job).resumes == 0
 
 

@@ -200,7 +200,7 @@ def test_eight_sessions_at_once_each_give_what_they_give_alone(
 
 def check_books(runs: list[Run], before: dict[str, float], server: TritonProcess, read_metrics: ReadMetrics) -> None:
     """What the counters grew by is what the END answers say, and nothing is open any more."""
-    wait_until(lambda: read_metrics(server)["segtriton_active_streams"] == 0, 2.0)
+    assert wait_until(lambda: read_metrics(server)["segtriton_active_streams"] == 0)
     after = read_metrics(server)
 
     def grown(name: str) -> float:

@@ -23,6 +23,7 @@ CLIP = read_clip("carphone_pristine.mp4").head(20)
 KEY = ec.generate_private_key(ec.SECP256R1())
 HIDDEN, PLAIN = "hidden-token-of-a-studio", "plain-token-of-a-camera"
 SLOTS = 2
+ReadMetrics = Callable[[TritonProcess], dict[str, float]]
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,12 @@ def shared(
     settings = server_settings(workers=1, token_file=tokens, jwt_key_file=key, tenant_slots=SLOTS, log_level="DEBUG")
     with TritonProcess(replace(settings, log_level="verbose")) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _has_no_session(shared: TritonProcess, read_metrics: ReadMetrics) -> None:
+    """What an earlier test has left open is closed once the server sees that its client is gone."""
+    assert wait_until(lambda: read_metrics(shared)["segtriton_active_streams"] == 0)
 
 
 # Tokens are signed when tests are collected; those before this file's may take long.
@@ -58,7 +65,7 @@ def test_each_kind_of_token_lets_in(shared: TritonProcess, token: str) -> None:
 
 @pytest.mark.parametrize("token", ["", "wrong", signed("studio", -60), signed("studio", audience="other")])
 def test_others_are_refused_before_a_decoder_exists(
-    shared: TritonProcess, token: str, read_metrics: Callable[[TritonProcess], dict[str, float]]
+    shared: TritonProcess, token: str, read_metrics: ReadMetrics
 ) -> None:
     opened = "segtriton_streams_opened_total"
     before = read_metrics(shared).get(opened, 0)
@@ -121,7 +128,7 @@ def test_neither_secrets_nor_media_are_in_the_log(shared: TritonProcess) -> None
         opened = stream.open(CLIP)
         stream.send(Packets(opened.session_id, (marked,)))
         stream.send(End(opened.session_id, 1))
-        assert wait_until(lambda: f"session={opened.session_id} closed".encode() in log(shared), 20)
+        assert wait_until(lambda: f"session={opened.session_id} closed".encode() in log(shared))
 
     text = log(shared)
     assert b"GRPC" in text  # it is as verbose as Triton can be
