@@ -64,7 +64,7 @@ def run(pictures: list[Picture], spec: MatteSpec) -> tuple[list[np.ndarray], flo
     started = time.process_time()
     for picture in pictures:
         small = segmenter.preprocess(picture)
-        mask = segmenter.segment([small], [1])[0] if matte.wants_mask(small) else None
+        mask = segmenter.segment([small], [frozenset({1})])[0] if matte.wants_mask(small) else None
         masks.append(matte.refine(picture, mask))
         compositor.compose(picture, masks[-1], out)
     return masks, time.process_time() - started

@@ -11,6 +11,7 @@ from segtriton_protocol import Packet, VideoFormat
 from segtriton_server.device.memory_patience import call_until_memory_is_back
 from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup, FrameTag
 from segtriton_server.media.decoder import Decoded, FrameGroup
+from segtriton_server.vision.segmenter import ClassIds
 from segtriton_server.workers.accelerator import SessionOutput
 
 T = TypeVar("T")
@@ -90,8 +91,8 @@ class Parts:
         self._note("preprocess", pictures.numbers)
         return pictures
 
-    def segment(self, inputs: Sequence[Numbered], class_ids: Sequence[int]) -> list[str]:
-        self._note("segment", tuple(class_ids))
+    def segment(self, inputs: Sequence[Numbered], classes: Sequence[ClassIds]) -> list[str]:
+        self._note("segment", tuple(classes))
         return [f"masks of {len(item)}" for item in inputs]
 
     def canvas(self, like: Numbered) -> Canvas:

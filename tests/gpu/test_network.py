@@ -13,7 +13,7 @@ from gpu_clips import source_planes, source_rgb
 from gpu_pictures import upload
 from torch import Tensor, nn
 
-from segtriton_server.device.pictures import DevicePictures
+from segtriton_server.device.pictures import DeviceMasks, DevicePictures
 from segtriton_server.settings import Settings
 from segtriton_server.vision.gpu.networks import GPU_NETWORKS, create_gpu_segmenter
 from segtriton_server.vision.gpu.pixel_kernels import PixelKernels
@@ -21,11 +21,12 @@ from segtriton_server.vision.gpu.runner import ClassMasks, GraphRunner
 from segtriton_server.vision.gpu.segmenter import GpuSegmenter
 from segtriton_server.vision.networks.fused import fuse
 from segtriton_server.vision.networks.torchvision_network import MEAN_RGB, SEEDED, STD_RGB, TorchvisionNetwork
+from segtriton_server.vision.segmenter import ClassIds
 
 INPUT_HW = 224, 224
 MOST = 32
 DECIDED = 0.1  # how far ahead a class must be, in logits, that half precision cannot turn it
-PERSON = 15
+PERSON = frozenset({15})
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,12 @@ class Loaded:
     reference: nn.Module
     stream: torch.cuda.Stream
 
-    def masks(self, inputs: Tensor, class_ids: Tensor) -> Tensor:
+    def masks(self, inputs: Tensor, weights: Tensor) -> Tensor:
         count = len(inputs)
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream), torch.inference_mode():
             self.runner.inputs[:count] = inputs
-            self.runner.class_ids[:count] = class_ids
+            self.runner.weights[:count] = weights
             masks = self.runner.run(count).clone()
         self.stream.synchronize()
         return masks
@@ -85,11 +86,13 @@ def logits_of(network: nn.Module, inputs: Tensor) -> Tensor:
 @pytest.mark.parametrize("count", [1, 3, MOST])
 def test_masks_are_the_probabilities_of_torchvision(loaded: Loaded, count: int) -> None:
     inputs = network_inputs(count)
-    class_ids = torch.arange(count, device="cuda") % 21
-    masks = loaded.masks(inputs, class_ids).float() / 255
+    # One class, two and three of them, beside each other in a batch.
+    wanted = [{number % 21, *range(number % 3)} for number in range(count)]
+    weights = torch.tensor([[number in one for number in range(21)] for one in wanted], device="cuda")
+    masks = loaded.masks(inputs, weights.half()).float() / 255
 
     probabilities = logits_of(loaded.reference, inputs.float()).softmax(dim=1)
-    expected = probabilities[torch.arange(count, device="cuda"), class_ids]
+    expected = torch.stack([one[list(chosen)].sum(dim=0) for one, chosen in zip(probabilities, wanted, strict=True)])
     assert masks.shape == expected.shape
     assert float((masks - expected).abs().mean()) < 0.01
     assert float((masks - expected).abs().max()) < 0.2
@@ -120,12 +123,12 @@ def test_groups_of_mixed_sizes_give_what_each_gives_alone(loaded: Loaded, kernel
         upload(source_planes((1920, 1080), 1)),
         upload(source_planes((126, 94), 4)),
     ]
-    class_ids = [PERSON, 0, 3, 7]
+    classes = [PERSON, frozenset({0}), frozenset({3, 7}), frozenset(range(1, 21))]
 
-    together = [masks.tensor.clone() for masks in synchronized(segmenter, groups, class_ids)]
+    together = [masks.tensor.clone() for masks in synchronized(segmenter, groups, classes)]
     alone = [
-        synchronized(segmenter, [group], [class_id])[0].tensor.clone()
-        for group, class_id in zip(groups, class_ids, strict=True)
+        synchronized(segmenter, [group], [wanted])[0].tensor.clone()
+        for group, wanted in zip(groups, classes, strict=True)
     ]
 
     for shared, single, group in zip(together, alone, groups, strict=True):
@@ -149,7 +152,7 @@ def test_a_network_goes_on_after_other_work_has_used_the_memory(kernels: PixelKe
     assert torch.equal(first, again)
 
 
-def synchronized(segmenter: GpuSegmenter, groups: list[DevicePictures], class_ids: list[int]) -> list:
-    masks = segmenter.segment(groups, class_ids)
+def synchronized(segmenter: GpuSegmenter, groups: list[DevicePictures], classes: list[ClassIds]) -> list[DeviceMasks]:
+    masks = segmenter.segment(groups, classes)
     torch.cuda.synchronize()
     return masks

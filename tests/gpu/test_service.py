@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -116,10 +117,35 @@ def test_classes_are_those_of_the_network(server: TritonProcess) -> None:
     assert caught.value.code is ErrorCode.UNKNOWN_CLASS
 
 
-def test_masks_to_be_refined_are_refused_by_name(server: TritonProcess) -> None:
-    with pytest.raises(SegtritonError, match="smoothing") as caught:
-        run_session(server, make_clip("h264").head(4), OutputSpec(matte=MatteSpec(smoothing=0.5)))
-    assert caught.value.code is ErrorCode.UNSUPPORTED_OPTION
+def masks_of(server: TritonProcess, spec: OutputSpec) -> np.ndarray:
+    payloads = run_session(server, make_clip("h264"), replace(spec, encoder="mask")).payloads
+    return np.stack([np.frombuffer(zlib.decompress(payload), np.uint8) for payload in payloads]).astype(int)
+
+
+def test_several_classes_make_one_mask_and_inverted_takes_the_rest(server: TritonProcess) -> None:
+    cat, dog, both, rest = (
+        masks_of(server, spec)
+        for spec in (
+            OutputSpec(class_name="cat"),
+            OutputSpec(class_name="dog"),
+            OutputSpec(class_name="cat,dog"),
+            OutputSpec(class_name="cat,dog", matte=MatteSpec(inverted=True)),
+        )
+    )
+    # Edges are drawn to the picture's after the sum, and each result is rounded.
+    assert np.abs(cat + dog - both).mean() < 2
+    assert np.abs(both + rest - 255).mean() < 2
+    assert np.abs(cat - both).mean() > 2
+
+
+def test_smoothed_masks_tremble_less_and_feathered_ones_are_softer(server: TritonProcess) -> None:
+    plain, smooth, wide, narrow = (
+        masks_of(server, OutputSpec(matte=matte))
+        for matte in (MatteSpec(), MatteSpec(smoothing=0.9), MatteSpec(feather=0.5), MatteSpec(feather=-0.5))
+    )
+    assert np.array_equal(smooth[0], plain[0])
+    assert np.abs(np.diff(smooth, axis=0)).mean() < 0.8 * np.abs(np.diff(plain, axis=0)).mean()
+    assert narrow.mean() < plain.mean() < wide.mean()
 
 
 # ------------------------------------------------------------------ many at once

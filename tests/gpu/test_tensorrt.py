@@ -54,7 +54,7 @@ def graph_runner(name: str, max_batch_size: int) -> Runner:
 def run(runner: Runner, inputs: torch.Tensor, class_ids: torch.Tensor) -> torch.Tensor:
     count = len(inputs)
     runner.inputs[:count] = inputs
-    runner.class_ids[:count] = class_ids
+    runner.weights[:count] = torch.nn.functional.one_hot(class_ids, runner.weights.shape[1])
     torch.cuda.synchronize()
     with stream_of(runner):
         masks = runner.run(count)

@@ -58,6 +58,15 @@ def test_the_mask_of_the_background_is_all_but_the_person(client: InferenceServe
     assert np.abs(person.astype(int) + background - 255).max() <= 1  # each is rounded when it is enlarged
 
 
+def test_several_classes_are_one_mask_and_inverted_is_the_rest(client: InferenceServerClient) -> None:
+    frames = frames_of("carphone_pristine.mp4", 2)
+    both = infer(client, frames, effect="mask", class_name="person,background")
+    person, others = (infer(client, frames, effect="mask", inverted=inverted).astype(int) for inverted in (False, True))
+
+    assert both.min() == 255
+    assert np.abs(person + others - 255).max() <= 1
+
+
 def test_a_frame_gives_the_same_alone_and_in_a_batch(client: InferenceServerClient) -> None:
     frames = frames_of("carphone_pristine.mp4", 5)
     batch = infer(client, frames, effect="overlay", color_rgb="255,0,0", strength="0.7")

@@ -150,7 +150,7 @@ def _make_jobs(sources: list[Source], options: dict[str, Any]) -> list[Job]:
     effects = options["effect"] or ("blur",)
     spec = OutputSpec(
         effect=effects[0] if effects[0] in EFFECTS else "mask",
-        class_name=options["class_name"],
+        class_name=",".join(options["class_name"]),
         strength=options["strength"],
         color_rgb=options["color"],
         encoder=options["encoder"],
@@ -182,7 +182,7 @@ def _matte(options: dict[str, Any]) -> MatteSpec:
         inverted=options["invert"],
     )
     if not matte.is_plain and not options["stream_video"]:
-        raise click.UsageError("--invert, --smooth, --feather, --refine-edges and --mask-every need -sv.")
+        raise click.UsageError("--smooth, --feather, --refine-edges and --mask-every need -sv.")
     return matte
 
 

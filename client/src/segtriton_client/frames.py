@@ -182,9 +182,11 @@ def _batches(pictures: Iterator[tuple[Pictures, Any]], batch_size: int) -> Itera
 
 def _parameters(job: Job) -> dict[str, str | int | float]:
     spec = job.spec
+    inverted: dict[str, str | int | float] = {"inverted": True} if spec.matte.inverted else {}
     return {
         "effect": "mask" if job.composed else spec.effect,
         "class_name": spec.class_name,
         "strength": str(spec.strength),
         "color_rgb": ",".join(str(level) for level in spec.color_rgb),
+        **inverted,
     }

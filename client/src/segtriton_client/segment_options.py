@@ -66,7 +66,12 @@ _OPTIONS = (
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help="Picture or video for effect image.",
     ),
-    _effect("-c", "--class-name", default="", help="What to find  [default: the network's own]."),
+    _effect(
+        "-c",
+        "--class-name",
+        multiple=True,
+        help="What to find; may be repeated, for all of them together  [default: the network's own]",
+    ),
     _effect("--network", default="selfie", show_default=True, help="Which of the server's networks."),
     _mask("--invert", is_flag=True, help="Take everything but the class."),
     _mask(

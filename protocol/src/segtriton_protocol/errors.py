@@ -74,11 +74,6 @@ class ErrorCode(Enum):
         "The network knows no such class.",
         "Choose one of the class names in the message.",
     )
-    UNSUPPORTED_OPTION = (
-        False,
-        "The server's accelerator does not have an option of OPEN.",
-        "Leave out the options named in the message, or use a server without a GPU.",
-    )
     UNKNOWN_ENCODER = (
         False,
         "There is no such encoder, or it does not work on this server.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from segtriton_protocol.json_fields import JsonFields
@@ -27,8 +27,8 @@ class MatteSpec:
 
     @property
     def is_plain(self) -> bool:
-        """Whether masks stay as the network gave them."""
-        return self == MatteSpec()
+        """Whether masks stay as the network gave them, of the class or of all others."""
+        return replace(self, inverted=False) == MatteSpec()
 
     def to_json(self) -> dict[str, Any]:
         """Return the wire form."""

@@ -31,7 +31,8 @@ class Settings:
         weights: file of the network's weights in `networks`, empty for its own; "seeded" for random ones.
         network_width: width of a GPU network's input, in pixels.
         network_height: the same for its height.
-        visualization_class_name: the class of a session that names none; empty for the network's own.
+        visualization_class_name: the class of a session that names none, or several, "person,dog"; empty for the
+            network's own.
         inference_backend: what runs a GPU network: "pytorch" or "tensorrt".
         compile_cache: folder where compiled kernels and engines are kept between starts; empty to keep none.
         workers: worker processes; 0 means one for each two cores (at least two), or `workers_per_gpu` for each GPU.

@@ -69,6 +69,7 @@ def invoke(*arguments: str, env: dict[str, str] | None = None) -> Result:
         (["--encoder", "mask"], "output", Path("clip_mask.mp4")),
         (["--effect", "overlay"], "output", Path("clip_overlay.mp4")),
         (["-c", "person"], "spec.class_name", "person"),
+        (["-c", "person", "-c", "dog"], "spec.class_name", "person,dog"),
         (["--effect", "color"], "spec.effect", "color"),
         (["--strength", "0.25"], "spec.strength", 0.25),
         (["--color", "1,2,3"], "spec.color_rgb", (1, 2, 3)),

@@ -15,7 +15,7 @@ from segtriton_server.observability.logs import configure_logging
 from segtriton_server.settings import Settings
 from segtriton_server.vision.effects import effect_of
 from segtriton_server.vision.frame_engine import FrameJob, Frames, create_frame_engine
-from segtriton_server.vision.segmenter import find_class_id
+from segtriton_server.vision.segmenter import class_ids, find_classes
 
 _LOG = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class FrameSegmentation:
 
         Args:
             requests: RGB frames uint8 [n, h, w, 3], and the request's parameters: effect, class_name, strength,
-                color_rgb ("r,g,b").
+                color_rgb ("r,g,b"), inverted (true).
 
         Returns:
             Frames in the shape of the request's, or UNKNOWN_CLASS, INVALID_MESSAGE, LIMIT_EXCEEDED, INTERNAL.
@@ -67,13 +67,14 @@ class FrameSegmentation:
                 ErrorCode.LIMIT_EXCEEDED, f"{width}x{height} is more than {self._settings.max_pixels} pixels."
             )
         spec = _output_spec(parameters)
-        class_name = spec.class_name or self._settings.visualization_class_name
-        class_id = find_class_id(self._engine.segmenter, class_name)
-        return FrameJob(frames, class_id, effect_of(spec))
+        segmenter = self._engine.segmenter
+        names = find_classes(segmenter, spec.class_name or self._settings.visualization_class_name)
+        return FrameJob(frames, class_ids(segmenter, names, inverted=spec.matte.inverted), effect_of(spec))
 
 
 def _output_spec(parameters: Mapping[str, Any]) -> OutputSpec:
     wire = {key: parameters[key] for key in ("effect", "class_name", "strength") if key in parameters}
+    wire["matte"] = {"inverted": parameters.get("inverted", False)}
     try:
         if "strength" in wire:
             wire["strength"] = float(wire["strength"])

@@ -14,7 +14,7 @@ from segtriton_server.settings import Settings
 from segtriton_server.vision.compositor import Compositor, create_compositor
 from segtriton_server.vision.effects import EffectSpec
 from segtriton_server.vision.networks import create_segmenter
-from segtriton_server.vision.segmenter import Segmenter
+from segtriton_server.vision.segmenter import ClassIds, Segmenter
 
 _MAX_COMPOSITORS = 8
 Frames = NDArray[np.uint8]
@@ -25,7 +25,7 @@ class FrameJob:
     """Frames uint8 [n, h, w, 3] of one request, and what to draw on them."""
 
     frames: Frames
-    class_id: int
+    class_ids: ClassIds
     effect: EffectSpec
 
 
@@ -67,7 +67,7 @@ class CpuFrameEngine:
         for start in range(0, len(job.frames), batch_size):
             pictures = [Picture((frame,)) for frame in job.frames[start : start + batch_size]]
             inputs = [self.segmenter.preprocess(picture) for picture in pictures]
-            masks = self.segmenter.segment(inputs, [job.class_id] * len(inputs))
+            masks = self.segmenter.segment(inputs, [job.class_ids] * len(inputs))
             for picture, mask, out in zip(pictures, masks, output[start:], strict=False):
                 compositor.compose(picture, mask, Picture((out,)))
         return output

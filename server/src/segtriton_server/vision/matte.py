@@ -13,7 +13,7 @@ Plane = NDArray[np.uint8]
 Real = NDArray[np.float32]
 
 # A mask that differs by this much (of 255) is another one, and no flicker.
-_REAL_CHANGE = 96.0
+REAL_CHANGE = 96.0
 # The mean difference of the network's inputs (of 1) from which on the last mask is not taken again.
 _PICTURE_MOVES = 0.02
 # The widest feather, and the reach of the edge filter, as a part of the shorter side.
@@ -51,7 +51,7 @@ class Matte:
     def refine(self, picture: Picture, mask: Plane | None) -> Plane:
         """The mask to draw, [h, w]; None takes the last one again."""
         if mask is not None:
-            self._last = np.bitwise_not(mask) if self._spec.inverted else mask
+            self._last = mask
         assert self._last is not None, "the first frame of a session wants a mask"
         refined = self._steadied(self._last)
         if self._spec.edges:
@@ -70,7 +70,7 @@ class Matte:
             self._steady = mask.astype(np.float32)
             return mask
         change = mask - self._steady
-        pace = 1 - self._spec.smoothing * np.clip(1 - np.abs(change) / np.float32(_REAL_CHANGE), 0, 1)
+        pace = 1 - self._spec.smoothing * np.clip(1 - np.abs(change) / np.float32(REAL_CHANGE), 0, 1)
         self._steady += change * pace
         return np.asarray(np.rint(self._steady), np.uint8)
 
@@ -101,8 +101,13 @@ def _luma(picture: Picture) -> Plane:
     return cv2.cvtColor(picture.planes[0], cv2.COLOR_RGB2GRAY) if picture.is_rgb else picture.planes[0]  # type: ignore[return-value]
 
 
+def feather_reach(feather: float, size_hw: tuple[int, ...]) -> int:
+    """How far an edge widens, in cells of a mask of that size."""
+    return max(1, round(abs(feather) * _FEATHER_AT_FULL * min(size_hw)))
+
+
 def _feathered(mask: Plane, feather: float) -> Plane:
     """Widen the edge: outwards it begins at the old one's outside, inwards it ends at its inside."""
-    reach = max(1, round(abs(feather) * _FEATHER_AT_FULL * min(mask.shape)))
+    reach = feather_reach(feather, mask.shape)
     soft = cv2.blur(cv2.blur(mask, (2 * reach + 1, 2 * reach + 1)), (2 * reach + 1, 2 * reach + 1))
     return cv2.addWeighted(soft, 2.0, soft, 0.0, 0.0 if feather > 0 else -255.0)  # type: ignore[return-value]

@@ -1,9 +1,11 @@
 """What the pipeline asks of a network."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from segtriton_protocol import ErrorCode, SegtritonError
+
+ClassIds = frozenset[int]
 
 
 class Segmenter(Protocol):
@@ -41,19 +43,29 @@ class Segmenter(Protocol):
     def preprocess(self, pictures: Any) -> Any:
         """The network's input for a group of pictures."""
 
-    def segment(self, inputs: Sequence[Any], class_ids: Sequence[int]) -> list[Any]:
-        """The masks of each input, 0..255: the probability of its class."""
+    def segment(self, inputs: Sequence[Any], classes: Sequence[ClassIds]) -> list[Any]:
+        """The masks of each input, 0..255: the probability that a pixel is of one of its classes."""
 
     def close(self) -> None:
         """Release the network's memory. Calling it again does nothing."""
 
 
-def find_class_id(segmenter: Segmenter, class_name: str) -> int:
-    """Return the id of a class, of the network's default for ""; raises UNKNOWN_CLASS with the list."""
-    name = class_name or segmenter.default_class
-    if name not in segmenter.classes:
-        raise SegtritonError(
-            ErrorCode.UNKNOWN_CLASS,
-            f"The network {segmenter.name} has no class {name!r:.40}; it has {', '.join(segmenter.classes)}.",
-        )
-    return segmenter.classes.index(name)
+def find_classes(segmenter: Segmenter, class_name: str) -> tuple[str, ...]:
+    """Return the classes of "person,dog", the network's default for "".
+
+    Raises:
+        SegtritonError: UNKNOWN_CLASS with the list, for one that the network does not have.
+    """
+    names = tuple(name.strip() for name in (class_name or segmenter.default_class).split(","))
+    for name in names:
+        if name not in segmenter.classes:
+            raise SegtritonError(
+                ErrorCode.UNKNOWN_CLASS,
+                f"The network {segmenter.name} has no class {name!r:.40}; it has {', '.join(segmenter.classes)}.",
+            )
+    return names
+
+
+def class_ids(segmenter: Segmenter, names: Collection[str], *, inverted: bool = False) -> ClassIds:
+    """Return the ids of classes, or of all others: a pixel's probabilities add up to 1."""
+    return frozenset(number for number, name in enumerate(segmenter.classes) if (name in names) is not inverted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from segtriton_protocol import ErrorCode, MatteSpec, OutputSpec, SegtritonError, VideoFormat
+from segtriton_protocol import VideoFormat
 from segtriton_server.encoders.encoder import Encoder, EncoderSetup
 from segtriton_server.encoders.ladder import choose_encoder
 from segtriton_server.media.decoder import Decoder
@@ -33,7 +33,7 @@ class SessionMatte(Protocol):
     def wants_mask(self, network_input: Any) -> bool:
         """Whether the network is to run for a frame, by its input."""
 
-    def refine(self, pictures: Any, mask: Any | None) -> Any:
+    def refine(self, pictures: Any, mask: Any) -> Any:
         """The mask to draw; None takes the last one again."""
 
 
@@ -61,7 +61,7 @@ class Accelerator(Protocol):
         """Open a decoder; raises UNSUPPORTED_FORMAT or LIMIT_EXCEEDED."""
 
     def open_output(self, setup: EncoderSetup) -> SessionOutput:
-        """Open what draws and codes one session's frames; raises UNKNOWN_ENCODER or UNSUPPORTED_OPTION."""
+        """Open what draws and codes one session's frames; raises UNKNOWN_ENCODER."""
 
     def give_memory_back(self) -> None:
         """Free what is only kept for reuse; called when no session is open."""
@@ -115,15 +115,6 @@ class CpuAccelerator:
     def is_out_of_memory(self, error: Exception) -> bool:
         """See `Accelerator`."""
         return isinstance(error, MemoryError)
-
-
-def refuse_matte(output: OutputSpec) -> None:
-    """Raise UNSUPPORTED_OPTION for masks that are to be refined, where nothing can do it."""
-    if not output.matte.is_plain:
-        asked = [name for name, value in output.matte.to_json().items() if value != MatteSpec().to_json()[name]]
-        raise SegtritonError(
-            ErrorCode.UNSUPPORTED_OPTION, f"output.matte ({', '.join(asked)}) works on servers without a GPU only."
-        )
 
 
 def create_accelerator(settings: Settings) -> Accelerator:

@@ -20,9 +20,10 @@ from segtriton_server.media.nvdec_pool import NvdecPool
 from segtriton_server.settings import Settings
 from segtriton_server.vision.effects import effect_of
 from segtriton_server.vision.gpu.compositor import GpuCompositor
+from segtriton_server.vision.gpu.matte import GpuMatte
 from segtriton_server.vision.gpu.networks import open_network
 from segtriton_server.vision.segmenter import Segmenter
-from segtriton_server.workers.accelerator import SessionOutput, refuse_matte
+from segtriton_server.workers.accelerator import SessionOutput
 
 T = TypeVar("T")
 
@@ -49,12 +50,12 @@ class GpuAccelerator:
 
     def open_output(self, setup: EncoderSetup) -> SessionOutput:
         """See `Accelerator`; both parts work on one stream, which orders drawing and coding."""
-        refuse_matte(setup.output)
         stream = self._streams.lend()
         encoder, reason = choose_gpu_encoder(setup, stream, self._kernels.jpeg_planes)
         self._streams.give_back_with(encoder, stream)
         compositor = GpuCompositor(effect_of(setup.output), setup.size_hw, self._kernels, stream)
-        return SessionOutput(compositor, encoder, reason)
+        spec = setup.output.matte
+        return SessionOutput(compositor, encoder, reason, None if spec.is_plain else GpuMatte(spec, stream))
 
     def give_memory_back(self) -> None:
         """See `Accelerator`; idle decoders keep their surfaces."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from segtriton_server.encoders.encoder import FrameTag
 from segtriton_server.media.decoder import FrameGroup
+from segtriton_server.vision.segmenter import ClassIds
 
 
 @dataclass(slots=True)
@@ -16,7 +17,7 @@ class NetworkJob:
 
     Attributes:
         session_id: whose frames they are.
-        class_id: what the network shall find in them.
+        class_ids: what the network shall find in them.
         group: the frames.
         tags: one for each of them.
         network_input: what the segmenter made of their pictures; None if the network is not to run for them, and the
@@ -26,7 +27,7 @@ class NetworkJob:
     """
 
     session_id: str
-    class_id: int
+    class_ids: ClassIds
     group: FrameGroup
     tags: tuple[FrameTag, ...]
     network_input: Any

@@ -19,7 +19,7 @@ from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup
 from segtriton_server.media.decoder import Decoded, FrameGroup
 from segtriton_server.observability.logs import session_log
 from segtriton_server.settings import Settings
-from segtriton_server.vision.segmenter import find_class_id
+from segtriton_server.vision.segmenter import class_ids, find_classes
 from segtriton_server.workers.accelerator import Accelerator
 from segtriton_server.workers.admission import Admission
 from segtriton_server.workers.failures import judge_failure
@@ -51,8 +51,9 @@ class SessionPipeline:
         self.session_id = session_id
         self._accelerator = accelerator
         self._segmenter = accelerator.segmenter
-        class_name = request.output.class_name or settings.visualization_class_name
-        self._class_id = find_class_id(self._segmenter, class_name)
+        asked = request.output.class_name or settings.visualization_class_name
+        self._class_names = find_classes(self._segmenter, asked)
+        self._class_ids = class_ids(self._segmenter, self._class_names, inverted=request.output.matte.inverted)
         self._batcher = batcher
         self._sink = sink
         self._open_parts(request, settings)
@@ -85,7 +86,7 @@ class SessionPipeline:
         height, width = self._encoder.size_hw
         return {
             "network": self._segmenter.name,
-            "class_name": self._segmenter.classes[self._class_id],
+            "class_name": ",".join(self._class_names),
             "classes": list(self._segmenter.classes),
             "decoder": self._decoder.name,
             "encoder": self._encoder.name,
@@ -212,7 +213,7 @@ class SessionPipeline:
             with self._clock.timed("preprocess", results, len(group)):
                 network_input = self._segmenter.preprocess(group.pictures)
             self._submitted += 1
-            job = NetworkJob(self.session_id, self._class_id, group, tags, network_input, self._masked.put)
+            job = NetworkJob(self.session_id, self._class_ids, group, tags, network_input, self._masked.put)
             if self._matte is not None and not self._matte.wants_mask(network_input):
                 job.network_input = None
             self._batcher.add(self.session_id, job, job.num_network_frames)
@@ -262,9 +263,9 @@ class SessionPipeline:
         results = Results()
         pictures, num_frames = job.group.pictures, len(job.group)
         with_memory = self._accelerator.with_memory
-        if self._matte is not None:
+        if (matte := self._matte) is not None:
             with self._clock.timed("matte", results, num_frames):
-                job.masks = self._matte.refine(pictures, job.masks)
+                job.masks = with_memory(lambda: matte.refine(pictures, job.masks))
         if self._encoder.takes_mask:
             with self._clock.timed("encode", results, num_frames):
                 encoded = with_memory(lambda: self._encoder.encode_masks(job.masks, job.tags))

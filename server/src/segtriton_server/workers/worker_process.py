@@ -165,8 +165,8 @@ class WorkerProcess(ResultSink):
         started = time.monotonic()
         asking = [job for job in batch if job.num_network_frames]
         if asking:
-            inputs, class_ids = [job.network_input for job in asking], [job.class_id for job in asking]
-            masks = self._accelerator.with_memory(lambda: self._accelerator.segmenter.segment(inputs, class_ids))
+            inputs, classes = [job.network_input for job in asking], [job.class_ids for job in asking]
+            masks = self._accelerator.with_memory(lambda: self._accelerator.segmenter.segment(inputs, classes))
             seconds, num_frames = time.monotonic() - started, sum(job.num_network_frames for job in asking)
             for job, job_masks in zip(asking, masks, strict=True):
                 job.masks = job_masks

@@ -96,10 +96,6 @@ def test_an_edge_runs_straight_into_the_borders(spec: MatteSpec, axis: int) -> N
     assert (np.take(refined, -1, axis) == 0).all()
 
 
-def test_inverted_takes_the_rest() -> None:
-    assert np.array_equal(Matte(MatteSpec(inverted=True), SIZE_HW).refine(PICTURE, disc()), 255 - disc())
-
-
 def test_the_network_runs_once_for_some_frames_of_a_still_picture() -> None:
     matte = Matte(MatteSpec(mask_every=4), SIZE_HW)
     still = np.full((*MASK_HW, 3), 0.5, np.float32)
@@ -120,6 +116,6 @@ def test_a_frame_without_a_mask_takes_the_last_one() -> None:
     assert np.array_equal(matte.refine(PICTURE, None), first)
 
 
-@pytest.mark.parametrize("spec", [MatteSpec(edges=0.5), MatteSpec(feather=0.5, edges=1), MatteSpec(inverted=True)])
+@pytest.mark.parametrize("spec", [MatteSpec(edges=0.5), MatteSpec(feather=0.5, edges=1)])
 def test_a_mask_for_the_client_keeps_the_network_s_size(spec: MatteSpec) -> None:
     assert Matte(spec, SIZE_HW, MASK_HW).refine(PICTURE, disc()).shape == MASK_HW

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from segtriton_server.frames import Picture
 from segtriton_server.vision.errors import InvalidMaskError, NetworkFileError, UnknownNetworkError
 from segtriton_server.vision.networks import create_segmenter, known_networks
-from segtriton_server.vision.segmenter import Segmenter
+from segtriton_server.vision.segmenter import ClassIds, Segmenter
 
-BACKGROUND, PERSON = 0, 1
+BACKGROUND, PERSON = frozenset({0}), frozenset({1})
 
 
 @pytest.fixture
@@ -75,6 +75,14 @@ def test_each_item_has_its_own_class(segmenter: Segmenter) -> None:
     assert not np.array_equal(masks[0], masks[2])
 
 
+def test_all_classes_are_everywhere_and_none_is_nowhere(segmenter: Segmenter) -> None:
+    inputs = random_inputs(3)
+    everything, nothing, person = segmenter.segment(inputs, [BACKGROUND | PERSON, frozenset(), PERSON])
+    assert everything.min() == 255
+    assert nothing.max() == 0
+    np.testing.assert_array_equal(person, segmenter.segment(inputs[2:], [PERSON])[0])
+
+
 def test_masks_stay_when_more_are_made(segmenter: Segmenter) -> None:
     first, second = random_inputs(2)
     (mask,) = segmenter.segment([first], [PERSON])
@@ -94,21 +102,21 @@ def test_preprocess_fits_segment(segmenter: Segmenter, make_picture: Callable[..
 
 
 @pytest.mark.parametrize(
-    ("inputs", "class_ids", "message"),
+    ("inputs", "classes", "message"),
     [
-        (random_inputs(1), [], "one class id each"),
+        (random_inputs(1), [], "one set of class ids each"),
         (random_inputs(9), [PERSON] * 9, "at most 8"),
-        (random_inputs(1), [2], "class id"),
-        (random_inputs(1), [-1], "class id"),
+        (random_inputs(1), [frozenset({1, 2})], "class ids"),
+        (random_inputs(1), [frozenset({-1})], "class ids"),
         ([np.zeros((256, 144, 3), np.float32)], [PERSON], r"\(144, 256, 3\)"),
         ([np.zeros((144, 256, 3), np.uint8)], [PERSON], "float32"),
     ],
 )
 def test_wrong_calls_are_refused(
-    segmenter: Segmenter, inputs: list[NDArray[np.float32]], class_ids: list[int], message: str
+    segmenter: Segmenter, inputs: list[NDArray[np.float32]], classes: list[ClassIds], message: str
 ) -> None:
     with pytest.raises(InvalidMaskError, match=message):
-        segmenter.segment(inputs, class_ids)
+        segmenter.segment(inputs, classes)
 
 
 def test_closed_means_closed(segmenter: Segmenter) -> None:

@@ -72,7 +72,7 @@ class GpuFrameEngine:
         return DevicePictures((self._upload_memory.upload(frames),), ready=record_event())
 
     def _draw(self, batch: list[_Part]) -> None:
-        masks = self.segmenter.segment([part.pictures for part in batch], [part.job.class_id for part in batch])
+        masks = self.segmenter.segment([part.pictures for part in batch], [part.job.class_ids for part in batch])
         for part, mask in zip(batch, masks, strict=True):
             self._compose(part, mask)
 

@@ -7,40 +7,47 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from segtriton_server.vision.networks.torchvision_network import VOC_CLASSES
+
 
 class Runner(Protocol):
     """A network on one device and stream.
 
     Attributes:
         inputs: half [max_batch_size, h, w, 3], to be written before `run`.
-        class_ids: int64 [max_batch_size], the same.
+        weights: half [max_batch_size, classes], the same: 1 for each class that is wanted of an input.
     """
 
     inputs: Tensor
-    class_ids: Tensor
+    weights: Tensor
 
     def run(self, count: int) -> Tensor:
         """Return the masks uint8 [count, h, w] of the first inputs, valid until the next run on this stream."""
 
 
 class ClassMasks(nn.Module):
-    """A network, and the probability of one class for each input."""
+    """A network, and the probability of some of its classes for each input."""
 
     def __init__(self, network: nn.Module) -> None:
         """Wrap a network of torchvision's."""
         super().__init__()
         self._network = network
 
-    def forward(self, inputs: Tensor, class_ids: Tensor) -> Tensor:
-        """Make masks uint8 [n, h, w] of inputs [n, 3, h, w] and class ids [n]."""
-        return class_masks(self._network(inputs)["out"], class_ids)
+    def forward(self, inputs: Tensor, weights: Tensor) -> Tensor:
+        """Make masks uint8 [n, h, w] of inputs [n, 3, h, w] and classes' weights [n, classes]."""
+        return class_masks(self._network(inputs)["out"], weights)
 
 
-def class_masks(logits: Tensor, class_ids: Tensor) -> Tensor:
-    """Masks uint8 [n, h, w], 255 where the class is certain, of logits [n, classes, h, w] and class ids [n]."""
-    chosen = torch.arange(len(class_ids), device=class_ids.device)
-    probability = logits.softmax(dim=1)[chosen, class_ids]
-    return (probability * 255).round_().to(torch.uint8)
+def class_masks(logits: Tensor, weights: Tensor) -> Tensor:
+    """Masks uint8 [n, h, w], 255 where the classes with weight 1 are certain.
+
+    Args:
+        logits: half [n, classes, h, w].
+        weights: half [n, classes], 0 or 1.
+    """
+    probability = (logits.softmax(dim=1) * weights[:, :, None, None]).sum(dim=1)
+    # The classes' rounded probabilities may add up to a little more than 1.
+    return (probability * 255).round_().clamp_(max=255).to(torch.uint8)
 
 
 class GraphRunner:
@@ -57,7 +64,7 @@ class GraphRunner:
         # The graphs read the weights where they lie: without this reference, that memory would go to others.
         self._masks = masks.half().to(device="cuda", memory_format=torch.channels_last).eval()
         self.inputs = torch.zeros((max_batch_size, *input_hw, 3), dtype=torch.half, device="cuda")
-        self.class_ids = torch.zeros(max_batch_size, dtype=torch.int64, device="cuda")
+        self.weights = torch.zeros((max_batch_size, len(VOC_CLASSES)), dtype=torch.half, device="cuda")
         self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
         pool = torch.cuda.graph_pool_handle()
         with torch.inference_mode():
@@ -79,11 +86,11 @@ class GraphRunner:
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(2):  # cuDNN chooses its algorithms and takes its workspace, which a capture forbids
-                self._masks(inputs, self.class_ids[:size])
+                self._masks(inputs, self.weights[:size])
         stream.synchronize()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
-            result = self._masks(inputs, self.class_ids[:size])
+            result = self._masks(inputs, self.weights[:size])
         return graph, result
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 
@@ -13,6 +14,7 @@ from segtriton_server.vision.gpu import operators
 from segtriton_server.vision.gpu.pixel_kernels import PixelKernels
 from segtriton_server.vision.gpu.runner import Runner
 from segtriton_server.vision.networks.torchvision_network import MEAN_RGB, STD_RGB, VOC_CLASSES
+from segtriton_server.vision.segmenter import ClassIds
 
 # One batch runs while the next is prepared; with more, frames would wait on the device instead of filling batches.
 _BATCHES_IN_FLIGHT = 2
@@ -57,7 +59,7 @@ class GpuSegmenter:
         """Nothing: `segment` shrinks pictures straight into the batch."""
         return pictures
 
-    def segment(self, inputs: Sequence[DevicePictures], class_ids: Sequence[int]) -> list[DeviceMasks]:
+    def segment(self, inputs: Sequence[DevicePictures], classes: Sequence[ClassIds]) -> list[DeviceMasks]:
         """Masks of each group, which are ready later; waits while two batches are under way."""
         count = sum(map(len, inputs))
         if count > self.max_batch_size:
@@ -65,7 +67,7 @@ class GpuSegmenter:
         while len(self._in_flight) >= _BATCHES_IN_FLIGHT:
             self._in_flight.popleft().synchronize()
         with torch.cuda.stream(self._stream), torch.inference_mode():
-            ends = self._prepare(inputs, class_ids)
+            ends = self._prepare(inputs, classes)
             masks = self._follow_edges(self._runner.run(count))
             ready = record_event(self._stream)
         self._in_flight.append(ready)
@@ -75,15 +77,15 @@ class GpuSegmenter:
         """Wait until the device has done what it was given."""
         self._stream.synchronize()
 
-    def _prepare(self, inputs: Sequence[DevicePictures], class_ids: Sequence[int]) -> list[int]:
+    def _prepare(self, inputs: Sequence[DevicePictures], classes: Sequence[ClassIds]) -> list[int]:
         """Write the inputs; return where each group ends in the batch."""
         ends: list[int] = []
         start = 0
-        for pictures, class_id in zip(inputs, class_ids, strict=True):
+        for pictures, wanted in zip(inputs, classes, strict=True):
             end = start + len(pictures)
             pictures.wait(self._stream)
             self._kernels.to_input(pictures, self._normal, self._runner.inputs[start:end], self._guide[start:end])
-            self._runner.class_ids[start:end] = class_id
+            self._runner.weights[start:end] = _weights(wanted)
             ends.append(end)
             start = end
         return ends
@@ -95,3 +97,10 @@ class GpuSegmenter:
             masks.unsqueeze(3), guide, refined.unsqueeze(3), _EDGE_DIAMETER, _EDGE_COLOR, _EDGE_SPACE
         )
         return refined
+
+
+@lru_cache(maxsize=64)
+def _weights(wanted: ClassIds) -> torch.Tensor:
+    """Half [classes], 1 for each that is wanted; kept, as making one waits for the device."""
+    weights = [float(number in wanted) for number in range(len(VOC_CLASSES))]
+    return torch.tensor(weights, dtype=torch.half, device="cuda")

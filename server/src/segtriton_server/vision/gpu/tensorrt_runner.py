@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from segtriton_server.device.compile_cache import write_whole
 from segtriton_server.vision.errors import BackendError
 from segtriton_server.vision.gpu.runner import batch_sizes, class_masks
+from segtriton_server.vision.networks.torchvision_network import VOC_CLASSES
 
 try:
     import tensorrt_rtx_bindings as trt
@@ -59,7 +60,7 @@ class TensorRtRunner:
             BackendError: TensorRT does not take the network, or does not run on this GPU.
         """
         self.inputs = torch.zeros((max_batch_size, *input_hw, 3), dtype=torch.half, device="cuda")
-        self.class_ids = torch.zeros(max_batch_size, dtype=torch.int64, device="cuda")
+        self.weights = torch.zeros((max_batch_size, len(VOC_CLASSES)), dtype=torch.half, device="cuda")
         self._stream = stream
         self._log = _ErrorLog()
         files = _CacheFiles(cache, _cache_key(network, name, self.inputs.shape))
@@ -151,7 +152,7 @@ class TensorRtRunner:
         """Queue a run on the stream, which must be torch's current one, and return its masks uint8 [n, h, w]."""
         if not self._context.execute_async_v3(self._stream.cuda_stream):
             raise self._log.as_error("cannot run its engine")
-        return class_masks(self._logits[:size], self.class_ids[:size])
+        return class_masks(self._logits[:size], self.weights[:size])
 
 
 class _HwcLogits(nn.Module):

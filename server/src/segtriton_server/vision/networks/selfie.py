@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from segtriton_server.frames import Picture
 from segtriton_server.vision.errors import InvalidMaskError, NetworkFileError
 from segtriton_server.vision.preprocess import small_rgb
+from segtriton_server.vision.segmenter import ClassIds
 
 BACKGROUND_ID, PERSON_ID = 0, 1
 
@@ -60,17 +61,19 @@ class SelfieSegmenter:
         """RGB [h, w, 3] in 0..1, whatever the picture's size and colour."""
         return small_rgb(pictures, self.input_hw)
 
-    def segment(self, inputs: Sequence[NDArray[np.float32]], class_ids: Sequence[int]) -> list[NDArray[np.uint8]]:
+    def segment(self, inputs: Sequence[NDArray[np.float32]], classes: Sequence[ClassIds]) -> list[NDArray[np.uint8]]:
         """Masks [h, w] in 0..255; bit-identical whichever inputs share the call."""
-        self._check(inputs, class_ids)
+        self._check(inputs, classes)
         masks: list[NDArray[np.uint8]] = []
         first = 0
         for run in self._runs:
             while len(inputs) - first >= run.batch_size:
                 masks += run.person_masks(inputs[first : first + run.batch_size])
                 first += run.batch_size
-        for mask, class_id in zip(masks, class_ids, strict=True):
-            if class_id == BACKGROUND_ID:
+        for mask, wanted in zip(masks, classes, strict=True):
+            if len(wanted) != 1:
+                mask.fill(255 if wanted else 0)
+            elif BACKGROUND_ID in wanted:
                 np.subtract(255, mask, out=mask)
         return masks
 
@@ -78,13 +81,13 @@ class SelfieSegmenter:
         """Drop the interpreters; LiteRT frees their memory with them."""
         self._runs.clear()
 
-    def _check(self, inputs: Sequence[NDArray[np.float32]], class_ids: Sequence[int]) -> None:
+    def _check(self, inputs: Sequence[NDArray[np.float32]], classes: Sequence[ClassIds]) -> None:
         if not self._runs:
             raise RuntimeError(f"network {self.name} is closed")
-        if len(inputs) != len(class_ids) or len(inputs) > self.max_batch_size:
+        if len(inputs) != len(classes) or len(inputs) > self.max_batch_size:
             raise InvalidMaskError(
-                f"need at most {self.max_batch_size} inputs with one class id each, "
-                f"got {len(inputs)} inputs and {len(class_ids)} class ids"
+                f"need at most {self.max_batch_size} inputs with one set of class ids each, "
+                f"got {len(inputs)} inputs and {len(classes)} sets"
             )
         for network_input in inputs:
             if network_input.shape != (*self.input_hw, 3) or network_input.dtype != np.float32:
@@ -92,9 +95,9 @@ class SelfieSegmenter:
                     f"network input must be float32 {(*self.input_hw, 3)}, "
                     f"got {network_input.dtype} {network_input.shape}"
                 )
-        for class_id in class_ids:
-            if class_id not in (BACKGROUND_ID, PERSON_ID):
-                raise InvalidMaskError(f"class id must be 0 or 1 for network {self.name}, got {class_id}")
+        for wanted in classes:
+            if not wanted <= {BACKGROUND_ID, PERSON_ID}:
+                raise InvalidMaskError(f"class ids must be 0 or 1 for network {self.name}, got {sorted(wanted)}")
 
 
 class _FixedBatchRun:

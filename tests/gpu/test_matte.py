@@ -1,0 +1,64 @@
+"""Masks between the network and the drawing: the same as on the CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from segtriton_protocol import MatteSpec
+from segtriton_server.device.pictures import DeviceMasks, DevicePictures, record_event
+from segtriton_server.frames import Picture
+from segtriton_server.vision.gpu.matte import GpuMatte
+from segtriton_server.vision.matte import Matte
+
+SIZE_HW = 224, 224
+PICTURE = Picture((np.zeros(SIZE_HW, np.uint8), *(np.zeros((112, 112), np.uint8) for _ in range(2))))
+
+
+@pytest.fixture
+def stream(device: None) -> torch.cuda.Stream:
+    return torch.cuda.Stream()
+
+
+def trembling_masks(count: int) -> np.ndarray:
+    """A disc that moves a little, with another noise on its edge each time: uint8 [n, h, w]."""
+    random = np.random.default_rng(1)
+    rows, columns = np.mgrid[: SIZE_HW[0], : SIZE_HW[1]]
+    distances = [np.hypot(rows - 100, columns - 90 - 2 * at) for at in range(count)]
+    noises = random.integers(-40, 41, (count, *SIZE_HW))
+    return np.clip((70 - np.stack(distances)) * 16 + 128 + noises, 0, 255).astype(np.uint8)
+
+
+def refine(matte: GpuMatte, masks: np.ndarray) -> np.ndarray:
+    pictures = DevicePictures((torch.zeros((len(masks), *SIZE_HW, 3), dtype=torch.uint8, device="cuda"),))
+    refined = matte.refine(pictures, DeviceMasks(torch.from_numpy(masks).cuda(), record_event()))
+    torch.cuda.synchronize()
+    return refined.tensor.cpu().numpy()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        MatteSpec(smoothing=0.8),
+        MatteSpec(feather=0.5),
+        MatteSpec(feather=-1.0),
+        MatteSpec(smoothing=0.5, feather=0.1, mask_every=4, edges=0.0),
+    ],
+)
+def test_masks_are_refined_as_on_the_cpu(stream: torch.cuda.Stream, spec: MatteSpec) -> None:
+    masks = trembling_masks(12)
+    on_cpu = Matte(spec, SIZE_HW)
+    expected = np.stack([on_cpu.refine(PICTURE, mask) for mask in masks]).astype(int)
+    on_gpu = GpuMatte(spec, stream)
+    # Groups of any size are one session's frames.
+    found = np.concatenate([refine(on_gpu, masks[start:end]) for start, end in ((0, 1), (1, 8), (8, 12))])
+
+    assert np.abs(expected - masks).max() > 10
+    # On the CPU the filter rounds between its steps.
+    assert np.abs(found - expected).max() <= 3
+
+
+def test_a_plain_mask_passes_as_it_is(stream: torch.cuda.Stream) -> None:
+    masks = trembling_masks(3)
+    assert np.array_equal(refine(GpuMatte(MatteSpec(edges=1.0, mask_every=3), stream), masks), masks)
