@@ -31,7 +31,7 @@ from gpu_service import (
     wait_idle,
 )
 from process_tree import worker_pids
-from raw_client import RawStream, Run, decode_payloads, follow
+from raw_client import RawStream, Run, decode_masks, decode_payloads, follow
 from test_sample_contract import Video, requests_of
 from tritonclient.grpc import InferenceServerClient, InferInput
 
@@ -118,8 +118,7 @@ def test_classes_are_those_of_the_network(server: TritonProcess) -> None:
 
 
 def masks_of(server: TritonProcess, spec: OutputSpec) -> np.ndarray:
-    payloads = run_session(server, make_clip("h264"), replace(spec, encoder="mask")).payloads
-    return np.stack([np.frombuffer(zlib.decompress(payload), np.uint8) for payload in payloads]).astype(int)
+    return decode_masks(run_session(server, make_clip("h264"), replace(spec, encoder="mask"))).astype(int)
 
 
 def test_several_classes_make_one_mask_and_inverted_takes_the_rest(server: TritonProcess) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -14,6 +15,7 @@ from typing import Any
 import av
 import grpc
 import numpy as np
+from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from segtriton_protocol import (
@@ -228,6 +230,12 @@ def stream_clip(address: str, clip: Clip, output: OutputSpec = FAST, **options: 
 def decode(run: Run) -> list[av.VideoFrame]:
     """The pictures of a run's output."""
     return decode_payloads(run.opened.output_codec, run.payloads, run.opened.output_extradata)
+
+
+def decode_masks(run: Run) -> NDArray[np.uint8]:
+    """The masks [n, h, w] of a run with encoder mask."""
+    masks = [np.frombuffer(zlib.decompress(payload), np.uint8) for payload in run.payloads]
+    return np.stack(masks).reshape(-1, run.opened.output_height, run.opened.output_width)
 
 
 def decode_payloads(codec: str, payloads: list[bytes], extradata: bytes = b"") -> list[av.VideoFrame]:

@@ -1,7 +1,6 @@
 """Protocol v1 against a real Triton: every frame comes back, with its own timestamp, as it would alone."""
 
 import hashlib
-import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 from process_tree import wait_until
-from raw_client import CLIPS, FAST, Clip, Run, decode, read_clip, stream_clip
+from raw_client import CLIPS, FAST, Clip, Run, decode, decode_masks, read_clip, stream_clip
 
 from segtriton_protocol import OutputSpec
 from segtriton_server.frames import ColorMatrix, Picture
@@ -112,10 +111,7 @@ def test_masks_are_exactly_those_of_the_network_on_the_same_small_pictures(serve
 def test_the_other_class_is_the_rest_of_the_picture(server: TritonProcess) -> None:
     clip = read_clip(CARPHONE).head(5)
     person, background, both = (
-        [
-            np.frombuffer(zlib.decompress(mask), np.uint8).astype(int)
-            for mask in stream_clip(server.grpc_address, clip, OutputSpec(encoder="mask", class_name=name)).payloads
-        ]
+        decode_masks(stream_clip(server.grpc_address, clip, OutputSpec(encoder="mask", class_name=name))).astype(int)
         for name in ("person", "background", "person,background")
     )
 
@@ -126,10 +122,7 @@ def test_the_other_class_is_the_rest_of_the_picture(server: TritonProcess) -> No
 
 
 def masks_of(run: Run) -> dict[int | None, np.ndarray]:
-    size_hw = (run.opened.output_height, run.opened.output_width)
-    return {
-        packet.pts: np.frombuffer(zlib.decompress(packet.payload), np.uint8).reshape(size_hw) for packet in run.packets
-    }
+    return dict(zip(run.pts, decode_masks(run), strict=True))
 
 
 def decoded_frames(name: str) -> dict[int | None, av.VideoFrame]:
