@@ -34,6 +34,10 @@ class ClusterError(Exception):
         self.status = status
 
 
+class AbsentError(ClusterError):
+    """What was asked for is not there, or the cluster does not know its kind."""
+
+
 class Cluster:
     """One cluster and one namespace of it; every method raises ClusterError."""
 
@@ -73,12 +77,9 @@ class Cluster:
 
     def find(self, path: str, **query: str) -> list[Json]:
         """Return the objects of a list, none where the cluster does not know their kind."""
-        try:
+        with contextlib.suppress(AbsentError):
             return self.items(path, **query)
-        except ClusterError as error:
-            if error.status == http.client.NOT_FOUND:
-                return []
-            raise
+        return []
 
     def patch(self, path: str, body: Json) -> Json:
         """Merge into an object; in a dry run the cluster checks it and keeps nothing."""
@@ -151,11 +152,8 @@ class Cluster:
 
     def delete(self, path: str, **query: str) -> None:
         """Delete an object; one that is gone already is no error."""
-        try:
+        with contextlib.suppress(AbsentError):
             self._call("DELETE", path, {**self._if_dry(), **query})
-        except ClusterError as error:
-            if error.status != http.client.NOT_FOUND:
-                raise
 
     def path(self, kind: str, name: str = "", group: str = "") -> str:
         """Return the path of a kind, or of one object, in the namespace; group as in `apps/v1`."""
@@ -189,7 +187,8 @@ class Cluster:
                 _request_timeout=_SECONDS,
             )
         except ApiException as error:
-            raise ClusterError(_reason(error), error.status or 0) from None
+            refusal = AbsentError if error.status == http.client.NOT_FOUND else ClusterError
+            raise refusal(_reason(error), error.status or 0) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ClusterError(f"{self._configuration.host} does not answer: {error}") from None
         text = response.data.decode("utf-8", "replace")

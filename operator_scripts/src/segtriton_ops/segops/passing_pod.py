@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 
 from segtriton_ops.segops.context import Operation, wait_until
-from segtriton_ops.segops.kubernetes_api import ClusterError, Json
+from segtriton_ops.segops.kubernetes_api import AbsentError, ClusterError, Json
 from segtriton_ops.segops.release import problem_of, state_of
 
 _GONE_SECONDS = 60.0
@@ -52,13 +52,10 @@ def create(operation: Operation, pod: Json) -> None:
 
 def exists(operation: Operation, path: str) -> bool:
     """Return whether an object is there."""
-    try:
+    with suppress(AbsentError):
         operation.cluster.get(path)
-    except ClusterError as error:
-        if error.status == http.client.NOT_FOUND:
-            return False
-        raise
-    return True
+        return True
+    return False
 
 
 def trouble_of(pod: Json) -> str:

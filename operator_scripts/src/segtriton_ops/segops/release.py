@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
+import contextlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from segtriton_ops.segops.kubernetes_api import Cluster, ClusterError, Json
+from segtriton_ops.segops.kubernetes_api import AbsentError, Cluster, ClusterError, Json
 
 METRICS_PORT = 8002
 SERVER = "triton"
@@ -65,12 +65,9 @@ class Release:
 
     def find_pod(self, name: str) -> ServerPod | None:
         """Return one pod, None once it is gone."""
-        try:
+        with contextlib.suppress(AbsentError):
             return self.read_pod(self.cluster.get(self.cluster.path("pods", name)))
-        except ClusterError as error:
-            if error.status == http.client.NOT_FOUND:
-                return None
-            raise
+        return None
 
     def autoscaler(self) -> str:
         """Return the name of what scales the deployment, empty where nothing does."""

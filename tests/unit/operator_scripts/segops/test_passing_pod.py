@@ -8,7 +8,7 @@ import click
 import pytest
 
 from segtriton_ops.segops import context, passing_pod
-from segtriton_ops.segops.kubernetes_api import Cluster, ClusterError, Json
+from segtriton_ops.segops.kubernetes_api import AbsentError, Cluster, ClusterError, Json
 from segtriton_ops.segops.passing_pod import running
 
 POD = {"metadata": {"name": "live-canary"}}
@@ -42,7 +42,7 @@ class Fake(Cluster):
         if self.did[-1] == "delete":
             if not self._looks_until_gone:
                 self.did.append("gone")
-                raise ClusterError("not found", http.client.NOT_FOUND)
+                raise AbsentError("not found", http.client.NOT_FOUND)
             self._looks_until_gone -= 1
         return {**POD, "status": next(self._statuses)}
 
