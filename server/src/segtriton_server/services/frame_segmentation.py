@@ -15,7 +15,7 @@ from segtriton_server.observability.logs import configure_logging
 from segtriton_server.settings import Settings
 from segtriton_server.vision.effects import effect_of
 from segtriton_server.vision.frame_engine import FrameJob, Frames, create_frame_engine
-from segtriton_server.vision.segmenter import class_ids, find_classes
+from segtriton_server.vision.segmenter import find_classes
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,9 +67,8 @@ class FrameSegmentation:
                 ErrorCode.LIMIT_EXCEEDED, f"{width}x{height} is more than {self._settings.max_pixels} pixels."
             )
         spec = _output_spec(parameters)
-        segmenter = self._engine.segmenter
-        names = find_classes(segmenter, spec.class_name or self._settings.visualization_class_name)
-        return FrameJob(frames, class_ids(segmenter, names, inverted=spec.matte.inverted), effect_of(spec))
+        _, class_ids = find_classes(self._engine.segmenter, spec, self._settings.visualization_class_name)
+        return FrameJob(frames, class_ids, effect_of(spec))
 
 
 def _output_spec(parameters: Mapping[str, Any]) -> OutputSpec:

@@ -1,9 +1,9 @@
 """What the pipeline asks of a network."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-from segtriton_protocol import ErrorCode, SegtritonError
+from segtriton_protocol import ErrorCode, OutputSpec, SegtritonError
 
 ClassIds = frozenset[int]
 
@@ -50,22 +50,22 @@ class Segmenter(Protocol):
         """Release the network's memory. Calling it again does nothing."""
 
 
-def find_classes(segmenter: Segmenter, class_name: str) -> tuple[str, ...]:
-    """Return the classes of "person,dog", the network's default for "".
+def find_classes(segmenter: Segmenter, output: OutputSpec, default: str) -> tuple[tuple[str, ...], ClassIds]:
+    """Return the classes that a client asks for, as in "person,dog", and the ids of them or, inverted, of all others.
+
+    A client that names none gets `default`, and where that is empty the network's own.
 
     Raises:
         SegtritonError: UNKNOWN_CLASS with the list, for one that the network does not have.
     """
-    names = tuple(name.strip() for name in (class_name or segmenter.default_class).split(","))
+    asked = output.class_name or default or segmenter.default_class
+    names = tuple(name.strip() for name in asked.split(","))
     for name in names:
         if name not in segmenter.classes:
             raise SegtritonError(
                 ErrorCode.UNKNOWN_CLASS,
                 f"The network {segmenter.name} has no class {name!r:.40}; it has {', '.join(segmenter.classes)}.",
             )
-    return names
-
-
-def class_ids(segmenter: Segmenter, names: Collection[str], *, inverted: bool = False) -> ClassIds:
-    """Return the ids of classes, or of all others: a pixel's probabilities add up to 1."""
-    return frozenset(number for number, name in enumerate(segmenter.classes) if (name in names) is not inverted)
+    # The others make the inverse mask: a pixel's probabilities add up to 1.
+    inverted = output.matte.inverted
+    return names, frozenset(at for at, name in enumerate(segmenter.classes) if (name in names) is not inverted)

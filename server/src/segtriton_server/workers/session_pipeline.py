@@ -19,7 +19,7 @@ from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup
 from segtriton_server.media.decoder import Decoded, FrameGroup
 from segtriton_server.observability.logs import session_log
 from segtriton_server.settings import Settings
-from segtriton_server.vision.segmenter import class_ids, find_classes
+from segtriton_server.vision.segmenter import find_classes
 from segtriton_server.workers.accelerator import Accelerator
 from segtriton_server.workers.admission import Admission
 from segtriton_server.workers.failures import judge_failure
@@ -51,9 +51,9 @@ class SessionPipeline:
         self.session_id = session_id
         self._accelerator = accelerator
         self._segmenter = accelerator.segmenter
-        asked = request.output.class_name or settings.visualization_class_name
-        self._class_names = find_classes(self._segmenter, asked)
-        self._class_ids = class_ids(self._segmenter, self._class_names, inverted=request.output.matte.inverted)
+        self._class_names, self._class_ids = find_classes(
+            self._segmenter, request.output, settings.visualization_class_name
+        )
         self._batcher = batcher
         self._sink = sink
         self._open_parts(request, settings)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from segtriton_protocol import ErrorCode, SegtritonError
-from segtriton_server.vision.segmenter import class_ids, find_classes
+from segtriton_protocol import ErrorCode, MatteSpec, OutputSpec, SegtritonError
+from segtriton_server.vision.segmenter import find_classes
 
 
 class Animals:
@@ -28,10 +28,13 @@ NETWORK: Any = Animals()
     ],
 )
 def test_classes_are_found_by_their_names(asked: str, names: tuple[str, ...], ids: set[int], others: set[int]) -> None:
-    found = find_classes(NETWORK, asked)
-    assert found == names
-    assert class_ids(NETWORK, found) == ids
-    assert class_ids(NETWORK, found, inverted=True) == others
+    assert find_classes(NETWORK, OutputSpec(class_name=asked), "") == (names, ids)
+    assert find_classes(NETWORK, OutputSpec(class_name=asked, matte=MatteSpec(inverted=True)), "") == (names, others)
+
+
+def test_the_settings_classes_are_for_who_names_none() -> None:
+    assert find_classes(NETWORK, OutputSpec(), "horse, dog") == (("horse", "dog"), {2, 3})
+    assert find_classes(NETWORK, OutputSpec(class_name="cat"), "horse, dog") == (("cat",), {1})
 
 
 @pytest.mark.parametrize(
@@ -39,5 +42,5 @@ def test_classes_are_found_by_their_names(asked: str, names: tuple[str, ...], id
 )
 def test_an_unknown_class_gets_the_list_of_those_that_there_are(asked: str, unknown: str) -> None:
     with pytest.raises(SegtritonError, match=f"no class '{unknown}'; it has background, cat, dog, horse") as caught:
-        find_classes(NETWORK, asked)
+        find_classes(NETWORK, OutputSpec(class_name=asked), "")
     assert caught.value.code is ErrorCode.UNKNOWN_CLASS
