@@ -57,8 +57,3 @@ def test_masks_are_refined_as_on_the_cpu(stream: torch.cuda.Stream, spec: MatteS
     assert np.abs(expected - masks).max() > 10
     # On the CPU the filter rounds between its steps.
     assert np.abs(found - expected).max() <= 3
-
-
-def test_a_plain_mask_passes_as_it_is(stream: torch.cuda.Stream) -> None:
-    masks = trembling_masks(3)
-    assert np.array_equal(refine(GpuMatte(MatteSpec(edges=1.0, mask_every=3), stream), masks), masks)

@@ -20,7 +20,7 @@ from segtriton_server.media.nvdec_pool import NvdecPool
 from segtriton_server.settings import Settings
 from segtriton_server.vision.effects import effect_of
 from segtriton_server.vision.gpu.compositor import GpuCompositor
-from segtriton_server.vision.gpu.matte import GpuMatte
+from segtriton_server.vision.gpu.matte import create_matte
 from segtriton_server.vision.gpu.networks import open_network
 from segtriton_server.vision.segmenter import Segmenter
 from segtriton_server.workers.accelerator import SessionOutput
@@ -54,8 +54,7 @@ class GpuAccelerator:
         encoder, reason = choose_gpu_encoder(setup, stream, self._kernels.jpeg_planes)
         self._streams.give_back_with(encoder, stream)
         compositor = GpuCompositor(effect_of(setup.output), setup.size_hw, self._kernels, stream)
-        spec = setup.output.matte
-        return SessionOutput(compositor, encoder, reason, None if spec.is_plain else GpuMatte(spec, stream))
+        return SessionOutput(compositor, encoder, reason, create_matte(setup.output.matte, stream))
 
     def give_memory_back(self) -> None:
         """See `Accelerator`; idle decoders keep their surfaces."""

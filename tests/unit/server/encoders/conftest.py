@@ -2,13 +2,13 @@
 
 import ctypes
 import importlib
-import sys
 import types
 import weakref
 from ctypes import CFUNCTYPE, POINTER, c_int, c_size_t, c_void_p
 from fractions import Fraction
 from typing import ClassVar
 
+import gpu_packages
 import numpy as np
 import pytest
 from torch_streams import TorchOnStreams
@@ -424,16 +424,8 @@ def gpu(monkeypatch):
     """The modules that need a GPU's packages, imported anew on top of fakes, and forgotten afterwards."""
     torch, jpeg, nvenc = FakeTorch(), FakeNvjpeg(), FakeNvenc()
     monkeypatch.setattr(ctypes, "CDLL", jpeg.load)
-    for name, fake in {"torch": torch, "PyNvVideoCodec": nvenc}.items():
-        monkeypatch.setitem(sys.modules, name, fake)
-    before = {name: sys.modules.pop(name) for name in _MODULES if name in sys.modules}
-    yield Gpu(torch, jpeg, nvenc)
-    for name in _MODULES:
-        sys.modules.pop(name, None)
-    for name, module in before.items():
-        sys.modules[name] = module
-        parent, _, child = name.rpartition(".")
-        setattr(sys.modules[parent], child, module)
+    with gpu_packages.replaced({"torch": torch, "PyNvVideoCodec": nvenc}, _MODULES):
+        yield Gpu(torch, jpeg, nvenc)
 
 
 @pytest.fixture

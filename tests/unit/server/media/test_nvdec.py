@@ -10,6 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from types import SimpleNamespace
 
+import gpu_packages
 import numpy as np
 import pytest
 from torch_streams import TorchOnStreams
@@ -200,19 +201,11 @@ class Gpu:
 
 
 @pytest.fixture
-def gpu(monkeypatch):
+def gpu():
     """The modules that need a GPU's packages, imported anew on top of fakes, and forgotten afterwards."""
     torch, nvc = FakeTorch(), FakeNvc()
-    monkeypatch.setitem(sys.modules, "torch", torch)
-    monkeypatch.setitem(sys.modules, "PyNvVideoCodec", nvc)
-    before = {name: sys.modules.pop(name) for name in _MODULES if name in sys.modules}
-    yield Gpu(torch, nvc)
-    for name in _MODULES:
-        sys.modules.pop(name, None)
-    for name, module in before.items():
-        sys.modules[name] = module
-        parent, _, child = name.rpartition(".")
-        setattr(sys.modules[parent], child, module)
+    with gpu_packages.replaced({"torch": torch, "PyNvVideoCodec": nvc}, _MODULES):
+        yield Gpu(torch, nvc)
 
 
 def coded(seq, value=None, size_hw=(4, 8), bits=8, pts=None):

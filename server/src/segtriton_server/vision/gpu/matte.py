@@ -1,7 +1,4 @@
-"""Steadier masks with softer edges on a GPU: what `vision.matte` does, on a session's groups of masks.
-
-Edges are not drawn here: the network's masks follow the picture's already (`vision.gpu.segmenter`).
-"""
+"""Steadier masks with softer edges on a GPU: what `vision.matte` does, on a session's groups of masks."""
 
 from __future__ import annotations
 
@@ -11,6 +8,14 @@ from torch.nn.functional import avg_pool2d, pad
 from segtriton_protocol.matte_spec import MatteSpec
 from segtriton_server.device.pictures import DeviceMasks, DevicePictures
 from segtriton_server.vision.matte import REAL_CHANGE, feather_reach
+
+
+def create_matte(spec: MatteSpec, stream: torch.cuda.Stream) -> GpuMatte | None:
+    """Return what refines a session's masks; None where nothing that a GPU does would change them.
+
+    The network's masks follow the picture's edges already (`vision.gpu.segmenter`), and each frame has one of its own.
+    """
+    return GpuMatte(spec, stream) if spec.smoothing or spec.feather else None
 
 
 class GpuMatte:
