@@ -32,6 +32,7 @@ class Figures:
         limits: frames a second by name.
         sample: the sample's way by encoder, frames a second.
         service: by encoder and number of sessions.
+        mattes: by treatment of the masks, the plain ones first.
         live: by number of sessions.
         ways: streamed and not, by name, for the section on both.
     """
@@ -39,6 +40,7 @@ class Figures:
     limits: dict[str, float] = field(default_factory=dict)
     sample: dict[str, float] = field(default_factory=dict)
     service: dict[tuple[str, int], Load] = field(default_factory=dict)
+    mattes: dict[str, Load] = field(default_factory=dict)
     live: dict[int, Load] = field(default_factory=dict)
     ways: dict[str, Load] = field(default_factory=dict)
     ready_seconds: float | None = None
@@ -64,6 +66,7 @@ class Figures:
             "limits": self.limits,
             "sample": self.sample,
             "service": [{"encoder": encoder, **load.to_json()} for (encoder, _), load in self.service.items()],
+            "mattes": {name: load.to_json() for name, load in self.mattes.items()},
             "live": [load.to_json() for load in self.live.values()],
             "ways": {name: load.to_json() for name, load in self.ways.items()},
             "ready_seconds": self.ready_seconds,
@@ -79,7 +82,7 @@ def keeps_pace(load: Load) -> bool:
 
 def make_rows(figures: Figures) -> list[Row]:
     """The table's rows in order, of what there is."""
-    parts = (limit_rows, sample_rows, service_rows, target_rows, live_rows, way_rows, profile_rows)
+    parts = (limit_rows, sample_rows, service_rows, target_rows, matte_rows, live_rows, way_rows, profile_rows)
     return [row for part in parts for row in part(figures)]
 
 
@@ -127,6 +130,12 @@ def target_rows(figures: Figures) -> Iterator[Row]:
             yield Row(section, f"{TITLES[encoder]}, best", best, "fps", best / sample, "the sample's way", target, note)
 
 
+def matte_rows(figures: Figures) -> Iterator[Row]:
+    """What treatments of masks cost."""
+    section = f"Bare masks, treated, {PROFILED_SESSIONS} sessions"
+    return rows_against_first(section, figures.mattes)
+
+
 def live_rows(figures: Figures) -> Iterator[Row]:
     """Sessions in real time."""
     section = f"Live, {LIVE_FPS} fps each, bare masks, from sending to receipt"
@@ -141,12 +150,15 @@ def live_rows(figures: Figures) -> Iterator[Row]:
 
 def way_rows(figures: Figures) -> Iterator[Row]:
     """Streamed against raw frames."""
-    frames = figures.ways.get("raw frames")
-    for name, load in figures.ways.items():
-        speed = load.frames_per_second
-        ratio = speed / frames.frames_per_second if frames and frames is not load and frames.frames_per_second else None
-        to = "raw frames" if ratio else ""
-        yield Row("Ways to send, blur", name, speed, "fps", ratio, to, note=load.note)
+    return rows_against_first("Ways to send, blur", figures.ways)
+
+
+def rows_against_first(section: str, loads: dict[str, Load]) -> Iterator[Row]:
+    """Loads by name, each beside the first."""
+    first, speed_of_first = next(((name, load.frames_per_second) for name, load in loads.items()), ("", 0.0))
+    for name, load in loads.items():
+        ratio = load.frames_per_second / speed_of_first if name != first and speed_of_first else None
+        yield Row(section, name, load.frames_per_second, "fps", ratio, first if ratio else "", note=load.note)
 
 
 def profile_rows(figures: Figures) -> Iterator[Row]:

@@ -28,6 +28,7 @@ from segtriton_client.demuxer import Demuxer
 from segtriton_client.resuming import ResumingSession
 from segtriton_client.transport import GrpcTransport
 from segtriton_protocol import OutputSpec, Packet, VideoFormat
+from segtriton_protocol.json_fields import JsonFields
 
 OPEN_SECONDS = 60.0
 GROUP_PACKETS = 8
@@ -38,6 +39,7 @@ class Plan:
     """What one process does.
 
     Attributes:
+        output: as `OutputSpec` has it on the wire.
         starts: for each session after how many seconds it begins to send, so that live ones do not beat in time.
     """
 
@@ -153,7 +155,7 @@ async def _open(stack: contextlib.AsyncExitStack, plan: Plan, source: Source) ->
     session = ResumingSession(
         lambda: GrpcTransport(plan.endpoint),
         source.video,
-        OutputSpec(**plan.output),
+        OutputSpec.from_json(JsonFields(plan.output, "output")),
         network=plan.network,
         mode=plan.mode,
         resume_seconds=0,

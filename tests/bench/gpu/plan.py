@@ -8,7 +8,7 @@ from pathlib import Path
 from gpu_clips import FOLDER
 from gpu_host import ROOT
 
-SECTIONS = ("clips", "limits", "sample", "service", "live", "frames", "profile")
+SECTIONS = ("clips", "limits", "sample", "service", "matte", "live", "frames", "profile")
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
     python tests/bench/gpu/run.py [--quick] [--only SECTION...] [--json FILE] [--clips FOLDER] [--seconds N]
 
-Sections: clips, limits, sample, service, live, frames, profile (see `Benchmark`). Everything is written to FILE after
-each figure, so that a run that is cut short loses little. A section that fails is told at the end; the others go on.
+Sections: clips, limits, sample, service, matte, live, frames, profile (see `Benchmark`). Everything is written to FILE
+after each figure, so that a run that is cut short loses little. A section that fails is told at the end; the others go
+on.
 Nothing here is an assertion: targets are shown beside.
 """
 
@@ -34,6 +35,12 @@ OUTPUTS: dict[str, dict[str, Any]] = {
     "mask": {"effect": "blur", "encoder": "mask"},
     "mjpeg": {"effect": "blur", "encoder": "mjpeg", "quality": 85},
     "h264": {"effect": "blur", "encoder": "h264", "preset": "ultrafast", "crf": 23},
+}
+TREATMENTS: dict[str, dict[str, float]] = {
+    "as the network gives them": {},
+    "smoothed": {"smoothing": 0.8},
+    "feathered": {"feather": 0.3},
+    "smoothed and feathered": {"smoothing": 0.8, "feather": 0.3},
 }
 WARM_SECONDS = 1.0
 # Half of it for sessions to begin one after another, half to catch up: each decoder takes the driver 60 ms to make.
@@ -132,6 +139,16 @@ class Benchmark:
         for encoder, sessions in itertools.product(OUTPUTS, self._setup.plan.sessions):
             if not self._is_late(f"service, {encoder}, {sessions} sessions"):
                 self._streams(encoder, sessions)
+
+    def matte(self) -> None:
+        """What treatments of masks cost, beside the same sessions without."""
+        for name, treatment in TREATMENTS.items():
+            if not self._is_late(f"masks {name}"):
+                progress(f"masks {name}, {PROFILED_SESSIONS} sessions")
+                stream = Stream(self._clip("film").path, self._setup.network, OUTPUTS["mask"] | {"matte": treatment})
+                server, seconds = self._server.get(), self._setup.plan.seconds
+                load = run_streams(server, stream, PROFILED_SESSIONS, seconds, WARM_SECONDS)
+                self._note(self.figures.mattes, name, load)
 
     def live(self) -> None:
         """Sessions in real time, until one comes late."""
