@@ -122,19 +122,20 @@ def masks_of(server: TritonProcess, spec: OutputSpec) -> np.ndarray:
 
 
 def test_several_classes_make_one_mask_and_inverted_takes_the_rest(server: TritonProcess) -> None:
-    cat, dog, both, rest = (
+    # The seeded network sees these two most.
+    boat, bicycle, both, rest = (
         masks_of(server, spec)
         for spec in (
-            OutputSpec(class_name="cat"),
-            OutputSpec(class_name="dog"),
-            OutputSpec(class_name="cat,dog"),
-            OutputSpec(class_name="cat,dog", matte=MatteSpec(inverted=True)),
+            OutputSpec(class_name="boat"),
+            OutputSpec(class_name="bicycle"),
+            OutputSpec(class_name="boat,bicycle"),
+            OutputSpec(class_name="boat,bicycle", matte=MatteSpec(inverted=True)),
         )
     )
     # Edges are drawn to the picture's after the sum, and each result is rounded.
-    assert np.abs(cat + dog - both).mean() < 2
+    assert np.abs(boat + bicycle - both).mean() < 2
     assert np.abs(both + rest - 255).mean() < 2
-    assert np.abs(cat - both).mean() > 2
+    assert np.abs(boat - both).mean() > 20
 
 
 def test_smoothed_masks_tremble_less_and_feathered_ones_are_softer(server: TritonProcess) -> None:
