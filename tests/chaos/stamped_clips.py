@@ -1,4 +1,7 @@
-"""Clips whose pictures carry their own number in luma, so that a lost, doubled or foreign one shows."""
+"""Clips whose pictures carry their own number in luma, so that a lost, doubled or foreign one shows.
+
+They are packets without a file, as their clients send packet by packet, and some of them lost or in a wrong order.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,15 @@ from functools import cache
 
 import av
 import numpy as np
-from raw_client import Clip
+from block_code import draw_number, read_number
+from raw_client import Clip, code_clip
 
-from segtriton_protocol import Framing, OutputSpec, Packet, VideoFormat
+from segtriton_protocol import Framing, OutputSpec, VideoFormat
 
 WIDTH, HEIGHT = 64, 48
 TIME_BASE = Fraction(1, 90_000)
 # An overlay that is not there: pictures come back as they were, but for what the encoder loses.
 UNCHANGED = OutputSpec(effect="overlay", strength=0.0, encoder="h264", preset="ultrafast", crf=8)
-_COLUMNS, _ROWS = 4, 3
-_BLACK, _WHITE = 40, 210
 
 
 @dataclass(frozen=True)
@@ -54,20 +56,13 @@ def stamped_clip(recipe: Recipe) -> Clip:
         "crf": "12",
         "x264-params": f"scenecut=0:keyint={recipe.gop}:min-keyint={recipe.gop}:open-gop={int(recipe.open_gop)}",
     }
-    frames = [_frame(number, pts) for number, pts in enumerate(_timestamps(recipe))]
-    coded = [packet for frame in [*frames, None] for packet in encoder.encode(frame)]
-    packets = tuple(
-        Packet(seq, packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, bytes(packet))
-        for seq, packet in enumerate(coded)
-    )
-    return Clip(VideoFormat("h264", WIDTH, HEIGHT, TIME_BASE, Framing.ANNEX_B), packets)
+    video = VideoFormat("h264", WIDTH, HEIGHT, TIME_BASE, Framing.ANNEX_B)
+    return code_clip(encoder, video, (_frame(number, pts) for number, pts in enumerate(_timestamps(recipe))))
 
 
-def shown_number(frame: av.VideoFrame) -> int:
-    """The number that a picture shows."""
-    luma = frame.to_ndarray(format="yuv420p")[:HEIGHT]
-    blocks = luma.reshape(_ROWS, HEIGHT // _ROWS, _COLUMNS, WIDTH // _COLUMNS).mean(axis=(1, 3)).ravel()
-    return sum(1 << bit for bit, level in enumerate(blocks) if level > (_BLACK + _WHITE) / 2)
+def shown_number(frame: av.VideoFrame) -> int | None:
+    """The number that a picture shows, None where it cannot be read."""
+    return read_number(frame.to_ndarray(format="yuv420p"))
 
 
 def _timestamps(recipe: Recipe) -> list[int]:
@@ -76,10 +71,8 @@ def _timestamps(recipe: Recipe) -> list[int]:
 
 
 def _frame(number: int, pts: int) -> av.VideoFrame:
-    bits = np.array([number >> bit & 1 for bit in range(_COLUMNS * _ROWS)]).reshape(_ROWS, _COLUMNS)
-    levels = np.where(bits, _WHITE, _BLACK).astype(np.uint8)
-    luma = np.kron(levels, np.ones((HEIGHT // _ROWS, WIDTH // _COLUMNS), np.uint8))
-    chroma = np.full((HEIGHT // 2, WIDTH), 128, np.uint8)
-    frame = av.VideoFrame.from_ndarray(np.concatenate([luma, chroma]), "yuv420p")
+    planes = np.full((HEIGHT * 3 // 2, WIDTH), 128, np.uint8)
+    draw_number(planes, number)
+    frame = av.VideoFrame.from_ndarray(planes, "yuv420p")
     frame.pts, frame.time_base = pts, TIME_BASE
     return frame

@@ -25,11 +25,11 @@ from pathlib import Path
 import av
 import pytest
 from process_tree import wait_until
-from raw_client import CLIPS, Clip
+from raw_client import CLIPS, Clip, code_clip
 
 from segtriton_client.resuming import ResumingSession
 from segtriton_client.transport import GrpcTransport
-from segtriton_protocol import Framing, OutputSpec, Packet, VideoFormat
+from segtriton_protocol import Framing, OutputSpec, VideoFormat
 from segtriton_server.launch import LaunchSettings, TritonProcess
 
 RUNS = int(os.environ.get("RESUME_RUNS", "3"))
@@ -58,27 +58,26 @@ CODERS = {
 
 @cache
 def film(coder: str) -> Clip:
-    """A person who moves, so that no two masks are the same, in groups of pictures with B-frames."""
+    """No two masks are the same; groups of pictures have B-frames."""
     library, codec, options = CODERS[coder]
     encoder = av.CodecContext.create(library, "w")
     encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 176, 144, "yuv420p", Fraction(1, 25)
     encoder.gop_size, encoder.max_b_frames = GOP, 3
     encoder.options = options
-    coded = []
+    video = VideoFormat(codec, 176, 144, encoder.time_base, Framing.ANNEX_B)
+    return code_clip(encoder, video, to_and_fro(encoder.time_base), duration=1)
+
+
+def to_and_fro(time_base: Fraction) -> Iterator[av.VideoFrame]:
+    """A person who moves; a jump back would be a cut."""
     with av.open(str(CLIPS / "carphone_pristine.mp4")) as container:
         pictures = list(container.decode(video=0))
     for number in range(FRAMES):
-        # To and fro, as a jump back would be a cut.
         place = number % (2 * len(pictures) - 2)
         picture = pictures[min(place, 2 * len(pictures) - 2 - place)].reformat(format="yuv420p")
         copy = av.VideoFrame.from_ndarray(picture.to_ndarray(), "yuv420p")
-        copy.pts, copy.time_base = number, encoder.time_base
-        coded += encoder.encode(copy)
-    coded += encoder.encode(None)
-    packets = [
-        Packet(seq, packet.pts, packet.dts, 1, packet.is_keyframe, bytes(packet)) for seq, packet in enumerate(coded)
-    ]
-    return Clip(VideoFormat(codec, 176, 144, encoder.time_base, Framing.ANNEX_B), tuple(packets))
+        copy.pts, copy.time_base = number, time_base
+        yield copy
 
 
 @dataclass(frozen=True)

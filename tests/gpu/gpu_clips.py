@@ -1,4 +1,7 @@
-"""Clips made in code: one for each thing that a decoder may meet, small and short."""
+"""Clips made in code: one for each thing that a decoder may meet, small and short.
+
+Their pictures are natural ones, as the GPU's pixels are compared with the CPU's, and numbers would have few colours.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 import av
 import numpy as np
-from raw_client import Clip
+from raw_client import Clip, code_clip
 
-from segtriton_protocol import Framing, Packet, VideoFormat
+from segtriton_protocol import Framing, VideoFormat
 
 os.environ.setdefault("SVT_LOG", "1")  # errors only
 
@@ -135,12 +138,6 @@ def _encode(recipe: Recipe) -> Clip:
     context.time_base, context.framerate = TIME_BASE, Fraction(RATE)
     context.gop_size = recipe.gop
     context.options = {**_FAST[recipe.codec], **recipe.options}
-    frames = source_frames(recipe.size_wh, recipe.frames, recipe.pixel_format)
-    encoded = [packet for frame in chain(frames, [None]) for packet in context.encode(frame)]
-    packets = tuple(
-        Packet(seq, packet.pts, packet.dts, packet.duration or 1, packet.is_keyframe, bytes(packet))
-        for seq, packet in enumerate(encoded)
-    )
     video = VideoFormat(
         codec=recipe.codec,
         width=recipe.size_wh[0],
@@ -150,7 +147,8 @@ def _encode(recipe: Recipe) -> Clip:
         frame_rate=Fraction(RATE),
         pixel_format=recipe.pixel_format,
     )
-    return Clip(video, packets)
+    frames = source_frames(recipe.size_wh, recipe.frames, recipe.pixel_format)
+    return code_clip(context, video, frames, duration=1)
 
 
 def _joined(first: Clip, second: Clip) -> Clip:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -67,10 +67,7 @@ def read_file(path: Path) -> Clip:
     """The packets of a file as its container frames them."""
     with av.open(path) as container:
         stream = container.streams.video[0]
-        packets = tuple(
-            Packet(seq, packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, bytes(packet))
-            for seq, packet in enumerate(packet for packet in container.demux(stream) if packet.size)
-        )
+        packets = _numbered(packet for packet in container.demux(stream) if packet.size)
         video = VideoFormat(
             codec=stream.codec.canonical_name,
             width=stream.width,
@@ -82,6 +79,21 @@ def read_file(path: Path) -> Clip:
             pixel_format=stream.codec_context.pix_fmt or "",
         )
     return Clip(video, packets)
+
+
+def code_clip(
+    encoder: av.VideoCodecContext, video: VideoFormat, frames: Iterable[av.VideoFrame], duration: int = 0
+) -> Clip:
+    """The packets that an encoder makes of frames, numbered in decoding order."""
+    return Clip(video, _numbered((packet for frame in [*frames, None] for packet in encoder.encode(frame)), duration))
+
+
+def _numbered(packets: Iterable[av.Packet], duration: int = 0) -> tuple[Packet, ...]:
+    """`duration` is for those that have none."""
+    return tuple(
+        Packet(seq, packet.pts, packet.dts, packet.duration or duration, packet.is_keyframe, bytes(packet))
+        for seq, packet in enumerate(packets)
+    )
 
 
 class RawStream:

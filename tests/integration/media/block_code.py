@@ -1,4 +1,8 @@
-"""A frame's own number, drawn into its luma so large that it survives any encoding."""
+"""A frame's own number, drawn into its luma so large that it survives any encoding.
+
+`segtriton_client.numbered_clip` has another code, for the exporter's and the doctor's looks, which fills the picture:
+what tests the product is not made of it.
+"""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -50,7 +50,10 @@ class Recipe:
 
     def write(self, folder: Path) -> Path:
         """Make the clip in a folder."""
-        path = folder / f"clip.{self.ending}"
+        return self.write_as(folder / f"clip.{self.ending}")
+
+    def write_as(self, path: Path) -> Path:
+        """Make the clip; the path's ending says in which container."""
         options = {"movie_timescale": "5644800", **self.container_options}
         with (
             av.open(BytesIO(_LINES.encode()), format="srt") as lines,
