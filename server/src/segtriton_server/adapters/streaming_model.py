@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
@@ -55,7 +56,10 @@ class TritonPythonModel:
         settings = Settings.load(parameters, os.environ)
         self._authorizer = Authorizer(settings)
         self._metrics = Metrics(pb_utils.MetricFamily)
-        self._service = StreamingService(settings, self._metrics)
+        with ExitStack() as on_failure:
+            on_failure.callback(self._metrics.close)
+            self._service = StreamingService(settings, self._metrics)
+            on_failure.pop_all()
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
         """Hand each request to the service."""
@@ -74,6 +78,7 @@ class TritonPythonModel:
     def finalize(self) -> None:
         """End every session, so that no open sender holds up Triton's shutdown."""
         self._service.close()
+        self._metrics.close()
 
     def _refuse(
         self, parameters: Mapping[str, Any], tensors: Tensors, responder: RequestResponder, error: SegtritonError

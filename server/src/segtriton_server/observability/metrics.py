@@ -100,6 +100,13 @@ class Metrics:
                 for value in thinned(values, MOST_OBSERVATIONS):
                     metric.observe(value)
 
+    def close(self) -> None:
+        """Hand on what has gathered and give all metrics back: Triton's stub crashes on one that outlives its model."""
+        self.flush()
+        with self._triton_lock:
+            self._metrics.clear()
+            self._families.clear()
+
     def _metric(self, key: _Key) -> Any:
         metric = self._metrics.get(key)
         if metric is None:

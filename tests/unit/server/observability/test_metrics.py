@@ -1,5 +1,8 @@
+import weakref
+from collections.abc import Mapping, Sequence
+
 import pytest
-from triton_python_backend_utils import MetricFamily
+from triton_python_backend_utils import Metric, MetricFamily
 
 from segtriton_server.observability.metrics import MOST_OBSERVATIONS, Metrics, thinned
 
@@ -54,3 +57,32 @@ def test_many_observations_keep_their_distribution_and_their_greatest() -> None:
     assert len(kept) == MOST_OBSERVATIONS
     assert (kept[0], kept[-1]) == (0.0, 999.0)
     assert abs(sorted(kept)[len(kept) // 2] - 500) < 50
+
+
+def test_what_has_gathered_is_handed_on_at_the_end(metrics: Metrics, families: dict[str, MetricFamily]) -> None:
+    metrics.add(FRAMES, 3, outcome="out")
+    metrics.close()
+    (frames,) = families[FRAMES].metrics
+    assert frames.value() == 3
+
+
+def test_no_metric_outlives_the_model_or_its_family() -> None:
+    gone: list[str] = []
+
+    class Family(MetricFamily):
+        def __init__(self, name: str, description: str, kind: int) -> None:
+            super().__init__(name, description, kind)
+            weakref.finalize(self, gone.append, "family")
+
+        def Metric(  # noqa: N802 (Triton's name)
+            self, labels: Mapping[str, str] | None = None, buckets: Sequence[float] | None = None
+        ) -> Metric:
+            metric = Metric(labels or {}, buckets or ())
+            weakref.finalize(metric, gone.append, "metric")
+            return metric
+
+    metrics = Metrics(Family)
+    metrics.add(FRAMES, 3, outcome="out")
+    metrics.close()
+    last_metric, first_family = len(gone) - 1 - gone[::-1].index("metric"), gone.index("family")
+    assert last_metric < first_family
