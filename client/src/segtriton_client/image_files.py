@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TypeGuard
+from typing import TypeGuard, TypeVar
 
 import av
 import av.error
@@ -17,11 +17,41 @@ from segtriton_client.demuxer import pick_video
 from segtriton_client.errors import InputError, OutputError
 from segtriton_client.sources import Destination, Source, open_input
 
+_Images = TypeVar("_Images", bound="UnfinishedImages")
+
 _CODECS = {".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg"}
 _JPEG_QUALITY = 2  # the quantiser scale, 1 (best) to 31
 
 
-class ImageFiles:
+class UnfinishedImages:
+    """Images under temporary names; `commit` renames them, leaving without removes them."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[Path, Path]] = []
+
+    def __enter__(self: _Images) -> _Images:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for part, _ in self._parts:
+            part.unlink(missing_ok=True)
+
+    def write(self, rgb: NDArray[np.uint8], place: Path) -> None:
+        """Write one image, UINT8 [height, width, 3 or 4], that is to lie at `place`; raises OutputError."""
+        part = place.with_name(f"{place.stem}.part{place.suffix}")
+        self._parts.append((part, place))
+        write_image(rgb, part)
+
+    def commit(self) -> None:
+        """Give all images their names."""
+        for part, place in self._parts:
+            part.replace(place)
+        self._parts.clear()
+
+
+class ImageFiles(UnfinishedImages):
     """One image, or all images of a folder, each written under its own name in the output.
 
     Attributes:
@@ -33,6 +63,7 @@ class ImageFiles:
     notes: tuple[str, ...] = ()
 
     def __init__(self, input_path: Path, output_path: Destination) -> None:
+        super().__init__()
         if not isinstance(output_path, Path):
             raise OutputError(f"Images cannot go to {output_path}.", "Choose a file or a folder with -o.")
         if input_path.is_dir():
@@ -46,41 +77,19 @@ class ImageFiles:
                 raise OutputError(f"{output_path.name} is no image.", f"Choose one of {', '.join(_CODECS)}.")
         self.frames = len(self._pairs)
         self.damaged: dict[int, str] = {}
-        self._parts: list[tuple[Path, Path]] = []
 
     @staticmethod
     def accepts(path: Path) -> bool:
         """Tell whether the name is an image's."""
         return path.suffix.lower() in _CODECS
 
-    def __enter__(self) -> ImageFiles:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for part, _ in self._parts:
-            part.unlink(missing_ok=True)
-
     def read(self) -> Iterator[tuple[NDArray[np.uint8], Path]]:
         """Give each image with the path of its output."""
         for source, target in self._pairs:
             yield read_image(source), target
 
-    def write(self, rgb: NDArray[np.uint8], place: Path) -> None:
-        """Write one image under its temporary name."""
-        part = place.with_name(f"{place.stem}.part{place.suffix}")
-        self._parts.append((part, place))
-        write_image(rgb, part)
-
     def finish(self) -> None:
         """Do nothing: every picture has been written."""
-
-    def commit(self) -> None:
-        """Give all images their names."""
-        while self._parts:
-            part, place = self._parts.pop()
-            part.replace(place)
 
 
 def is_images(source: Source) -> TypeGuard[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 from typing import Any, cast
 
 import av
@@ -11,7 +10,7 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 
 from segtriton_client.errors import OutputError
-from segtriton_client.image_files import ImageFiles, write_image
+from segtriton_client.image_files import ImageFiles, UnfinishedImages
 from segtriton_client.pictures import PictureReader, RgbPicture
 from segtriton_protocol import Packet, VideoFormat
 
@@ -21,14 +20,14 @@ def is_sequence(path: Path) -> bool:
     return "%" in path.name
 
 
-class ImageSequence:
-    """Images under temporary names; `commit` renames them, leaving without removes them. Other tracks are left out."""
+class ImageSequence(UnfinishedImages):
+    """Images numbered as the pattern says. Other tracks are left out."""
 
     def __init__(self, pattern: Path) -> None:
         """Check the pattern; raises OutputError."""
+        super().__init__()
         self.path = pattern
         self.notes: list[str] = []
-        self._parts: list[tuple[Path, Path]] = []
         try:
             is_image = ImageFiles.accepts(self._name(0))
         except (TypeError, ValueError):
@@ -36,31 +35,13 @@ class ImageSequence:
         if not is_image or self._name(0) == self._name(1):
             raise OutputError(f"{pattern.name} is no pattern of images.", "Choose one such as frame_%04d.png.")
 
-    def __enter__(self) -> ImageSequence:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for part, _ in self._parts:
-            part.unlink(missing_ok=True)
-
     def write_carried(self, packet: av.Packet[Any]) -> None:
         """Leave a packet of another track out."""
         self.notes = ["Images hold no sound or subtitles; they were left out."]
 
     def write_image(self, pixels: RgbPicture) -> None:
         """Write the next image, UINT8 [height, width, 3 or 4]."""
-        target = self._name(len(self._parts) + 1)
-        part = target.with_name(f"{target.stem}.part{target.suffix}")
-        self._parts.append((part, target))
-        write_image(pixels, part)
-
-    def commit(self) -> None:
-        """Give all images their names."""
-        for part, target in self._parts:
-            part.replace(target)
-        self._parts.clear()
+        self.write(pixels, self._name(len(self._parts) + 1))
 
     def _name(self, number: int) -> Path:
         return self.path.with_name(self.path.name % number)
