@@ -16,12 +16,11 @@ import resource
 import struct
 
 from segtriton_server.settings import Settings
+from segtriton_server.workers.kernel_calls import system_call, take_no_new_privileges
 
 _LOG = logging.getLogger(__name__)
-_C_LIBRARY = ctypes.CDLL(None, use_errno=True)
 
-_PR_SET_NO_NEW_PRIVS = 38
-_SYS_SECCOMP, _SET_MODE_FILTER, _ALL_THREADS = 317, 1, 1
+_SECCOMP, _SET_MODE_FILTER, _ALL_THREADS = 317, 1, 1
 _AUDIT_ARCH_X86_64 = 0xC000003E
 _X32_BIT = 0x40000000
 _NR, _ARCH, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
@@ -75,7 +74,7 @@ def confine(settings: Settings) -> str:
     if settings.confinement == "off":
         return "nothing"
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _check(_C_LIBRARY.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    take_no_new_privileges()
     # CUDA maps far more than it uses, opens its devices for writing, and talks to MPS over a socket.
     if settings.accelerator == "gpu" and settings.confinement == "auto":
         return "no new privileges"
@@ -94,12 +93,8 @@ def _filter_system_calls() -> None:
         raise OSError(errno.ENOSYS, "the filter is written for x86-64")
     code = b"".join(struct.pack("=HBBI", *instruction) for instruction in _instructions())
     program = _Program(len(code) // 8, code)
-    _check(_C_LIBRARY.syscall(_SYS_SECCOMP, _SET_MODE_FILTER, _ALL_THREADS, ctypes.byref(program)))
-
-
-def _check(result: int) -> None:
-    if result != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    if system_call(_SECCOMP, _SET_MODE_FILTER, _ALL_THREADS, ctypes.byref(program)) != 0:
+        raise OSError(errno.EPERM, "one of its threads cannot be filtered")
 
 
 def _instructions() -> list[tuple[int, int, int, int]]:

@@ -7,7 +7,6 @@ server's user may read, and a filter of system calls cannot tell one path from a
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import logging
 import os
@@ -18,10 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from segtriton_server.settings import Settings
+from segtriton_server.workers.kernel_calls import system_call, take_no_new_privileges
 
 _LOG = logging.getLogger(__name__)
-_C_LIBRARY = ctypes.CDLL(None, use_errno=True)
-_PR_SET_NO_NEW_PRIVS = 38
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _PATH_BENEATH = 1
 _READ_FILE, _READ_DIR = 1 << 2, 1 << 3
@@ -42,7 +40,7 @@ def restrict_files(settings: Settings) -> bool:
         return False
     ruleset = struct.pack("=Q", _ALL_OF_FIRST_VERSION)
     try:
-        descriptor = _call(_CREATE_RULESET, ruleset, len(ruleset), 0)
+        descriptor = system_call(_CREATE_RULESET, ruleset, len(ruleset), 0)
     except OSError as error:
         if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM):
             raise
@@ -51,8 +49,8 @@ def restrict_files(settings: Settings) -> bool:
     try:
         for path in {os.path.realpath(path) for path in _readable(settings.networks)}:
             _allow(descriptor, path)
-        _C_LIBRARY.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        _call(_RESTRICT_SELF, descriptor, 0)
+        take_no_new_privileges()
+        system_call(_RESTRICT_SELF, descriptor, 0)
     finally:
         os.close(descriptor)
     return True
@@ -71,13 +69,6 @@ def _allow(ruleset: int, path: str) -> None:
         parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
             access = _READ_FILE | (_READ_DIR if Path(path).is_dir() else 0)
-            _call(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", access, parent), 0)
+            system_call(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", access, parent), 0)
         finally:
             os.close(parent)
-
-
-def _call(number: int, *arguments: int | bytes) -> int:
-    result = int(_C_LIBRARY.syscall(number, *arguments))
-    if result < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return result
