@@ -26,6 +26,7 @@ import av
 import pytest
 from process_tree import wait_until
 from raw_client import CLIPS, Clip, code_clip
+from servers import start_together
 
 from segtriton_client.resuming import ResumingSession
 from segtriton_client.transport import GrpcTransport
@@ -103,10 +104,7 @@ class Pair:
         return self._servers[0]
 
     def start(self) -> None:
-        for server in self._servers:
-            server.start()
-        for server in self._servers:
-            server.wait_ready()
+        start_together(self._servers)
 
     @property
     def is_whole(self) -> bool:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-_LINE = (sys.executable, "-c", "from segtriton_client.cli import main; main()")
+PROGRAM = (sys.executable, "-c", "from segtriton_client.cli import main; main()")
 
 
 def _environment(more: dict[str, str]) -> dict[str, str]:
@@ -19,7 +19,7 @@ def _environment(more: dict[str, str]) -> dict[str, str]:
 def run(*arguments: object, code: int = 0, env: dict[str, str] | None = None) -> str:
     """Run the command in a process of its own and return what it told."""
     done = subprocess.run(
-        [*_LINE, *map(str, arguments)], capture_output=True, text=True, timeout=50, env=_environment(env or {})
+        [*PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=50, env=_environment(env or {})
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -28,7 +28,7 @@ def run(*arguments: object, code: int = 0, env: dict[str, str] | None = None) ->
 def run_on_a_terminal(*arguments: object, **environment: str) -> str:
     """Run the command on a terminal of its own and return what stood on it."""
     ours, theirs = os.openpty()
-    line, known = [*_LINE, *map(str, arguments)], _environment(environment)
+    line, known = [*PROGRAM, *map(str, arguments)], _environment(environment)
     subprocess.run(line, stdin=theirs, stdout=theirs, stderr=theirs, timeout=50, env=known, check=False)
     os.close(theirs)
     told = b""
@@ -41,7 +41,7 @@ def run_on_a_terminal(*arguments: object, **environment: str) -> str:
 
 def interrupt(wait: Callable[[], object], endpoint: str, *arguments: object, times: int = 1) -> tuple[int, str]:
     """Start the command, interrupt it when the time has come, and return its code and what it told."""
-    line = [*_LINE, "--endpoint", endpoint, "-sv", *map(str, arguments)]
+    line = [*PROGRAM, "--endpoint", endpoint, "-sv", *map(str, arguments)]
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=_environment({})) as client:
         try:
             wait()

@@ -3,7 +3,7 @@
 import re
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -33,6 +33,14 @@ def metrics_of(server: TritonProcess) -> dict[str, float]:
             time.sleep(0.1)
         else:
             return {name: float(value) for name, value in re.findall(r"^(segtriton_\S+) (\S+)$", text, re.MULTILINE)}
+
+
+def start_together(servers: Sequence[TritonProcess]) -> None:
+    """Start servers, and wait until each is ready."""
+    for server in servers:
+        server.start()
+    for server in servers:
+        server.wait_ready()
 
 
 def on_free_ports(log_path: Path, triton_args: tuple[str, ...] = (), **settings: object) -> LaunchSettings:

@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import pytest
 from process_tree import wait_until
-from servers import metrics_of
+from servers import metrics_of, start_together
 
 from segtriton_client.demuxer import Demuxer
 from segtriton_client.job import Job, Progress
@@ -44,10 +44,7 @@ class Pods:
         return self._servers[0]
 
     def start(self) -> None:
-        for server in self._servers:
-            server.start()
-        for server in self._servers:
-            server.wait_ready()
+        start_together(self._servers)
 
     def take_no_session(self, draining: bool) -> None:
         """Let the first server drain, or not, and wait until it knows."""

@@ -6,46 +6,29 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import pytest
 from raw_client import CLIPS
+from segclient_process import PROGRAM
+from segclient_runs import DONE, DROPPED, FAILED, UNREADABLE
 
+from segtriton_client.report import Report
 from segtriton_server.launch import LaunchSettings, TritonProcess
 
 CARPHONE, BIKES, BUNNY = (CLIPS / name for name in ("carphone_pristine.mp4", "bikes.mp4", "bigbuckbunny.mp4"))
-DONE, FAILED, USAGE, UNREADABLE, DROPPED = range(5)
-REPORT_KEYS = {
-    "frames_in",
-    "frames_out",
-    "frames_dropped",
-    "seconds",
-    "frames_per_second",
-    "latency_ms",
-    "session_id",
-    "resumes",
-    "network",
-    "decoder",
-    "encoder",
-    "output_codec",
-    "server",
-    "stages",
-    "warnings",
-    "notes",
-    "damaged_frames",
-}
+REPORT_KEYS = {field.name for field in fields(Report)}
 
 Segclient = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def command(address: str, *arguments: object) -> list[str]:
-    program = [sys.executable, "-c", "from segtriton_client.cli import main; main()"]
-    return [*program, "--endpoint", address, "--preset", "ultrafast", *map(str, arguments)]
+    return [*PROGRAM, "--endpoint", address, "--preset", "ultrafast", *map(str, arguments)]
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 """Runs of the command `segclient` that change nothing about the pictures."""
 
 import subprocess
-import sys
+
+from segclient_process import PROGRAM
 
 from segtriton_server.launch import TritonProcess
 
 DONE, FAILED, USAGE, UNREADABLE, DROPPED = range(5)
-_PROGRAM = [sys.executable, "-c", "from segtriton_client.cli import main; main()"]
 _FAITHFUL = ("--strength", "0", "--preset", "ultrafast", "--crf", "8")
 
 Finished = subprocess.CompletedProcess[bytes]
@@ -14,7 +14,7 @@ Finished = subprocess.CompletedProcess[bytes]
 
 def line(server: TritonProcess, *arguments: object) -> list[str]:
     """The command's words."""
-    return [*_PROGRAM, "--endpoint", server.grpc_address, *_FAITHFUL, *map(str, arguments)]
+    return [*PROGRAM, "--endpoint", server.grpc_address, *_FAITHFUL, *map(str, arguments)]
 
 
 def run(server: TritonProcess, *arguments: object, stdin: bytes = b"") -> Finished:
