@@ -12,6 +12,7 @@ from av.video.stream import VideoStream
 from segtriton_client.described_stream import describe_pictures
 from segtriton_client.errors import OutputError
 from segtriton_client.muxer import OutputFile
+from segtriton_client.rising_times import RisingTimes
 from segtriton_protocol import VideoFormat
 
 FAST = {"preset": "superfast", "crf": "23"}
@@ -38,9 +39,8 @@ class LocalEncoder:
         self._output = output
         self._time_base = video.time_base
         self._durations: dict[int, int] = {}
-        self._last_pts: int | None = None
         rate = video.frame_rate or _DEFAULT_RATE
-        self._step = max(1, round(1 / (video.time_base * rate)))
+        self._times = RisingTimes(video.time_base, rate)
         try:
             stream = cast(VideoStream, output.container.add_stream(codec, rate=rate))
         except (ValueError, av.error.FFmpegError):
@@ -60,14 +60,9 @@ class LocalEncoder:
 
     def encode(self, frame: av.VideoFrame, pts: int | None, duration: int) -> None:
         """Encode one picture; one without a pts, or no later than the last, gets the next free."""
-        if self._last_pts is not None:
-            pts = self._last_pts + self._step if pts is None else max(pts, self._last_pts + 1)
-        pts = pts or 0
-        if self._last_pts is not None:
-            self._step = pts - self._last_pts
-        self._last_pts = pts
+        pts, duration = self._times.place(pts, duration)
         frame.pts, frame.time_base = pts, self._time_base
-        self._durations[pts] = duration or self._step  # a last frame of no duration would not be shown
+        self._durations[pts] = duration
         self._mux(self._stream.encode(frame))
 
     def finish(self) -> None:

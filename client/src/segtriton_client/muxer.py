@@ -24,6 +24,7 @@ from av.stream import Stream
 from segtriton_client.carried import Carried, copy_track
 from segtriton_client.described_stream import add_described_stream, can_describe
 from segtriton_client.errors import OutputError, StoppedError
+from segtriton_client.rising_times import RisingTimes
 from segtriton_client.sources import STANDARD_STREAM, Destination, scheme_of
 from segtriton_protocol import Packet, VideoFormat
 
@@ -161,8 +162,7 @@ class Muxer:
         """Add the track: `video` is the input's, `size` the output's (width, height) in pixels."""
         self._output = output
         self._time_base = video.time_base
-        self._last_pts: int | None = None
-        self._step = max(1, round(1 / (video.time_base * video.frame_rate))) if video.frame_rate else 1
+        self._times = RisingTimes(video.time_base, video.frame_rate)
         self._pending_extradata = extradata if codec in ("h264", "hevc") else b""
         try:
             if can_describe(codec):
@@ -180,8 +180,9 @@ class Muxer:
     def write(self, packet: Packet) -> None:
         """Write one finished packet."""
         target: av.Packet[Any] = av.Packet(self._with_extradata(packet.payload))
-        target.pts = target.dts = self._place(packet)
-        target.duration = packet.duration or self._step  # a last frame of no duration would not be shown
+        shown_at = packet.pts if packet.pts is not None else packet.dts
+        target.pts, target.duration = self._times.place(shown_at, packet.duration)
+        target.dts = target.pts
         target.time_base = self._time_base
         target.is_keyframe = packet.is_keyframe
         target.stream = self._stream
@@ -196,17 +197,6 @@ class Muxer:
         if not extradata.startswith(_START_CODES) or payload.startswith(extradata):
             return payload
         return extradata + payload
-
-    def _place(self, packet: Packet) -> int:
-        """Return the packet's pts; without one, or if it is no later than the last, the next free."""
-        pts = packet.pts if packet.pts is not None else packet.dts
-        if self._last_pts is not None:
-            pts = self._last_pts + self._step if pts is None else max(pts, self._last_pts + 1)
-        pts = pts or 0
-        if self._last_pts is not None:
-            self._step = pts - self._last_pts
-        self._last_pts = pts
-        return pts
 
 
 def _format_of(target: Destination) -> str:
