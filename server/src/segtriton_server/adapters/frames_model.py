@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
 from segtriton_protocol import SegtritonError
 from segtriton_protocol.tensors import INPUT_RGB, OUTPUT_RGB
+from segtriton_server.adapters.model_settings import load_settings
 from segtriton_server.services.authorizer import Authorizer
 from segtriton_server.services.frame_segmentation import FrameSegmentation
-from segtriton_server.settings import Settings
 from segtriton_server.vision.frame_engine import Frames
 
 Job = tuple[Frames, dict[str, Any]]
@@ -23,9 +22,7 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the network."""
-        config = json.loads(args["model_config"])
-        parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
-        settings = Settings.load(parameters, os.environ)
+        settings = load_settings(args)
         self._authorizer = Authorizer(settings)
         self._service = FrameSegmentation(settings)
 

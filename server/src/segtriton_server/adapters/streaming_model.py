@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -12,11 +11,11 @@ import triton_python_backend_utils as pb_utils
 
 from segtriton_protocol import Failed, SegtritonError
 from segtriton_protocol.tensors import FIRST_PACKET, PARAMETER_MESSAGE, PARAMETER_PROTOCOL, STREAMING, Tensors
+from segtriton_server.adapters.model_settings import load_settings
 from segtriton_server.observability.metrics import Metrics
 from segtriton_server.services.authorizer import Authorizer
 from segtriton_server.services.streaming import StreamingService
 from segtriton_server.sessions.dialects import ProtocolDialect, SampleDialect
-from segtriton_server.settings import Settings
 
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
@@ -51,9 +50,7 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Start the service."""
-        config = json.loads(args["model_config"])
-        parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
-        settings = Settings.load(parameters, os.environ)
+        settings = load_settings(args)
         self._authorizer = Authorizer(settings)
         self._metrics = Metrics(pb_utils.MetricFamily)
         with ExitStack() as on_failure:
