@@ -25,14 +25,14 @@ _PAPER = 255
 Image = NDArray[np.uint8]
 
 
-def write_contact_sheet(rows: Sequence[Path], output: Path, columns: int = _COLUMNS) -> None:
+def write_contact_sheet(rows: Sequence[Path], output: Path) -> None:
     """Write a PNG whose rows are the videos and whose columns are the same moments of each.
 
     Raises:
         InputError: a video cannot be read.
         OutputError: the picture cannot be written.
     """
-    moments = _spread(rows[0], columns)
+    moments = _spread(rows[0])
     videos = [_pictures_at(path, moments) for path in rows]
     height, width = videos[0][0].shape[:2]
     tile_width = max(_TILE_WIDTH, min(width, 2 * _TILE_WIDTH))
@@ -40,7 +40,7 @@ def write_contact_sheet(rows: Sequence[Path], output: Path, columns: int = _COLU
     write_image(_lay_out([[_scale(image, tile_width, tile_height) for image in row] for row in videos]), output)
 
 
-def _spread(path: Path, columns: int) -> list[Fraction]:
+def _spread(path: Path) -> list[Fraction]:
     """Return moments in the middle of equal parts of the video, each the time of a frame."""
     with open_input(path) as container:
         stream = pick_video(container, path)
@@ -51,7 +51,7 @@ def _spread(path: Path, columns: int) -> list[Fraction]:
         )
     if not times:
         raise InputError(f"{path} holds no frames.")
-    return [times[(2 * column + 1) * len(times) // (2 * columns)] for column in range(columns)]
+    return [times[(2 * column + 1) * len(times) // (2 * _COLUMNS)] for column in range(_COLUMNS)]
 
 
 def _pictures_at(path: Path, moments: Sequence[Fraction]) -> list[Image]:

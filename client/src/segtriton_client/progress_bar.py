@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TextIO
 
 from segtriton_client.job import Progress
 
@@ -13,12 +12,11 @@ _REFRESH_SECONDS = 0.1
 
 
 class ProgressBar:
-    """Draws on a terminal; silent elsewhere."""
+    """Draws where errors go, if that is a terminal; silent elsewhere."""
 
-    def __init__(self, label: str, stream: TextIO | None = None) -> None:
+    def __init__(self, label: str) -> None:
         self._label = label
-        self._stream = stream or sys.stderr
-        self._is_shown = self._stream.isatty()
+        self._is_shown = sys.stderr.isatty()
         self._drawn_at = 0.0
 
     def update(self, progress: Progress) -> None:
@@ -26,14 +24,14 @@ class ProgressBar:
         now = time.monotonic()
         if self._is_shown and now - self._drawn_at >= _REFRESH_SECONDS:
             self._drawn_at = now
-            self._stream.write(f"\r{self._label} {describe_progress(progress)}\x1b[K")
-            self._stream.flush()
+            sys.stderr.write(f"\r{self._label} {describe_progress(progress)}\x1b[K")
+            sys.stderr.flush()
 
     def clear(self) -> None:
         """Remove the line."""
         if self._is_shown and self._drawn_at:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
 
 def describe_progress(progress: Progress) -> str:

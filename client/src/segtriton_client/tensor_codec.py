@@ -29,11 +29,9 @@ _DTYPES: dict[str, DTypeLike] = {
 _DATA_TYPES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 
 
-def encode_request(
-    model: str, tensors: Tensors, parameters: Mapping[str, str | int | float], request_id: str = ""
-) -> Any:
+def encode_request(model: str, tensors: Tensors, parameters: Mapping[str, str | int | float]) -> Any:
     """Return the request that carries `tensors` and `parameters` to `model`."""
-    request = service_pb2.ModelInferRequest(model_name=model, id=request_id)
+    request = service_pb2.ModelInferRequest(model_name=model)
     for name, value in parameters.items():
         if isinstance(value, int):
             request.parameters[name].int64_param = value

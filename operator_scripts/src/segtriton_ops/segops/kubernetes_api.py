@@ -91,16 +91,6 @@ class Cluster:
         made: Json = self._call("POST", path, self._if_dry(), body)
         return made
 
-    def may(self, verb: str, resource: str, group: str = "", *, namespaced: bool = True) -> bool:
-        """Whether the user may do something."""
-        asked = {"verb": verb, "resource": resource, "group": group}
-        if namespaced:
-            asked["namespace"] = self.namespace
-        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
-        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-        answer = self._call("POST", path, {}, {**review, "spec": {"resourceAttributes": asked}})
-        return bool(answer["status"]["allowed"])
-
     def read_log(self, pod: str, container: str, *, lines: int, previous: bool = False) -> str:
         """Return the last lines of a container's log."""
         query = {"container": container, "tailLines": str(lines), "previous": str(previous).lower()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 _SCHED_BLOCKING_SYNC = 4  # CU_CTX_SCHED_BLOCKING_SYNC
@@ -38,7 +37,7 @@ def let_waiting_threads_sleep() -> None:
     driver.cuDevicePrimaryCtxSetFlags_v2(device, _SCHED_BLOCKING_SYNC)
 
 
-def visible_devices(environment: Mapping[str, str] = os.environ) -> list[Device]:
+def visible_devices() -> list[Device]:
     """The GPUs, or parts of one, that this process sees.
 
     Raises:
@@ -48,7 +47,7 @@ def visible_devices(environment: Mapping[str, str] = os.environ) -> list[Device]
     count = ctypes.c_int()
     if driver.cuDeviceGetCount(ctypes.byref(count)) != 0 or count.value == 0:
         raise NoDeviceError("this machine shows no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES")
-    named = [name.strip() for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
     names = named[: count.value] or [str(index) for index in range(count.value)]
     return [Device(name, _memory_bytes(driver, index)) for index, name in enumerate(names)]
 

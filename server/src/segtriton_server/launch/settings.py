@@ -46,7 +46,7 @@ class LaunchSettings:
     triton_args: tuple[str, ...] = ()
 
 
-def default_networks(environment: Mapping[str, str] = os.environ) -> Path | None:
+def default_networks() -> Path | None:
     """The folder of networks that the environment names, if it names one."""
-    named = environment.get("SEGTRITON_NETWORKS")
+    named = os.environ.get("SEGTRITON_NETWORKS")
     return Path(named) if named else None

@@ -85,6 +85,6 @@ class SampleDialect:
         }
 
 
-def internal_error(session_id: str = "") -> SegtritonError:
+def internal_error() -> SegtritonError:
     """Return the error for what should not have happened; details stay in the log."""
-    return SegtritonError(ErrorCode.INTERNAL, "The server met an unexpected error.", session_id=session_id)
+    return SegtritonError(ErrorCode.INTERNAL, "The server met an unexpected error.")

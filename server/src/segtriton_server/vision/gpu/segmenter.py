@@ -28,6 +28,7 @@ class GpuSegmenter:
     """See `Segmenter`; an input is a group's `DevicePictures`, its masks are `DeviceMasks`."""
 
     classes = tuple(VOC_CLASSES)
+    default_class = "person"
 
     def __init__(
         self,
@@ -36,12 +37,10 @@ class GpuSegmenter:
         kernels: PixelKernels,
         stream: torch.cuda.Stream,
         *,
-        default_class: str = "person",
         warnings: tuple[str, ...] = (),
     ) -> None:
         """Take a runner that works on the stream."""
         self.name = name
-        self.default_class = default_class
         self.warnings = warnings
         self._runner = runner
         self._kernels = kernels
