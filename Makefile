@@ -100,16 +100,17 @@ test-gpu: $(GPU_ENVIRONMENT) ## tests that need an NVIDIA GPU; they fail where t
 bench-gpu: $(GPU_ENVIRONMENT) ## speed on a GPU against its limits, one table (BENCH_ARGS=... for options)
 	@$(GPU_RUN) tests/bench/gpu/run.py $(BENCH_ARGS)
 
-bench: setup ## speed against a plain script and against the limits, one table (BENCH_ARGS=... for options)
+bench: setup ## speed against a plain script and against the limits, one table (BENCH_ARGS=... for options); and `bench-matte`
 	@python tests/bench/run.py $(BENCH_ARGS)
+	@python tests/bench/matte.py
 
 audit: $(ENVIRONMENT) ## known weaknesses of what is locked (asks PyPI's database, which a mirror may lack)
 	@for lock in requirements.lock server/gpu.lock images/*/requirements.lock; do
 	    uv tool run --from 'pip-audit>=2.7,<3' pip-audit --disable-pip --require-hashes --requirement "$$lock"
 	done
 
-bench-matte: setup ## what each treatment of masks is worth, and what it costs
-	@python tests/bench/matte.py $(BENCH_ARGS)
+bench-matte: setup ## what each treatment of masks is worth, and what it costs (CLIP=my.mp4 for your own)
+	@python tests/bench/matte.py "$(CLIP)"
 
 bench-neighbours: setup ## what a live client notices of others who stall, flood, hang up or send garbage
 	@python tests/bench/neighbours.py $(BENCH_ARGS)
