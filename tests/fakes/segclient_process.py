@@ -16,13 +16,13 @@ def _environment(more: dict[str, str]) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **more}
 
 
-def run(*arguments: object, code: int = 0, env: dict[str, str] | None = None) -> str:
-    """Run the command in a process of its own and return what it told."""
-    done = subprocess.run(
-        [*PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=50, env=_environment(env or {})
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+def run(*arguments: object, code: int = 0, env: dict[str, str] | None = None, piped: bytes = b"") -> str:
+    """Run the command in a process of its own, with something in its standard input, and return what it told."""
+    line, known = [*PROGRAM, *map(str, arguments)], _environment(env or {})
+    done = subprocess.run(line, input=piped, capture_output=True, timeout=50, env=known, check=False)
+    told = (done.stdout + done.stderr).decode()
+    assert done.returncode == code, told
+    return told
 
 
 def run_on_a_terminal(*arguments: object, **environment: str) -> str:

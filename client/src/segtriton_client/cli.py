@@ -27,7 +27,7 @@ from segtriton_client.option_sections import SectionedCommand
 from segtriton_client.report import Report
 from segtriton_client.runs import EXIT_INTERRUPTED, Outcome, Run, choose_outputs, is_done, prepare_output, run_jobs
 from segtriton_client.segment_options import EXAMPLES, segment_options
-from segtriton_client.sources import Destination, Source, expand, parse_source
+from segtriton_client.sources import STANDARD_STREAM, Destination, Source, expand, parse_source
 from segtriton_client.transport import Endpoint, GrpcTransport
 from segtriton_protocol import EFFECTS, MatteSpec, OutputSpec, SegtritonError
 
@@ -80,14 +80,17 @@ def segclient() -> None:
 def segment(paths: tuple[str, ...], inputs: tuple[str, ...], **options: Any) -> None:
     """Segment videos, images and folders of images.
 
-    An INPUT is a file, a folder, a quoted pattern ('clips/*.mp4'), a URL (http, https, rtsp, rtmp, srt), a camera
+    An INPUT is a file, a folder, a quoted pattern ('clips/*.mp4'), a URL (http, https, rtsp, rtmp, tcp, udp), a camera
     (v4l2:/dev/video0), numbered images (frame_%04d.png) or - for standard input.
     """
     logging.basicConfig(level=options.pop("log_level").upper(), format="%(levelname)s %(name)s: %(message)s")
     if options["live"] and not options["stream_video"]:
         raise click.UsageError("--live needs -sv.")
+    sources = [parse_source(text) for text in (*paths, *inputs)]
+    if STANDARD_STREAM in sources and not options["stream_video"]:
+        raise click.UsageError("Standard input can be read only once; it needs -sv.")
     endpoint = make_endpoint(options)
-    jobs = _make_jobs([parse_source(text) for text in (*paths, *inputs)], options)
+    jobs = _make_jobs(sources, options)
     teller = _Teller(len(jobs))
     outcomes = asyncio.run(run_jobs(Run(endpoint, options["stream_video"], teller.tell, options["jobs"]), jobs))
     if options["report"] is not None:
@@ -168,7 +171,7 @@ def _make_jobs(sources: list[Source], options: dict[str, Any]) -> list[Job]:
         if not _is_left_out(targets, options)
     ]
     for job in jobs:
-        for target in [composed.output for composed in job.composed] or [job.output]:
+        for target in job.outputs:
             prepare_output(job.input, target, options["overwrite"])
     return jobs
 
@@ -241,7 +244,7 @@ def _code_of(outcome: Outcome) -> int:
 def _summarize(job: Job, report: Report) -> str:
     lost = f", {report.lost_frames} dropped" if report.lost_frames else ""
     return (
-        f"{job.output}: {report.frames_out} frames{lost} in {report.seconds:.1f} s, "
+        f"{', '.join(map(str, job.outputs))}: {report.frames_out} frames{lost} in {report.seconds:.1f} s, "
         f"{report.frames_per_second:.0f} fps, {report.encoder}"
     )
 

@@ -60,6 +60,11 @@ class Job:
     composed: tuple[Composed, ...] = ()
     stopping: threading.Event = field(default_factory=threading.Event, compare=False)
 
+    @property
+    def outputs(self) -> list[Destination]:
+        """Where results go."""
+        return [composed.output for composed in self.composed] or [self.output]
+
     def report_progress(self, done: int, total: int, started: float) -> None:
         """Tell the caller how far it is."""
         if self.on_progress is not None:

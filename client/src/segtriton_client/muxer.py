@@ -20,6 +20,7 @@ import av
 import av.error
 from av.container import OutputContainer
 from av.stream import Stream
+from av.video.stream import VideoStream
 
 from segtriton_client.carried import Carried, copy_track
 from segtriton_client.described_stream import add_described_stream, can_describe
@@ -37,7 +38,7 @@ _CONTAINERS = {
     ".webm": "webm",
     ".ts": "mpegts",
 }
-_STREAM_CONTAINERS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "srt": "mpegts", "udp": "mpegts", "tcp": "mpegts"}
+_STREAM_CONTAINERS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "udp": "mpegts", "tcp": "mpegts"}
 # Nothing that is written can be written again, and a player begins with the first fragment.
 _STREAM_OPTIONS = {
     "mp4": {
@@ -75,11 +76,17 @@ class OutputFile:
         options = _container_options(container_format, time_base, self._carried.tracks)
         if self._part is None:
             options |= _STREAM_OPTIONS.get(container_format, {})
+        target: Any = sys.stdout.buffer if path == STANDARD_STREAM else path
+        if self._part is not None:
+            target = f"file:{self._part}"  # its name may have a colon
         try:
-            target: Any = sys.stdout.buffer if path == STANDARD_STREAM else str(self._part or path)
             self.container: OutputContainer = av.open(target, "w", container_format, container_options=options)
         except (av.error.FFmpegError, OSError) as error:
-            raise OutputError(f"Cannot write {path}: {error.strerror}.") from None
+            raise self._failure(error) from None
+        if container_format == "avi":
+            self.notes.append(
+                f"{path} stores no times: players count its frames, and may be one late; .mp4 and .mkv keep them."
+            )
         self._is_open = True
         self._carried.describe(self.container)
         self._copies: dict[int, Stream] = {}
@@ -111,11 +118,13 @@ class OutputFile:
         with self._lock:
             if not self._is_open:
                 return
+            due = _time_of(packet)
             try:
                 self.container.mux(packet)
             except (av.error.FFmpegError, OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or error
-                raise OutputError(f"Cannot write {self.path}: {reason}.") from None
+                raise self._failure(error) from None
+            if isinstance(packet.stream, VideoStream) and _time_of(packet) != due:
+                self._note_rounding(packet.time_base)
 
     def commit(self) -> None:
         """Finish the file and give it its name."""
@@ -125,7 +134,7 @@ class OutputFile:
                 if self._part is not None:
                     self._part.replace(self.path)
             except (av.error.FFmpegError, OSError) as error:
-                raise OutputError(f"Cannot write {self.path}: {error.strerror}.") from None
+                raise self._failure(error) from None
             self._is_complete = True
 
     def __enter__(self) -> OutputFile:
@@ -143,6 +152,19 @@ class OutputFile:
             was_interrupted = kind is not None and issubclass(kind, _INTERRUPTIONS)
             if self._part is not None and not was_interrupted:
                 self._part.unlink(missing_ok=True)
+
+    def _failure(self, error: Exception) -> OutputError:
+        advice = ""
+        if self.path == STANDARD_STREAM:
+            advice = "Look at the program that reads it."
+        elif isinstance(self.path, str):
+            advice = "Check the address, and that its server takes what is sent to it."
+        return OutputError(f"Cannot write {self.path}: {getattr(error, 'strerror', None) or error}.", advice)
+
+    def _note_rounding(self, tick: Fraction) -> None:
+        note = f"{self.path} counts in {tick} s; the frames' times were rounded to that."
+        if note not in self.notes:
+            self.notes.append(note)
 
     def _close(self) -> None:
         if self._is_open:
@@ -199,6 +221,11 @@ class Muxer:
         return extradata + payload
 
 
+def _time_of(packet: av.Packet[Any]) -> Fraction | None:
+    """When a packet is shown, in seconds; what the container has taken is in the container's clock."""
+    return None if packet.pts is None else packet.pts * packet.time_base
+
+
 def _format_of(target: Destination) -> str:
     if target == STANDARD_STREAM:
         return "mp4"
@@ -208,7 +235,8 @@ def _format_of(target: Destination) -> str:
     else:
         container_format, known = _CONTAINERS.get(target.suffix.lower()), list(_CONTAINERS)
     if container_format is None:
-        raise OutputError(f"{target} is of no known kind.", f"Choose one of {', '.join(known)}.")
+        folder = "" if isinstance(target, str) else ", or frame_%04d.png, or a folder, which ends in /"
+        raise OutputError(f"{target} is of no known kind.", f"Choose one of {', '.join(known)}{folder}.")
     return container_format
 
 

@@ -21,7 +21,7 @@ from segtriton_client.job import Job
 from segtriton_client.progress_bar import ProgressBar
 from segtriton_client.report import Report
 from segtriton_client.segmentation import segment_video
-from segtriton_client.sources import Destination, Source, parse_destination, stem_of
+from segtriton_client.sources import VIDEO_ENDINGS, Destination, Source, parse_destination, stem_of
 from segtriton_client.transport import Endpoint
 from segtriton_protocol import SegtritonError
 
@@ -105,14 +105,26 @@ def choose_outputs(inputs: Sequence[Source], output: str | None, word: str, *, m
     if output is None:
         return [_beside(source) / _default_name(source, word) for source in inputs]
     target = parse_destination(output)
-    if len(inputs) == 1 and not many and not (isinstance(target, Path) and target.is_dir()):
+    if len(inputs) == 1 and not many and not _is_folder(output, inputs[0]):
         return [target]
-    if not isinstance(target, Path) or (target.exists() and not target.is_dir()):
+    if not isinstance(target, Path) or (not target.is_dir() and (target.exists() or _names_a_file(output))):
         raise click.UsageError(f"With several results -o must be a folder, and {target} is none.")
     outputs: list[Destination] = [target / _default_name(source, word) for source in inputs]
     if len(set(outputs)) < len(outputs):
         raise click.UsageError("Two inputs have the same name; give them different folders.")
     return outputs
+
+
+def _is_folder(output: str, source: Source) -> bool:
+    """Tell whether a result goes into a folder; what is made of a folder of images is one itself."""
+    is_images = isinstance(source, Path) and source.is_dir()
+    return Path(output).is_dir() or (output.endswith(("/", os.sep)) and not is_images)
+
+
+def _names_a_file(output: str) -> bool:
+    path = Path(output)
+    is_file = path.suffix.lower() in (*VIDEO_ENDINGS, ".jsonl") or ImageFiles.accepts(path)
+    return is_file and not output.endswith(("/", os.sep))
 
 
 def prepare_output(source: Source, target: Destination, overwrite: bool) -> None:

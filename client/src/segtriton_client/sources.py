@@ -36,14 +36,17 @@ VIDEO_ENDINGS = (
 )
 
 _DEVICES = ("v4l2", "avfoundation", "dshow", "x11grab", "lavfi")
-_LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "srt", "udp", "rtp")
+_LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "udp", "rtp")
+_NAMED_SCHEMES = ("http", "https", "rtsp", "rtmp", "tcp", "udp")
 _TEXT_FORMATS = ("tty", "ansi", "bin", "xbin", "idf", "adf")
 _PATIENCE_MICROSECONDS = "10000000"
 _OPTIONS = {
     "rtsp": {"rtsp_transport": "tcp", "timeout": _PATIENCE_MICROSECONDS},
     "http": {"rw_timeout": _PATIENCE_MICROSECONDS, "reconnect": "1"},
+    "udp": {"timeout": _PATIENCE_MICROSECONDS},
 }
 _PATTERN_LETTERS = "*?["
+_MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 
 
 def parse_source(text: str) -> Source:
@@ -108,13 +111,39 @@ def open_input(source: Source) -> InputContainer:
         if isinstance(source, Path):
             _check_file(source)
         container = _open(source)
+    except av.error.ProtocolNotFoundError:
+        known = ", ".join(f"{scheme}://" for scheme in _NAMED_SCHEMES)
+        raise InputError(f"Cannot read {source}: this kind of address is unknown.", f"Choose one of {known}.") from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "its format is unknown"
-        raise InputError(f"Cannot read {source}: {reason}.") from None
+        raise InputError(f"Cannot read {source}: {reason}.", _advice_on(source)) from None
     if container.format.name in _TEXT_FORMATS:
         container.close()
         raise InputError(f"{source} is a text, not a video.")
     return container
+
+
+def _advice_on(source: Source) -> str:
+    if isinstance(source, Path):
+        return "" if source.exists() else "Check its name."
+    if source == STANDARD_STREAM:
+        return "Check what is written into it."
+    return "Check its name, and that it is there."
+
+
+def damage_of(source: Source, container: InputContainer, num_frames: int, error: av.error.FFmpegError) -> InputError:
+    """Return what it means that a source could not be read further."""
+    if not num_frames and container.format.name == _MP4 and not _can_go_back(source):
+        return InputError(
+            f"{source} gave no frame: the index of this MP4 stands at its end, and this source cannot go back.",
+            "Give the file itself, by its name or as in `segclient -sv - < clip.mp4`, "
+            "or put the index first: `ffmpeg -i clip.mp4 -c copy -movflags +faststart first.mp4`.",
+        )
+    return InputError(f"{source} is damaged after frame {num_frames}: {error.strerror}.")
+
+
+def _can_go_back(source: Source) -> bool:
+    return isinstance(source, Path) or (source == STANDARD_STREAM and sys.stdin.seekable())
 
 
 def _check_file(path: Path) -> None:
@@ -126,7 +155,7 @@ def _check_file(path: Path) -> None:
 
 def _open(source: Source) -> InputContainer:
     if isinstance(source, Path):
-        return av.open(str(source), "r")
+        return av.open(f"file:{source}", "r")  # its name may have a colon
     if source == STANDARD_STREAM:
         return av.open(sys.stdin.buffer, "r")
     if device := _device_of(source):

@@ -17,7 +17,7 @@ from segtriton_client.errors import MENDED, InputError, OutputError, damage_erro
 from segtriton_client.local_encoder import LocalEncoder
 from segtriton_client.muxer import OutputFile
 from segtriton_client.pictures import PictureReader
-from segtriton_client.sources import Destination, Source, open_input
+from segtriton_client.sources import Destination, Source, damage_of, open_input
 from segtriton_protocol import DropReason
 
 Place = tuple[int | None, int]
@@ -83,7 +83,7 @@ class VideoFile:
                     yield self._pictures.to_rgb(frame), (frame.pts, frame.duration or 0)
                 seq += 1
         except av.error.FFmpegError as error:
-            raise InputError(f"{self._path} is damaged after frame {count}: {error.strerror}.") from None
+            raise damage_of(self._path, self._container, count, error) from None
         if not count:
             raise InputError(f"{self._path} holds no frames.")
 

@@ -9,6 +9,9 @@ import grpc.aio
 import pytest
 from echo_service import EchoService
 from tritonclient.grpc import service_pb2_grpc
+from web_folder import web
+
+__all__ = ["web"]
 
 
 @pytest.fixture
