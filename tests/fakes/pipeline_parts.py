@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from segtriton_protocol import Packet, VideoFormat
+from segtriton_protocol import OutputSpec, Packet, VideoFormat
 from segtriton_server.device.memory_patience import call_until_memory_is_back
 from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup, FrameTag
 from segtriton_server.media.decoder import Decoded, FrameGroup
@@ -49,6 +49,7 @@ class Parts:
 
     name = "parts"
     codec = "numbers"
+    pixel_format = "points"
     extradata = b"\1"
     size_hw = SIZE
     warnings = ("The masks are random.",)
@@ -62,11 +63,16 @@ class Parts:
     def segmenter(self) -> Parts:
         return self
 
-    def open_decoder(self, video: VideoFormat, *, low_delay: bool, deinterlace: bool) -> Parts:
+    def choose_format(self, video: VideoFormat, output: OutputSpec) -> str:
+        return self.pixel_format
+
+    def open_decoder(self, video: VideoFormat, pixel_format: str, *, low_delay: bool, deinterlace: bool) -> Parts:
+        assert pixel_format == self.pixel_format
         self._note("open_decoder", low_delay)
         return self
 
     def open_output(self, setup: EncoderSetup) -> SessionOutput:
+        assert setup.pixel_format == self.pixel_format
         self._note("open_output", setup.mask_hw)
         return SessionOutput(self, self, "It is the only one.")
 

@@ -160,6 +160,7 @@ def _make_jobs(sources: list[Source], options: dict[str, Any]) -> list[Job]:
         preset=options["preset"],
         crf=options["crf"],
         deinterlace=options["deinterlace"],
+        pixel_format=options["pix_fmt"],
         matte=_matte(options),
     )
     shared = {name: options[name] for name in _JOB_OPTIONS}

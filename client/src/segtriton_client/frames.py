@@ -47,6 +47,7 @@ class PictureFile(Protocol):
     frames: int
     encoder: str
     codec: str
+    pixel_format: str
     damaged: dict[int, str]
 
     @property
@@ -130,6 +131,7 @@ async def send_frames(transport: Transport, pictures: PictureFile, job: Job, ser
         decoder="local",
         encoder=pictures.encoder,
         output_codec=pictures.codec,
+        pixel_format=pictures.pixel_format,
         server=server,
         notes=pictures.notes,
         damaged_frames=[[seq, reason] for seq, reason in sorted(pictures.damaged.items())],

@@ -60,6 +60,7 @@ class ImageFiles(UnfinishedImages):
 
     encoder = "image"
     codec = "image"
+    pixel_format = "rgb24"
     notes: tuple[str, ...] = ()
 
     def __init__(self, input_path: Path, output_path: Destination) -> None:

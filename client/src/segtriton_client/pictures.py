@@ -18,6 +18,7 @@ from segtriton_protocol import VideoFormat
 _COLORSPACES = {1: Colorspace.ITU709, 5: Colorspace.ITU601, 6: Colorspace.ITU601, 9: Colorspace.ITU709}
 _HD_HEIGHT = 720
 _UNIT = Fraction(1)
+_RGB = "rgb24"
 _EIGHT_BITS = 8
 _WITH_ALPHA = 4
 
@@ -31,14 +32,15 @@ class PictureReader:
         notes: what was changed about the pictures, each one sentence.
     """
 
-    def __init__(self, video: VideoFormat, *, deinterlace: bool = True) -> None:
-        """Take size and colours from the video's description."""
+    def __init__(self, video: VideoFormat, *, deinterlace: bool = True, becomes: str = _RGB) -> None:
+        """Take size and colours from the video's description; `becomes` is the pixel format that is written."""
         self.notes: dict[str, None] = {}
         self._size = video.width, video.height
         self._is_full_range = video.color.full_range
         default = Colorspace.ITU709 if video.height >= _HD_HEIGHT else Colorspace.ITU601
         self._default_colorspace = _COLORSPACES.get(video.color.matrix, default)
         self._deinterlaces = deinterlace
+        self._becomes = becomes
         self._graph: Any = None
         self._durations: dict[int | None, int] = {}
 
@@ -68,7 +70,7 @@ class PictureReader:
         is_full = self._is_full_range or frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
         converted = frame.reformat(
             *self._size,
-            "rgb24",
+            _RGB,
             src_colorspace=_COLORSPACES.get(frame.colorspace, self._default_colorspace),
             src_color_range=ColorRange.JPEG if is_full else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
@@ -77,7 +79,7 @@ class PictureReader:
 
     def to_yuv(self, rgb: RgbPicture, pixel_format: str) -> av.VideoFrame:
         """Return a picture, UINT8 [height, width, 3 or 4], in the video's own colours."""
-        kind = "rgba" if rgb.shape[2] == _WITH_ALPHA else "rgb24"
+        kind = "rgba" if rgb.shape[2] == _WITH_ALPHA else _RGB
         return av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), kind).reformat(
             format=pixel_format,
             dst_colorspace=self._default_colorspace,
@@ -89,8 +91,9 @@ class PictureReader:
         if (frame.width, frame.height) != self._size:
             text = f"The pictures change to {frame.width}x{frame.height}; scaled to {self._size[0]}x{self._size[1]}."
             self.notes[text] = None
-        if frame.format.components[0].bits > _EIGHT_BITS:
-            self.notes[f"The pictures are {frame.format.name}; converted to 8 bits."] = None
+        is_kept = self._becomes in (_RGB, frame.format.name.replace("yuvj", "yuv"))
+        if frame.format.components[0].bits > _EIGHT_BITS or not is_kept:
+            self.notes[f"The pictures are {frame.format.name}; converted to {self._becomes}, 8 bits."] = None
 
     def _pull(self) -> list[av.VideoFrame]:
         frames: list[av.VideoFrame] = []

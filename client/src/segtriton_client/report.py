@@ -16,7 +16,7 @@ class Report:
     """Counts, speed and choices of one run; `to_json` keeps these names.
 
     `notes` says what was changed about the pictures or left out; `damaged_frames` lists each frame that was mended or
-    lost as [seq, reason].
+    lost as [seq, reason]. `pixel_format` is FFmpeg's name of what came back.
     """
 
     frames_in: int
@@ -31,6 +31,7 @@ class Report:
     decoder: str
     encoder: str
     output_codec: str
+    pixel_format: str
     server: str
     stages: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

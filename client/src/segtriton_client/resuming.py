@@ -19,6 +19,7 @@ from segtriton_client.session import StreamSession
 from segtriton_client.stitching import StitchedOutputs
 from segtriton_client.transport import Transport
 from segtriton_protocol import (
+    PLAIN_PIXEL_FORMAT,
     Ended,
     ErrorCode,
     Migrate,
@@ -218,8 +219,13 @@ class ResumingSession:
             raise reason
         self.resumes += 1
         _LOG.warning("%s; going on from packet %d", reason, self._replay.wanted_seq)
-        # The same codec again, or the output could not be one file.
-        output = dataclasses.replace(self._output, encoder=_CODEC_ENCODERS.get(self.opened.output_codec, "auto"))
+        # The same coding again, or the output could not be one file.
+        was_plain = self.opened.output_pixel_format in _PLAIN_PIXEL_FORMATS
+        output = dataclasses.replace(
+            self._output,
+            encoder=_CODEC_ENCODERS.get(self.opened.output_codec, "auto"),
+            pixel_format=PLAIN_PIXEL_FORMAT if was_plain else self._output.pixel_format,
+        )
         deadline = time.monotonic() + self._resume_seconds
         for pause in pauses():
             try:
@@ -261,6 +267,7 @@ class ResumingSession:
         await stack.aclose()
 
 
+_PLAIN_PIXEL_FORMATS = (PLAIN_PIXEL_FORMAT, "yuvj420p")
 _CODEC_ENCODERS = {"h264": "h264", "mjpeg": "mjpeg", "rawmask_zlib": "mask"}
 
 

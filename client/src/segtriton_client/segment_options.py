@@ -11,7 +11,7 @@ import click
 from segtriton_client.cli_options import ColorType
 from segtriton_client.compositors import LOCAL_EFFECTS
 from segtriton_client.option_sections import in_section
-from segtriton_protocol import EFFECTS, ENCODERS, X264_PRESETS
+from segtriton_protocol import EFFECTS, ENCODERS, KEEP_PIXEL_FORMAT, PIXEL_FORMATS, X264_PRESETS
 from segtriton_protocol.matte_spec import MOST_FRAMES_A_MASK
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -111,6 +111,13 @@ _OPTIONS = (
     ),
     _coding("--preset", type=click.Choice(X264_PRESETS), default="superfast", show_default=True, help="Of x264."),
     _coding("--crf", type=click.IntRange(0, 51), default=23, show_default=True, help="Of x264: less is better."),
+    _coding(
+        "--pix-fmt",
+        type=click.Choice(PIXEL_FORMATS),
+        default=KEEP_PIXEL_FORMAT,
+        show_default=True,
+        help="With -sv: keep the input's chroma where that can be coded, or make it what every player knows.",
+    ),
     _live("--live", is_flag=True, help="Send packets at the speed of the clip, as a camera would."),
     _live(
         "--max-latency",

@@ -27,7 +27,7 @@ from segtriton_client.resuming import Connect, ResumingSession
 from segtriton_client.sources import is_live
 from segtriton_client.threads import run_blocking
 from segtriton_client.transport import Endpoint, GrpcTransport
-from segtriton_protocol import Ended, OutputSpec, Packet
+from segtriton_protocol import PLAIN_PIXEL_FORMAT, Ended, OutputSpec, Packet
 
 _READ_AHEAD = 8
 _REASON_SECONDS = 2.0
@@ -93,7 +93,10 @@ _Writer = Muxer | MaskWriter | ImageSequenceWriter | ComposedOutputs
 
 
 def _spec_of(job: Job) -> OutputSpec:
-    return dataclasses.replace(job.spec, effect="mask", encoder="mask") if job.composed else job.spec
+    if not job.composed:
+        return job.spec
+    # What is drawn here is plain, so that the service's notes say it of both.
+    return dataclasses.replace(job.spec, effect="mask", encoder="mask", pixel_format=PLAIN_PIXEL_FORMAT)
 
 
 def _open_output(job: Job, demuxer: Demuxer, session: ResumingSession, frames: LocalFrames | None) -> _Output:
@@ -253,6 +256,7 @@ def _make_report(session: ResumingSession, ended: Ended, job: Job, seconds: floa
         decoder=opened.decoder,
         encoder=opened.encoder,
         output_codec=opened.output_codec,
+        pixel_format=opened.output_pixel_format,
         server=opened.server,
         stages=dict(ended.stages),
         warnings=opened.warnings,

@@ -28,6 +28,7 @@ class VideoFile:
 
     Attributes:
         frames: how many frames the container claims, 0 if it does not say.
+        pixel_format: FFmpeg's name of what is encoded.
         damaged: why, by the packet's number, of frames that were mended or lost.
     """
 
@@ -48,13 +49,16 @@ class VideoFile:
             self.frames = self._video.frames
             self._carried = Carried.of(self._container, self._video)
             self._format = describe_video(self._video, input_path, read_rotation(input_path))
-            self._pictures = PictureReader(self._format, deinterlace=deinterlace)
+            is_even = self._format.width % 2 == 0 and self._format.height % 2 == 0
+            self.pixel_format = "yuv420p" if is_even else "yuv444p"  # odd sizes need full chroma
+            self._pictures = PictureReader(self._format, deinterlace=deinterlace, becomes=self.pixel_format)
             self._output = OutputFile(output_path, self._format.time_base, self._carried)
         except BaseException:
             self._container.close()
             raise
         try:
-            self._encoder = self._open_encoder()
+            size = self._format.width, self._format.height
+            self._encoder = LocalEncoder(self._output, self._format, size, pixel_format=self.pixel_format)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -89,7 +93,7 @@ class VideoFile:
 
     def write(self, rgb: NDArray[np.uint8], place: Place) -> None:
         """Encode one picture with its pts and duration."""
-        self._encoder.encode(self._pictures.to_yuv(rgb, self._pixel_format), *place)
+        self._encoder.encode(self._pictures.to_yuv(rgb, self.pixel_format), *place)
 
     def finish(self) -> None:
         """Encode what is left."""
@@ -120,10 +124,3 @@ class VideoFile:
             raise damage_error(*next(iter(self.damaged.items())))
         frames = [whole for frame in decoded for whole in self._pictures.make_whole(frame)]
         return frames if packet.size else frames + self._pictures.flush()
-
-    def _open_encoder(self) -> LocalEncoder:
-        """Return an encoder for the video's size; odd sizes need full chroma."""
-        size = self._format.width, self._format.height
-        is_even = size[0] % 2 == 0 and size[1] % 2 == 0
-        self._pixel_format = "yuv420p" if is_even else "yuv444p"
-        return LocalEncoder(self._output, self._format, size, pixel_format=self._pixel_format)

@@ -9,7 +9,15 @@ from segtriton_protocol.errors import ErrorCode, SegtritonError
 from segtriton_protocol.formats import ColorTags, Framing, VideoFormat
 from segtriton_protocol.matte_spec import MatteSpec
 from segtriton_protocol.messages import parse_request, parse_response
-from segtriton_protocol.output_spec import EFFECTS, ENCODERS, X264_PRESETS, OutputSpec
+from segtriton_protocol.output_spec import (
+    EFFECTS,
+    ENCODERS,
+    KEEP_PIXEL_FORMAT,
+    PIXEL_FORMATS,
+    PLAIN_PIXEL_FORMAT,
+    X264_PRESETS,
+    OutputSpec,
+)
 from segtriton_protocol.packets import Drop, DropReason, Packet
 from segtriton_protocol.server_messages import Credit, Ended, Failed, Migrate, Opened, Output, ServerMessage
 from segtriton_protocol.session_ids import is_session_id, new_session_id
@@ -18,6 +26,9 @@ from segtriton_protocol.version import PROTOCOL_VERSION
 __all__ = [
     "EFFECTS",
     "ENCODERS",
+    "KEEP_PIXEL_FORMAT",
+    "PIXEL_FORMATS",
+    "PLAIN_PIXEL_FORMAT",
     "PROTOCOL_VERSION",
     "X264_PRESETS",
     "Cancel",

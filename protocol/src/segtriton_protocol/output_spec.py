@@ -11,6 +11,7 @@ from segtriton_protocol.matte_spec import MatteSpec
 
 EFFECTS = ("blur", "mask", "overlay", "color")
 ENCODERS = ("auto", "h264", "mjpeg", "mask")
+KEEP_PIXEL_FORMAT, PLAIN_PIXEL_FORMAT = PIXEL_FORMATS = ("keep", "yuv420p")
 X264_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium")
 
 
@@ -21,6 +22,7 @@ class OutputSpec:
     `strength` is 0..1 (blur radius, or opacity of the overlay); `encoder` is a rung of the
     ladder or `auto`; `preset` and `crf` are x264's, `quality` (1..100) is MJPEG's. An empty
     `class_name` is the network's own default. `deinterlace` makes interlaced pictures whole.
+    `pixel_format` keeps the input's where the encoder can code it, or makes all plain 8-bit 4:2:0.
     """
 
     effect: str = "blur"
@@ -32,6 +34,7 @@ class OutputSpec:
     crf: int = 23
     quality: int = 90
     deinterlace: bool = True
+    pixel_format: str = KEEP_PIXEL_FORMAT
     matte: MatteSpec = field(default_factory=MatteSpec)
 
     def to_json(self) -> dict[str, Any]:
@@ -46,6 +49,7 @@ class OutputSpec:
             "crf": self.crf,
             "quality": self.quality,
             "deinterlace": self.deinterlace,
+            "pixel_format": self.pixel_format,
             "matte": self.matte.to_json(),
         }
 
@@ -72,5 +76,7 @@ class OutputSpec:
             crf=fields.integer("crf", 0, 51, default.crf),
             quality=fields.integer("quality", 1, 100, default.quality),
             deinterlace=fields.wire.get("deinterlace") is True,
+            # A client without the field was written for what every server made once.
+            pixel_format=fields.choice("pixel_format", PIXEL_FORMATS, PLAIN_PIXEL_FORMAT),
             matte=MatteSpec.from_json(fields.inner("matte")) if "matte" in fields.wire else default.matte,
         )

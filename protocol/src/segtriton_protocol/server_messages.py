@@ -59,7 +59,8 @@ class ServerMessage:
 class Opened(ServerMessage):
     """The session exists: its id, what was chosen for it and why, and the first credit.
 
-    `warnings` holds what a user must know about the network's masks, each one sentence.
+    `warnings` holds what a user must know about the network's masks, each one sentence. `output_pixel_format` is
+    FFmpeg's name of what the output's decoder gives; servers that say nothing of it make 8-bit 4:2:0.
     """
 
     kind: ClassVar[str] = "opened"
@@ -79,6 +80,7 @@ class Opened(ServerMessage):
     pod: str
     limits: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    output_pixel_format: str = "yuv420p"
 
     def to_json(self) -> dict[str, Any]:
         """Return the body of the message."""
@@ -99,6 +101,7 @@ class Opened(ServerMessage):
             "pod": self.pod,
             "limits": self.limits,
             "warnings": list(self.warnings),
+            "output_pixel_format": self.output_pixel_format,
         }
 
     @classmethod
@@ -121,6 +124,7 @@ class Opened(ServerMessage):
             pod=fields.text("pod", ""),
             limits=fields.counts("limits"),
             warnings=fields.texts("warnings"),
+            output_pixel_format=fields.text("output_pixel_format", "yuv420p"),
         )
 
 

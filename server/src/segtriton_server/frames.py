@@ -49,12 +49,12 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One 8-bit picture, planar YUV 4:2:0 or interleaved RGB.
+    """One 8-bit picture, planar YUV or interleaved RGB.
 
     Attributes:
-        planes: (Y[H, W], U[h, w], V[h, w]) with h = ceil(H / 2), w = ceil(W / 2), or (RGB[H, W, 3],).
-            Rows may be strided (a decoder's line size is often wider than the picture), the
-            pixels inside a row may not: OpenCV would then silently work on a copy.
+        planes: (Y[H, W], U[h, w], V[h, w]), where h is H or ceil(H / 2) and w is W or ceil(W / 2), or
+            (RGB[H, W, 3],). Rows may be strided (a decoder's line size is often wider than the
+            picture), the pixels inside a row may not: OpenCV would then silently work on a copy.
         matrix: luma weights of a YUV picture; without meaning for RGB.
         color_range: range of a YUV picture; RGB is always full range.
     """
@@ -68,11 +68,11 @@ class Picture:
         if len(self.planes) == 1:
             _check_plane("RGB", self.planes[0], (*self.planes[0].shape[:2], 3))
         elif len(self.planes) == 3:
-            luma_shape = self.planes[0].shape
-            _check_plane("Y", self.planes[0], luma_shape[:2])
-            chroma_shape = tuple((length + 1) // 2 for length in luma_shape)
-            _check_plane("U", self.planes[1], chroma_shape)
-            _check_plane("V", self.planes[2], chroma_shape)
+            luma, *chroma = self.planes
+            _check_plane("Y", luma, luma.shape[:2])
+            shape = _chroma_shape(luma.shape, chroma[0].shape)
+            _check_plane("U", chroma[0], shape)
+            _check_plane("V", chroma[1], shape)
         else:
             raise InvalidPictureError(f"a picture has 3 planes (Y, U, V) or 1 (RGB), got {len(self.planes)}")
 
@@ -97,11 +97,27 @@ class Picture:
         """Whether the picture is interleaved RGB rather than planar YUV."""
         return len(self.planes) == 1
 
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shape of each plane: pictures of the same shapes can be drawn into each other."""
+        return tuple(plane.shape for plane in self.planes)
+
     def __repr__(self) -> str:
         """Short form: a whole picture in a log line helps nobody."""
         height, width = self.size_hw
-        kind = "rgb" if self.is_rgb else f"yuv420 {self.matrix.value} {self.color_range.value}"
-        return f"Picture({width}x{height} {kind})"
+        if self.is_rgb:
+            return f"Picture({width}x{height} rgb)"
+        chroma_height, chroma_width = self.planes[1].shape
+        matrix, color_range = self.matrix.value, self.color_range.value
+        return f"Picture({width}x{height} yuv, chroma {chroma_width}x{chroma_height}, {matrix} {color_range})"
+
+
+def _chroma_shape(luma_shape: tuple[int, ...], found: tuple[int, ...]) -> tuple[int, ...]:
+    """What a chroma plane of about the shape found must be: each side as long as luma's, or half as long."""
+    halves = tuple((length + 1) // 2 for length in luma_shape)
+    if len(found) != len(halves):
+        return halves
+    return tuple(whole if side == whole else half for whole, half, side in zip(luma_shape, halves, found, strict=True))
 
 
 def _check_plane(name: str, plane: Plane, expected_shape: tuple[int, ...]) -> None:

@@ -60,7 +60,8 @@ class Settings:
             "full" the same there as on a CPU, and "off" nothing.
         worker_memory_bytes: what one confined worker may allocate; 0 for no limit.
         start_timeout: how long workers may take to load.
-        max_pixels: the largest picture, width times height.
+        max_pixels: the largest picture, width times height; what has more bytes than such a picture in 8-bit 4:2:0 is
+            made 8-bit 4:2:0.
         token_file: file with the accepted bearer tokens, or their hashes, one a line, each with its tenant if it has
             one; empty to serve everybody, unless `jwt_key_file` says otherwise.
         jwt_key_file: PEM file with the public key of who signs JSON Web Tokens; empty to accept none.

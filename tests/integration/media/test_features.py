@@ -96,14 +96,6 @@ def packets_of(path: Path) -> list[av.Packet]:
         return [packet for packet in container.demux(video=0) if packet.size]
 
 
-@pytest.mark.parametrize("pixel_format", ["yuv420p10le", "yuv422p", "yuv444p"])
-def test_a_converted_depth_or_sampling_is_named(stream: Segment, tmp_path: Path, pixel_format: str) -> None:
-    given = Recipe(pixel_format=pixel_format).write(tmp_path)
-    report = stream(given, tmp_path / "made.mp4")
-
-    assert any(pixel_format in note for note in report.notes)
-
-
 def test_a_stream_without_timestamps_gets_those_of_its_frame_rate(stream: Segment, tmp_path: Path) -> None:
     given, made = Recipe(ending="h264").write(tmp_path), tmp_path / "made.mp4"
     assert all(packet.pts is None for packet in packets_of(given))

@@ -17,7 +17,9 @@ from segtriton_client.image_files import read_image, write_image
 from segtriton_client.job import Job
 from segtriton_client.report import Report
 
-REPORT = Report(3, 3, {}, 1.0, 3.0, {"p50": 1.0, "p95": 1.0, "p99": 1.0}, "", 0, "selfie", "d", "e", "h264", "s")
+REPORT = Report(
+    3, 3, {}, 1.0, 3.0, {"p50": 1.0, "p95": 1.0, "p99": 1.0}, "", 0, "selfie", "d", "e", "h264", "yuv420p", "s"
+)
 REPORT_KEYS = [
     "frames_in",
     "frames_out",
@@ -31,6 +33,7 @@ REPORT_KEYS = [
     "decoder",
     "encoder",
     "output_codec",
+    "pixel_format",
     "server",
     "stages",
     "warnings",
@@ -78,6 +81,8 @@ def invoke(*arguments: str, env: dict[str, str] | None = None) -> Result:
         (["--encoder", "mjpeg"], "spec.encoder", "mjpeg"),
         (["--preset", "veryfast"], "spec.preset", "veryfast"),
         (["--crf", "30"], "spec.crf", 30),
+        (["--pix-fmt", "yuv420p"], "spec.pixel_format", "yuv420p"),
+        ([], "spec.pixel_format", "keep"),
         (["--no-deinterlace"], "spec.deinterlace", False),
         (["--strict"], "strict", True),
         (["--duration", "2.5"], "duration", 2.5),

@@ -46,6 +46,7 @@ class Server:
     frames: int = NUM_PACKETS
     then: Literal["stay", "die", "drain"] = "stay"
     refuses: SegtritonError | None = None
+    pixel_format: str = "yuv420p"
     opened: list[Open] = field(default_factory=list)
     sent: list[int] = field(default_factory=list)
 
@@ -54,7 +55,8 @@ class Server:
         while isinstance(request := await stream.requests.get(), Open | Packets):
             if isinstance(request, Open):
                 self.opened.append(request)
-                await stream.answers.put(Failed(self.refuses) if self.refuses else make_opened(VIDEO))
+                opened = dataclasses.replace(make_opened(VIDEO), output_pixel_format=self.pixel_format)
+                await stream.answers.put(Failed(self.refuses) if self.refuses else opened)
                 continue
             for packet in self._wanted(request):
                 if len(self.sent) < self.frames:
@@ -146,6 +148,14 @@ async def test_every_frame_comes_once_and_in_order_from_two_servers(then: Litera
     # It begins with the keyframe before the first frame that is wanted.
     [opened] = second.opened
     assert (opened.first_seq, opened.wanted_seq) == (frames - frames % KEYFRAMES, frames)
+
+
+@pytest.mark.parametrize(("came", "asked"), [("yuv422p", "keep"), ("yuv420p", "yuv420p"), ("yuvj420p", "yuv420p")])
+async def test_what_began_as_plain_pictures_is_not_kept_otherwise_by_another_server(came: str, asked: str) -> None:
+    first, second = Server(7, "die", pixel_format=came), Server()
+    await stream_through(Cluster(first, second))
+
+    assert [server.opened[0].output.pixel_format for server in (first, second)] == ["keep", asked]
 
 
 async def test_goes_on_through_several_servers_and_refusals() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from segtriton_protocol import EFFECTS, ENCODERS, DropReason
+from segtriton_protocol import EFFECTS, ENCODERS, PIXEL_FORMATS, DropReason
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT.joinpath("docs/protocol.md").read_text()
@@ -17,6 +17,6 @@ def test_the_page_of_errors_is_what_the_codes_give() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("word", [*EFFECTS, *ENCODERS, *(reason.value for reason in DropReason)])
+@pytest.mark.parametrize("word", [*EFFECTS, *ENCODERS, *PIXEL_FORMATS, *(reason.value for reason in DropReason)])
 def test_every_word_of_the_wire_is_documented(word: str) -> None:
     assert f"`{word}`" in PAGE

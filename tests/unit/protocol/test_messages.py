@@ -1,5 +1,6 @@
 """Every message survives the wire; whatever else arrives is refused with a typed error."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from fractions import Fraction
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from segtriton_protocol import (
     EFFECTS,
     ENCODERS,
+    PIXEL_FORMATS,
     PROTOCOL_VERSION,
     X264_PRESETS,
     Cancel,
@@ -88,6 +90,7 @@ output_specs = st.builds(
     preset=st.sampled_from(X264_PRESETS),
     crf=st.integers(0, 51),
     quality=st.integers(1, 100),
+    pixel_format=st.sampled_from(PIXEL_FORMATS),
 )
 requests = st.one_of(
     st.builds(
@@ -131,6 +134,7 @@ responses = st.one_of(
         pod=TEXT,
         limits=st.dictionaries(TEXT, COUNT),
         warnings=st.lists(TEXT).map(tuple),
+        output_pixel_format=TEXT,
     ),
     st.builds(
         Output, packets, st.lists(st.builds(Drop, COUNT, st.sampled_from(DropReason)), max_size=5).map(tuple), credits
@@ -198,6 +202,27 @@ def test_an_older_clients_open_names_no_pixel_format() -> None:
 
     assert isinstance(opened, Open)
     assert opened.video.pixel_format == ""
+
+
+def test_an_older_clients_open_asks_for_plain_pictures() -> None:
+    message = Open(video=VideoFormat("h264", 64, 64, Fraction(1, 25)), output=OutputSpec())
+    tensors = message.to_tensors()
+    wire = json.loads(tensors["MESSAGE"].tobytes())
+    assert wire["output"].pop("pixel_format") == "keep"
+    opened = parse_request(message.to_parameters(), {**tensors, "MESSAGE": encode_json(wire)})
+
+    assert isinstance(opened, Open)
+    assert opened.output.pixel_format == "yuv420p"
+
+
+def test_an_older_servers_pictures_are_plain() -> None:
+    answer = Opened(new_session_id(), "n", "c", (), "d", "e", "", "h264", b"", 1, 1, Credit(1, 1), "", "")
+    wire = json.loads(dataclasses.replace(answer, output_pixel_format="yuv444p").to_tensors()["MESSAGE"].tobytes())
+    assert wire.pop("output_pixel_format") == "yuv444p"
+    opened = parse_response({"MESSAGE": encode_json(wire)})
+
+    assert isinstance(opened, Opened)
+    assert opened.output_pixel_format == "yuv420p"
 
 
 def test_an_older_servers_answer_warns_of_nothing() -> None:

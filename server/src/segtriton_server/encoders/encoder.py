@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
 
-from segtriton_protocol import ColorTags, OutputSpec
+from segtriton_protocol import PLAIN_PIXEL_FORMAT, ColorTags, OutputSpec
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderSetup:
-    """What an encoder must know before the first frame; sizes in pixels."""
+    """What an encoder must know before the first frame; sizes in pixels, `pixel_format` of what it is given."""
 
     size_hw: tuple[int, int]
     mask_hw: tuple[int, int]
@@ -23,6 +23,7 @@ class EncoderSetup:
     num_threads: int
     low_delay: bool
     sample_aspect: Fraction | None = None
+    pixel_format: str = PLAIN_PIXEL_FORMAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,10 @@ class Encoder(Protocol):
     @property
     def codec(self) -> str:
         """FFmpeg's name of what it makes."""
+
+    @property
+    def pixel_format(self) -> str:
+        """FFmpeg's name of what a decoder of its output gives."""
 
     @property
     def extradata(self) -> bytes:

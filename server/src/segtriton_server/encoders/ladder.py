@@ -6,10 +6,18 @@ from collections.abc import Callable
 
 import av
 
-from segtriton_protocol import ErrorCode, SegtritonError
+from segtriton_protocol import (
+    KEEP_PIXEL_FORMAT,
+    PLAIN_PIXEL_FORMAT,
+    ErrorCode,
+    OutputSpec,
+    SegtritonError,
+    VideoFormat,
+)
 from segtriton_server.encoders.encoder import Encoder, EncoderSetup
 from segtriton_server.encoders.libav_encoder import MjpegEncoder, X264Encoder
 from segtriton_server.encoders.mask_encoder import MaskEncoder
+from segtriton_server.media.pixel_formats import fits, nearest_format, num_bytes
 from segtriton_server.media.room import check_room
 
 _RUNGS: dict[str, Callable[[EncoderSetup], Encoder]] = {
@@ -19,15 +27,27 @@ _RUNGS: dict[str, Callable[[EncoderSetup], Encoder]] = {
 }
 
 ASKED_FOR = "The client asked for it."
-NO_ODD_SIZES = "H.264 in 4:2:0 has no odd picture sizes."
+NO_ODD_SIZES = "H.264 has no odd picture sizes where chroma is halved."
 
 
-def odd_size_refusal(size_hw: tuple[int, int]) -> SegtritonError:
+def odd_size_refusal(setup: EncoderSetup) -> SegtritonError:
     """What a client is told that asks for H.264 of an odd height or width in pixels."""
+    height, width = setup.size_hw
     return SegtritonError(
         ErrorCode.UNKNOWN_ENCODER,
-        f"h264 cannot code {size_hw[1]}x{size_hw[0]} in 4:2:0; encoders for it: auto, mjpeg, mask.",
+        f"h264 cannot code {width}x{height} in {setup.pixel_format}; encoders for it: auto, mjpeg, mask.",
     )
+
+
+def choose_format(video: VideoFormat, output: OutputSpec, max_pixels: int) -> str:
+    """What a session's pictures are between decoder and encoder.
+
+    As much of the input's own format as the encoder codes, if the client wants it. A picture that then has more bytes
+    than one of `max_pixels` in 8-bit 4:2:0 becomes one of these.
+    """
+    kept = PLAIN_PIXEL_FORMAT if output.pixel_format != KEEP_PIXEL_FORMAT else nearest_format(video.pixel_format)
+    is_too_large = num_bytes(kept, (video.height, video.width)) > num_bytes(PLAIN_PIXEL_FORMAT, (1, max_pixels))
+    return PLAIN_PIXEL_FORMAT if is_too_large else kept
 
 
 def choose_encoder(setup: EncoderSetup) -> tuple[Encoder, str]:
@@ -41,9 +61,9 @@ def choose_encoder(setup: EncoderSetup) -> tuple[Encoder, str]:
         MemoryError: there is no room for its pictures.
     """
     wanted = setup.output.encoder
-    is_odd = any(length % 2 for length in setup.size_hw)
+    is_odd = not fits(setup.pixel_format, setup.size_hw)
     if wanted == "h264" and is_odd:
-        raise odd_size_refusal(setup.size_hw)
+        raise odd_size_refusal(setup)
     reason = ASKED_FOR
     if wanted == "auto":
         wanted, reason = (
@@ -52,7 +72,7 @@ def choose_encoder(setup: EncoderSetup) -> tuple[Encoder, str]:
     try:
         return _RUNGS[wanted](setup), reason
     except av.FFmpegError:
-        check_room(setup.size_hw)
+        check_room(setup.size_hw, setup.pixel_format)
         raise SegtritonError(
             ErrorCode.UNKNOWN_ENCODER, f"{wanted} does not work here; encoders: {', '.join(_RUNGS)}."
         ) from None

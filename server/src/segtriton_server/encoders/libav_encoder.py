@@ -20,6 +20,7 @@ from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup
 from segtriton_server.frames import ColorRange, Picture, Plane
 from segtriton_server.media.color_tags import COLORSPACES
 from segtriton_server.media.libav_decoder import plane_views
+from segtriton_server.media.pixel_formats import coded_format
 
 _KEYFRAME_SECONDS = 2
 _UNSPECIFIED = 2  # ITU-T H.273 code point
@@ -30,10 +31,12 @@ class _LibavEncoder:
 
     name: str
     codec: str
+    pixel_format: str
     takes_mask = False
 
     def __init__(self, context: VideoCodecContext, setup: EncoderSetup) -> None:
         self.size_hw = setup.size_hw
+        self._canvas_format = setup.pixel_format
         self._context = context
         # FFmpeg wants rising timestamps, the session's may be absent or repeat: frames are numbered
         # here, and the session's own timestamps wait in line (no encoder here reorders).
@@ -54,7 +57,7 @@ class _LibavEncoder:
 
     def canvas(self, like: Picture) -> Canvas:
         height, width = self.size_hw
-        frame = VideoFrame(width, height, "yuv420p")
+        frame = VideoFrame(width, height, self._canvas_format)
         return Canvas(Picture(plane_views(frame), like.matrix, like.color_range), frame)
 
     def encode(self, canvas: Canvas, tags: Sequence[FrameTag]) -> list[EncodedFrame]:
@@ -92,12 +95,13 @@ class X264Encoder(_LibavEncoder):
     name = "libx264"
     codec = "h264"
 
-    def __init__(self, setup: EncoderSetup, pix_fmt: str = "yuv420p") -> None:
-        """Open the encoder for frames in 4:2:0; raises av.FFmpegError where libx264 cannot be had."""
+    def __init__(self, setup: EncoderSetup, pix_fmt: str | None = None) -> None:
+        """Open the encoder for frames of the setup's or another format; raises av.FFmpegError without libx264."""
         context = av.CodecContext.create("libx264", "w")
         super().__init__(context, setup)
         frame_rate = setup.frame_rate or Fraction(25)
-        context.pix_fmt = pix_fmt
+        self.pixel_format = coded_format(setup.pixel_format, full_range=setup.color.full_range)
+        context.pix_fmt = pix_fmt or setup.pixel_format
         context.time_base = 1 / frame_rate
         context.framerate = frame_rate
         context.gop_size = max(1, round(_KEYFRAME_SECONDS * frame_rate))
@@ -122,7 +126,7 @@ class MjpegEncoder(_LibavEncoder):
         """Open the encoder."""
         context = av.CodecContext.create("mjpeg", "w")
         super().__init__(context, setup)
-        context.pix_fmt = "yuvj420p"
+        context.pix_fmt = self.pixel_format = coded_format(setup.pixel_format, full_range=True)
         context.color_range = AvColorRange.JPEG
         context.thread_type = ThreadType.SLICE  # frame threads would hold frames back
         context.time_base = Fraction(1, 25)
@@ -134,7 +138,7 @@ class MjpegEncoder(_LibavEncoder):
     def _prepare(self, canvas: Canvas) -> VideoFrame:
         full = canvas.pictures.color_range is ColorRange.FULL
         return cast(VideoFrame, canvas.owner).reformat(
-            format="yuvj420p",
+            format=self.pixel_format,
             src_colorspace=COLORSPACES[canvas.pictures.matrix],
             dst_colorspace=Colorspace.ITU601,
             src_color_range=AvColorRange.JPEG if full else AvColorRange.MPEG,

@@ -16,6 +16,7 @@ class MaskEncoder:
 
     name = "mask"
     codec = "rawmask_zlib"
+    pixel_format = "gray"
     extradata = b""
     takes_mask = True
 

@@ -15,28 +15,35 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange as AvColorRange
 from av.video.stream import VideoStream
 
-from segtriton_protocol import ErrorCode, Framing, Packet, SegtritonError, VideoFormat
+from segtriton_protocol import PLAIN_PIXEL_FORMAT, ErrorCode, Framing, Packet, SegtritonError, VideoFormat
 from segtriton_server.frames import ColorMatrix, ColorRange, Picture, Plane
 from segtriton_server.media.color_tags import COLORSPACES, picture_color
 from segtriton_server.media.decoder import Decoded, FrameGroup
 from segtriton_server.media.deinterlacer import Deinterlacer
+from segtriton_server.media.pixel_formats import is_same_format
 from segtriton_server.media.room import check_room
 
 CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "mpeg4", "mjpeg")
 
 # FFmpeg's own av1 decoder only drives hardware.
 _DECODERS = {"av1": "libdav1d"}
-_KEPT_FORMATS = ("yuv420p", "yuvj420p")
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
 
 class LibavDecoder:
-    """Decodes on the CPU, each picture a group of its own, always 8-bit 4:2:0 of the size that OPEN said."""
+    """Decodes on the CPU, each picture a group of its own, all of one pixel format and of the size that OPEN said."""
 
     def __init__(
-        self, video: VideoFormat, num_threads: int, max_pixels: int, *, low_delay: bool, deinterlace: bool = True
+        self,
+        video: VideoFormat,
+        num_threads: int,
+        max_pixels: int,
+        pixel_format: str = PLAIN_PIXEL_FORMAT,
+        *,
+        low_delay: bool,
+        deinterlace: bool = True,
     ) -> None:
-        """Open the decoder.
+        """Open the decoder; `pixel_format` is FFmpeg's name of a planar format.
 
         Raises:
             SegtritonError: UNSUPPORTED_FORMAT or LIMIT_EXCEEDED, before anything is decoded.
@@ -55,6 +62,7 @@ class LibavDecoder:
         if video.framing is Framing.LENGTH_PREFIXED and not video.extradata:
             raise SegtritonError(ErrorCode.UNSUPPORTED_FORMAT, "Length-prefixed packets need extradata.")
         self._video = video
+        self._pixel_format = pixel_format
         self._deinterlaces = deinterlace
         self._deinterlacer: Deinterlacer | None = None
         self._notes: dict[str, None] = {}
@@ -68,7 +76,7 @@ class LibavDecoder:
         try:
             self._context.open(strict=False)
         except (av.FFmpegError, ValueError):
-            check_room((video.height, video.width))
+            check_room((video.height, video.width), pixel_format)
             raise SegtritonError(
                 ErrorCode.UNSUPPORTED_FORMAT, f"The {video.codec} decoder refused the stream's header."
             ) from None
@@ -102,7 +110,7 @@ class LibavDecoder:
         try:
             frames: list[VideoFrame] = self._context.decode(av_packet)
         except av.FFmpegError:
-            check_room((self._video.height, self._video.width))
+            check_room((self._video.height, self._video.width), self._pixel_format)
             decoded.damaged += 1
             return
         for frame in frames:
@@ -131,18 +139,19 @@ class LibavDecoder:
     def _fit(self, frame: VideoFrame, matrix: ColorMatrix, color_range: ColorRange) -> VideoFrame:
         """Bring a picture to the one kind and size that the other stages know; its colours stay what they are."""
         width, height = self._video.width, self._video.height
-        has_size, has_kind = (frame.width, frame.height) == (width, height), frame.format.name in _KEPT_FORMATS
+        has_size = (frame.width, frame.height) == (width, height)
+        has_kind = is_same_format(frame.format.name, self._pixel_format)
         if has_size and has_kind:
             return frame
         if not has_size:
             self._notes[f"The pictures change to {frame.width}x{frame.height}; scaled to {width}x{height}."] = None
         if not has_kind:
-            self._notes[f"The pictures are {frame.format.name}; converted to yuv420p, 8 bits."] = None
+            self._notes[f"The pictures are {frame.format.name}; converted to {self._pixel_format}, 8 bits."] = None
         levels = AvColorRange.JPEG if color_range is ColorRange.FULL else AvColorRange.MPEG
         return frame.reformat(
             width,
             height,
-            "yuv420p",
+            self._pixel_format,
             src_colorspace=COLORSPACES[matrix],
             dst_colorspace=COLORSPACES[matrix],
             src_color_range=levels,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from segtriton_server.media.pixel_formats import num_bytes
+
 # About what x264 takes for its look-ahead and references; a decoder takes less.
 _PICTURES = 16
 
 
-def check_room(size_hw: tuple[int, int]) -> None:
-    """Raise MemoryError where a codec finds no room for pictures of so many pixels in 4:2:0; nothing is kept."""
-    height, width = size_hw
-    bytearray(_PICTURES * height * width * 3 // 2)
+def check_room(size_hw: tuple[int, int], pixel_format: str) -> None:
+    """Raise MemoryError where a codec finds no room for its pictures; nothing is kept."""
+    bytearray(_PICTURES * num_bytes(pixel_format, size_hw))

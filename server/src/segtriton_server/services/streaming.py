@@ -297,4 +297,5 @@ class StreamingService:
             pod=self._settings.pod or os.uname().nodename,
             limits={"max_pixels": self._settings.max_pixels, "stream_slots": self._settings.stream_slots},
             warnings=tuple(body["warnings"]),
+            output_pixel_format=body["output_pixel_format"],
         )

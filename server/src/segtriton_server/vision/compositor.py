@@ -92,20 +92,20 @@ class LayerCompositor:
     def __init__(self, spec: EffectSpec, size_hw: tuple[int, int]) -> None:
         """For one effect on pictures of `size_hw`."""
         self._size_hw = size_hw
-        self._is_rgb: bool | None = None
+        self._shapes: tuple[tuple[int, ...], ...] = ()
         self._grid = Grid(size_hw)
         self._layers: Layers
         if spec.effect == "blur":
             self._layers = BlurLayers(blur_sigma_pixels(spec, size_hw), self._grid)
         else:
             self._layers = FlatLayers(spec, self._grid)
-        # Planes of one shape are drawn together: U and V share the enlarged mask.
+        # Planes of one shape are drawn together: they share the enlarged mask.
         self._groups: list[tuple[PlaneBlend, slice]] = []
 
     def compose(self, picture: Picture, mask: Plane, out: Picture) -> None:
         """Draw the effect; see `Compositor`."""
         _check(self._size_hw, picture, mask, out)
-        if picture.is_rgb is not self._is_rgb:
+        if picture.shapes != self._shapes:
             self._prepare(picture)
         layers = self._layers.update(picture, mask)
         boxes = subject_boxes(self._layers.subject)
@@ -122,15 +122,15 @@ class LayerCompositor:
                 blend.blend(sources, layers.kept, None if backgrounds is None else added, targets, box)
 
     def _prepare(self, picture: Picture) -> None:
-        self._is_rgb = picture.is_rgb
-        groups = [slice(0, 1)] if picture.is_rgb else [slice(0, 1), slice(1, 3)]
-        self._groups = [(PlaneBlend(picture.planes[group][0].shape, self._grid.size_hw), group) for group in groups]
+        self._shapes = picture.shapes
+        groups = [slice(None)] if len(set(self._shapes)) == 1 else [slice(0, 1), slice(1, 3)]
+        self._groups = [(PlaneBlend(self._shapes[group][0], self._grid.size_hw), group) for group in groups]
 
 
 def _check(size_hw: tuple[int, int], picture: Picture, mask: Plane, out: Picture) -> None:
     if picture.size_hw != size_hw:
         raise InvalidPictureError(f"compositor is made for {size_hw}, got a picture of {picture.size_hw}")
-    if out.size_hw != size_hw or out.is_rgb is not picture.is_rgb:
+    if out.shapes != picture.shapes:
         raise InvalidPictureError(f"cannot compose {picture!r} into {out!r}: not of one kind and size")
     if mask.ndim != 2 or mask.dtype != np.uint8 or 0 in mask.shape:
         raise InvalidMaskError(f"mask must be uint8 [h, w], got {mask.dtype} {mask.shape}")

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from segtriton_protocol.look import effect_grid
 from segtriton_server.frames import Picture
-from segtriton_server.vision.resampling import halve
+from segtriton_server.vision.resampling import resize
 
 Plane = NDArray[np.uint8]
 
@@ -40,7 +40,7 @@ class Shrinker:
         if picture.is_rgb:
             small = picture.planes[0]
             while small.shape[:2] != self._size_hw:
-                small = self._halve(small, 0, None)
+                small = self._halve(small, 0)
             cv2.split(small, list(self._channels))
             return self._channels
         for position, plane in enumerate(picture.planes):
@@ -51,15 +51,21 @@ class Shrinker:
         rows, columns = self._size_hw
         small = plane
         while small.shape[0] > rows or small.shape[1] > columns:
-            is_last = ((small.shape[0] + 1) // 2, (small.shape[1] + 1) // 2) == self._size_hw
-            small = self._halve(small, position, out if is_last else None)
-        if small is not out:  # luma that needs no halving, or chroma of a grid as fine as luma
-            cv2.resize(small, (columns, rows), dst=out, interpolation=cv2.INTER_LINEAR)
+            if self._halved_hw(small) == self._size_hw:
+                resize(small, self._size_hw, out)
+                return
+            small = self._halve(small, position)
+        resize(small, self._size_hw, out)  # luma that needs no halving, or chroma of a grid as fine as luma
 
-    def _halve(self, plane: Plane, position: int, out: Plane | None) -> Plane:
-        if out is not None:
-            halve(plane, out)
-            return out
+    def _halve(self, plane: Plane, position: int) -> Plane:
         key = (position, *plane.shape)
-        self._steps[key] = halve(plane, self._steps.get(key))
+        self._steps[key] = resize(plane, self._halved_hw(plane), self._steps.get(key))
         return self._steps[key]
+
+    def _halved_hw(self, plane: Plane) -> tuple[int, int]:
+        # Each side by itself: chroma may be as high as luma and half as wide.
+        rows, columns = (
+            (length + 1) // 2 if length > wanted else length
+            for length, wanted in zip(plane.shape, self._size_hw, strict=False)
+        )
+        return rows, columns

@@ -48,13 +48,12 @@ class PlaneBlend:
     def __init__(self, plane_shape: tuple[int, ...], grid_hw: tuple[int, int]) -> None:
         """For planes [H, W] or [H, W, C] over a grid of `grid_hw` cells."""
         height, width = plane_shape[:2]
-        factor = height // grid_hw[0]
-        self._is_aligned = factor > 0 and (grid_hw[0] * factor, grid_hw[1] * factor) == (height, width)
-        self._factor = factor
+        self._cell_height, self._cell_width = height // grid_hw[0], width // grid_hw[1]
+        self._is_aligned = (grid_hw[0] * self._cell_height, grid_hw[1] * self._cell_width) == (height, width)
         self._size_wh = width, height
         self._everywhere = Box(0, 0, grid_hw[1], grid_hw[0])
         # Room for every row and one cell more on two sides.
-        num_bytes = int(np.prod(plane_shape)) // height * (height + 2 * factor)
+        num_bytes = int(np.prod(plane_shape)) // height * (height + 2 * self._cell_height)
         self._kept_scratch = np.empty(num_bytes, np.uint8)
         self._scratch = np.empty(num_bytes, np.uint8)
 
@@ -94,8 +93,8 @@ class PlaneBlend:
     def _pixels(self, box: Box) -> tuple[slice, slice]:
         if not self._is_aligned:
             return slice(None), slice(None)
-        factor = self._factor
-        return slice(box.top * factor, box.bottom * factor), slice(box.left * factor, box.right * factor)
+        height, width = self._cell_height, self._cell_width
+        return slice(box.top * height, box.bottom * height), slice(box.left * width, box.right * width)
 
     def _enlarge(self, cells: Plane, box: Box, scratch: Plane) -> Plane:
         """The box of a layer at the plane's size, in scratch memory."""
@@ -105,11 +104,10 @@ class PlaneBlend:
             self.fill(cells, whole)
             return whole
         # One row of cells more above and below, or the seam between two strips would show.
-        factor = self._factor
         above = 1 if box.top > 0 else 0
         below = 1 if box.bottom < cells.shape[0] else 0
         part = cells[box.top - above : box.bottom + below, box.left : box.right]
-        height, width = part.shape[0] * factor, part.shape[1] * factor
+        height, width = part.shape[0] * self._cell_height, part.shape[1] * self._cell_width
         enlarged = scratch[: height * width * cells[0, 0].size].reshape(height, width, *cells.shape[2:])
         cv2.resize(part, (width, height), dst=enlarged, interpolation=cv2.INTER_LINEAR)
-        return enlarged[above * factor : height - below * factor]
+        return enlarged[above * self._cell_height : height - below * self._cell_height]

@@ -21,18 +21,14 @@ def shrink(plane: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uin
     while small.shape[0] >= 2 * height or small.shape[1] >= 2 * width:
         # Each side by itself: a portrait shrunk to a landscape is far from finished in height when done in width.
         next_hw = _halved(small.shape[0], height), _halved(small.shape[1], width)
-        small = _resize(small, next_hw)
-    return small if small.shape[:2] == size_hw else _resize(small, size_hw)
+        small = resize(small, next_hw)
+    return small if small.shape[:2] == size_hw else resize(small, size_hw)
 
 
-def halve(plane: NDArray[np.uint8], out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-    """Half of both sides, rounded up: means of 2x2 pixels where the sides are even."""
-    return _resize(plane, ((plane.shape[0] + 1) // 2, (plane.shape[1] + 1) // 2), out)
-
-
-def _resize(
+def resize(
     plane: NDArray[np.uint8], size_hw: tuple[int, int], out: NDArray[np.uint8] | None = None
 ) -> NDArray[np.uint8]:
+    """A plane at another size, in `out` if given; half of an even side are the means of its pixels."""
     return cv2.resize(plane, size_hw[::-1], dst=out, interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 

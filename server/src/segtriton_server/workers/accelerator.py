@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from segtriton_protocol import VideoFormat
+from segtriton_protocol import OutputSpec, VideoFormat
 from segtriton_server.encoders.encoder import Encoder, EncoderSetup
-from segtriton_server.encoders.ladder import choose_encoder
+from segtriton_server.encoders.ladder import choose_encoder, choose_format
 from segtriton_server.media.decoder import Decoder
 from segtriton_server.media.libav_decoder import LibavDecoder
 from segtriton_server.settings import Settings
@@ -57,7 +57,10 @@ class Accelerator(Protocol):
     segmenter: Segmenter
     group_size: int
 
-    def open_decoder(self, video: VideoFormat, *, low_delay: bool, deinterlace: bool) -> Decoder:
+    def choose_format(self, video: VideoFormat, output: OutputSpec) -> str:
+        """FFmpeg's name of what one session's pictures are between decoder and encoder."""
+
+    def open_decoder(self, video: VideoFormat, pixel_format: str, *, low_delay: bool, deinterlace: bool) -> Decoder:
         """Open a decoder; raises UNSUPPORTED_FORMAT or LIMIT_EXCEEDED."""
 
     def open_output(self, setup: EncoderSetup) -> SessionOutput:
@@ -88,10 +91,14 @@ class CpuAccelerator:
             settings.network, settings.networks, settings.network_threads, settings.batch_size
         )
 
-    def open_decoder(self, video: VideoFormat, *, low_delay: bool, deinterlace: bool) -> Decoder:
+    def choose_format(self, video: VideoFormat, output: OutputSpec) -> str:
+        """See `Accelerator`."""
+        return choose_format(video, output, self._settings.max_pixels)
+
+    def open_decoder(self, video: VideoFormat, pixel_format: str, *, low_delay: bool, deinterlace: bool) -> Decoder:
         """See `Accelerator`."""
         threads, max_pixels = self._settings.num_decoder_threads, self._settings.max_pixels
-        return LibavDecoder(video, threads, max_pixels, low_delay=low_delay, deinterlace=deinterlace)
+        return LibavDecoder(video, threads, max_pixels, pixel_format, low_delay=low_delay, deinterlace=deinterlace)
 
     def open_output(self, setup: EncoderSetup) -> SessionOutput:
         """See `Accelerator`."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from segtriton_protocol import VideoFormat
+from segtriton_protocol import PLAIN_PIXEL_FORMAT, OutputSpec, VideoFormat
 from segtriton_server.device import memory
 from segtriton_server.device.streams import StreamPool
 from segtriton_server.encoders.encoder import EncoderSetup
@@ -44,7 +44,11 @@ class GpuAccelerator:
         for warning in self.segmenter.warnings:
             _LOG.warning("%s: %s", self.segmenter.name, warning)
 
-    def open_decoder(self, video: VideoFormat, *, low_delay: bool, deinterlace: bool) -> Decoder:
+    def choose_format(self, video: VideoFormat, output: OutputSpec) -> str:
+        """See `Accelerator`; kernels and decoders know no other."""
+        return PLAIN_PIXEL_FORMAT
+
+    def open_decoder(self, video: VideoFormat, pixel_format: str, *, low_delay: bool, deinterlace: bool) -> Decoder:
         """See `Accelerator`; NVDEC deinterlaces what is interlaced, whatever is asked for."""
         return open_gpu_decoder(video, self._decoders, self._streams, self._settings, low_delay=low_delay)
 

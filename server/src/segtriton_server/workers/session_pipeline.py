@@ -92,6 +92,7 @@ class SessionPipeline:
             "encoder": self._encoder.name,
             "encoder_reason": self._encoder_reason,
             "output_codec": self._encoder.codec,
+            "output_pixel_format": self._encoder.pixel_format,
             "output_extradata": self._encoder.extradata.hex(),
             "output_width": width,
             "output_height": height,
@@ -120,6 +121,7 @@ class SessionPipeline:
     def _open_parts(self, request: Open, settings: Settings) -> None:
         live = request.mode == "live"
         video = request.video
+        pixel_format = self._accelerator.choose_format(video, request.output)
         setup = EncoderSetup(
             size_hw=(video.height, video.width),
             mask_hw=self._segmenter.input_hw,
@@ -130,10 +132,11 @@ class SessionPipeline:
             num_threads=settings.num_decoder_threads,
             low_delay=live,
             sample_aspect=video.sample_aspect,
+            pixel_format=pixel_format,
         )
         with ExitStack() as opened:
             self._decoder = self._accelerator.open_decoder(
-                video, low_delay=live, deinterlace=request.output.deinterlace
+                video, pixel_format, low_delay=live, deinterlace=request.output.deinterlace
             )
             opened.callback(self._decoder.close)
             output = self._accelerator.open_output(setup)

@@ -129,7 +129,7 @@ def test_odd_sizes_are_refused_as_on_the_cpu(choose, setup_of):
     ("setup", "sentence"),
     [
         ({"encoder": "auto"}, "This GPU encodes H.264 itself."),
-        ({"encoder": "auto", "height": 65}, "H.264 in 4:2:0 has no odd picture sizes."),
+        ({"encoder": "auto", "height": 65}, "H.264 has no odd picture sizes where chroma is halved."),
         ({"encoder": "mjpeg"}, "The client asked for it."),
         ({"encoder": "mask"}, "The client asked for it."),
     ],

@@ -49,10 +49,14 @@ def _make_picture(
     color_range: ColorRange = ColorRange.LIMITED,
     line_padding: int = 0,
     seed: int = 1,
+    chroma_steps: tuple[int, int] = (2, 2),
 ) -> Picture:
-    """Smooth waves with some noise, inside the legal range, so that every pixel differs from its neighbours."""
+    """Smooth waves with some noise, inside the legal range, so that every pixel differs from its neighbours.
+
+    `chroma_steps` are the rows and columns of luma to one of chroma.
+    """
     height, width = size_hw
-    chroma_hw = (height + 1) // 2, (width + 1) // 2
+    chroma_hw = -(-height // chroma_steps[0]), -(-width // chroma_steps[1])
     if is_rgb:
         return Picture((_texture((height, width, 3), line_padding, seed),), matrix, color_range)
     shapes = (size_hw, chroma_hw, chroma_hw)

@@ -18,6 +18,13 @@ def test_chroma_is_half_rounded_up(luma: tuple[int, int], chroma: tuple[int, int
     assert not picture.is_rgb
 
 
+@pytest.mark.parametrize("chroma", [(5, 7), (5, 4), (3, 7), (3, 4)])
+def test_chroma_may_be_whole_on_either_side(chroma: tuple[int, int]) -> None:
+    picture = Picture(planes((5, 7), chroma), ColorMatrix.BT601)
+    assert picture.shapes == ((5, 7), chroma, chroma)
+    assert repr(picture) == f"Picture(7x5 yuv, chroma {chroma[1]}x{chroma[0]}, bt601 limited)"
+
+
 def test_rgb_has_one_plane() -> None:
     picture = Picture((np.zeros((3, 5, 3), np.uint8),))
     assert picture.size_hw == (3, 5)
@@ -37,6 +44,8 @@ def test_rows_may_be_wider_than_the_picture() -> None:
         (planes((4, 4), (2, 2))[:2], "3 planes"),
         (planes((5, 5), (2, 2)), "plane U must be 3x3"),
         ((*planes((4, 4), (2, 2))[:2], np.zeros((2, 3), np.uint8)), "plane V must be 2x2"),
+        ((*planes((4, 4), (4, 2))[:2], np.zeros((4, 4), np.uint8)), "plane V must be 4x2"),
+        (planes((8, 8), (8, 2)), "plane U must be 8x4"),
         ((np.zeros((4, 4, 4), np.uint8),), "plane RGB must be 4x4x3"),
         ((np.zeros((4, 4), np.uint8),), "plane RGB must be 4x4x3"),
         ((np.zeros(4, np.uint8),), "plane RGB"),

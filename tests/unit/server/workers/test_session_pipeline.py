@@ -162,6 +162,7 @@ def test_the_reply_names_what_was_chosen(make_run: Callable[..., Run]) -> None:
 
     assert described["class_name"] == "background"
     assert described["warnings"] == ["The masks are random."]
+    assert described["output_pixel_format"] == "points"
     assert make_run(Parts()).pipeline.describe()["class_name"] == "person"
     both = make_run(Parts(), visualization_class_name="person, background").pipeline.describe()
     assert both["class_name"] == "person,background"

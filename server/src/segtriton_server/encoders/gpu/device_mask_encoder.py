@@ -17,6 +17,7 @@ class DeviceMaskEncoder:
 
     name = MaskEncoder.name
     codec = MaskEncoder.codec
+    pixel_format = MaskEncoder.pixel_format
     extradata = MaskEncoder.extradata
     takes_mask = True
 

@@ -29,6 +29,7 @@ class DeviceX264Encoder:
         self.size_hw = setup.size_hw
         self._stream = stream
         self._encoder = X264Encoder(setup, pix_fmt="nv12")
+        self.pixel_format = self._encoder.pixel_format
         self._download = PinnedDownload(stream)
 
     @property

@@ -41,7 +41,7 @@ def choose_gpu_encoder(
     if is_odd and wanted == "auto":
         return _open_mjpeg(setup, stream, to_jpeg_planes, "mask"), NO_ODD_SIZES
     if is_odd:
-        raise odd_size_refusal(setup.size_hw)
+        raise odd_size_refusal(setup)
     try:
         return _open_h264(setup, stream)
     except av.FFmpegError:

@@ -47,6 +47,7 @@ class NvencEncoder:
 
     name = "h264_nvenc"
     codec = "h264"
+    pixel_format = "yuv420p"
     takes_mask = False
 
     def __init__(self, setup: EncoderSetup, stream: torch.cuda.Stream) -> None:

@@ -24,6 +24,7 @@ class NvjpegEncoder:
 
     name = "nvjpeg"
     codec = "mjpeg"
+    pixel_format = "yuvj420p"
     extradata = b""
     takes_mask = False
 

@@ -1,0 +1,46 @@
+"""Which pixel formats pictures have between decoder and encoder, by FFmpeg's names."""
+
+from __future__ import annotations
+
+import av
+
+from segtriton_protocol import PLAIN_PIXEL_FORMAT
+
+_FULL_RANGE_PREFIX = "yuvj"  # a range of its own in the name, which pictures say by themselves here
+
+
+def nearest_format(name: str) -> str:
+    """The format that keeps most of the one named: its own chroma sampling or the next finer, in 8 bits.
+
+    A name that FFmpeg does not know, or that says nothing, gives 4:2:0.
+    """
+    try:
+        _, *chroma = av.VideoFormat(name, 2, 2).components
+    except ValueError:
+        return PLAIN_PIXEL_FORMAT
+    if not chroma or chroma[0].width == chroma[0].height == 1:
+        return PLAIN_PIXEL_FORMAT
+    return "yuv422p" if chroma[0].width == 1 and chroma[0].height == 2 else "yuv444p"
+
+
+def coded_format(name: str, *, full_range: bool) -> str:
+    """What FFmpeg calls coded pictures of a format."""
+    return name.replace("yuv", _FULL_RANGE_PREFIX) if full_range else name
+
+
+def is_same_format(name: str, kept: str) -> bool:
+    """Whether pictures of the format named have the planes of one that is kept."""
+    return name.replace(_FULL_RANGE_PREFIX, "yuv") == kept
+
+
+def fits(name: str, size_hw: tuple[int, int]) -> bool:
+    """Whether chroma planes of the format cover a picture of `size_hw` exactly."""
+    height, width = size_hw
+    chroma = av.VideoFormat(name, 2, 2).components[1]
+    return width % (2 // chroma.width) == 0 and height % (2 // chroma.height) == 0
+
+
+def num_bytes(name: str, size_hw: tuple[int, int]) -> int:
+    """Bytes of a picture."""
+    height, width = size_hw
+    return height * width * av.VideoFormat(name).padded_bits_per_pixel // 8

@@ -1,0 +1,128 @@
+"""Chroma sampling comes back as it was where the encoder can code it; else the report says what was done."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from checker import check_same
+from numbered_clips import Recipe
+from segclient_runs import succeed
+from segments import UNCHANGED, Segment
+
+from segtriton_server.launch import TritonProcess
+
+KEPT = {
+    "h264-422": Recipe(pixel_format="yuv422p"),
+    "h264-444": Recipe(pixel_format="yuv444p"),
+    "h264-444-full-range": Recipe(pixel_format="yuv444p", color=(1, 1, 1, 2)),
+    "h264-444-odd": Recipe(pixel_format="yuv444p", size=(127, 95)),
+    "hevc-422": Recipe("hevc", pixel_format="yuv422p"),
+    "hevc-444": Recipe("hevc", "mkv", pixel_format="yuv444p"),
+    "mjpeg-422": Recipe("mjpeg", "mov", pixel_format="yuvj422p"),
+    "vp9-444": Recipe("vp9", "mkv", pixel_format="yuv444p"),
+}
+NEAREST = {
+    "hevc-444-12-bit": (Recipe("hevc", pixel_format="yuv444p12le"), "yuv444p"),
+    "h264-rgb": (Recipe("h264rgb", "mkv", pixel_format="rgb24"), "yuvj444p"),
+}
+LEAST_PSNR = 40
+
+
+def format_of(path: Path) -> str:
+    with av.open(path) as container:
+        return next(container.decode(video=0)).format.name
+
+
+def planes_of(path: Path) -> list[list[np.ndarray]]:
+    """The planes of each picture, [h, w], as the decoder gives them."""
+    with av.open(path) as container:
+        return [planes(frame) for frame in container.decode(video=0)]
+
+
+def planes(frame: av.VideoFrame) -> list[np.ndarray]:
+    components = frame.format.components
+    kind = np.uint16 if components[0].bits > 8 else np.uint8
+    rows = (np.frombuffer(memoryview(p), np.uint8).reshape(-1, p.line_size).view(kind) for p in frame.planes)
+    return [plane[: part.height, : part.width].astype(float) for plane, part in zip(rows, components, strict=True)]
+
+
+def worst_psnr(given: Path, made: Path, peak: int) -> float:
+    """Of all planes of all pictures, in dB."""
+    pairs = zip(planes_of(given), planes_of(made), strict=True)
+    errors = [np.mean((a - b) ** 2) for before, after in pairs for a, b in zip(before, after, strict=True)]
+    return float(10 * np.log10(peak**2 / max(max(errors), 1e-9)))
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_format_that_the_encoder_codes_comes_back(stream: Segment, tmp_path: Path, name: str) -> None:
+    given, made = KEPT[name].write(tmp_path), tmp_path / "made.mkv"
+    report = stream(given, made)
+
+    check_same(given, made)
+    assert format_of(made) == report.pixel_format
+    assert format_of(made).replace("yuvj", "yuv") == format_of(given).replace("yuvj", "yuv")
+    assert not report.notes
+    assert worst_psnr(given, made, 255) >= LEAST_PSNR
+
+
+@pytest.mark.parametrize("name", NEAREST)
+def test_another_becomes_the_nearest_and_is_named(stream: Segment, tmp_path: Path, name: str) -> None:
+    recipe, kept = NEAREST[name]
+    given, made = recipe.write(tmp_path), tmp_path / "made.mkv"
+    report = stream(given, made)
+
+    check_same(given, made)
+    assert format_of(made) == report.pixel_format == kept
+    planes = kept.replace("yuvj", "yuv")  # the range needed no conversion
+    assert report.notes == (f"The pictures are {format_of(given)}; converted to {planes}, 8 bits.",)
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv422p", "yuv444p"])
+def test_mjpeg_keeps_the_chroma(stream: Segment, tmp_path: Path, pixel_format: str) -> None:
+    given, made = Recipe(pixel_format=pixel_format).write(tmp_path), tmp_path / "made.mkv"
+    report = stream(given, made, replace(UNCHANGED, encoder="mjpeg"))
+
+    check_same(given, made)
+    assert format_of(made) == report.pixel_format == pixel_format.replace("yuv", "yuvj")
+    assert not report.notes
+
+
+def test_bare_masks_need_no_conversion(stream: Segment, tmp_path: Path) -> None:
+    given = Recipe(pixel_format="yuv444p").write(tmp_path)
+    report = stream(given, tmp_path / "made.mkv", replace(UNCHANGED, encoder="mask"))
+
+    assert (report.pixel_format, report.notes) == ("gray", ())
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p10le", "yuv422p", "yuv444p"])
+def test_what_every_player_knows_can_be_asked_for(server: TritonProcess, tmp_path: Path, pixel_format: str) -> None:
+    given, made = Recipe(pixel_format=pixel_format).write(tmp_path), tmp_path / "made.mp4"
+    succeed(server, "-sv", given, "--pix-fmt", "yuv420p", "-o", made, "--report", tmp_path / "report.json")
+    report = json.loads((tmp_path / "report.json").read_text())
+
+    check_same(given, made)
+    assert format_of(made) == report["pixel_format"] == "yuv420p"
+    assert report["notes"] == [f"The pictures are {pixel_format}; converted to yuv420p, 8 bits."]
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p10le", "yuv422p"])
+def test_frames_in_batches_are_plain_and_named(server: TritonProcess, tmp_path: Path, pixel_format: str) -> None:
+    given, made = Recipe(pixel_format=pixel_format).write(tmp_path), tmp_path / "made.mp4"
+    succeed(server, given, "-o", made, "--report", tmp_path / "report.json")
+    report = json.loads((tmp_path / "report.json").read_text())
+
+    assert format_of(made) == report["pixel_format"] == "yuv420p"
+    assert report["notes"] == [f"The pictures are {pixel_format}; converted to yuv420p, 8 bits."]
+
+
+def test_what_the_client_draws_is_plain_and_named(server: TritonProcess, tmp_path: Path) -> None:
+    given, made = Recipe(pixel_format="yuv422p").write(tmp_path), tmp_path / "made.mp4"
+    drawing = ("--encoder", "mask", "--effect", "blur")
+    succeed(server, "-sv", given, *drawing, "-o", made, "--report", tmp_path / "report.json")
+
+    assert format_of(made) == "yuv420p"
+    notes = json.loads((tmp_path / "report.json").read_text())["notes"]
+    assert notes == ["The pictures are yuv422p; converted to yuv420p, 8 bits."]
