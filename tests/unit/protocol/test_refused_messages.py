@@ -1,0 +1,175 @@
+"""What a message must not hold is refused with a typed error that names it."""
+
+import json
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segtriton_protocol import (
+    PROTOCOL_VERSION,
+    Credit,
+    ErrorCode,
+    Open,
+    Output,
+    OutputSpec,
+    Packet,
+    Packets,
+    SegtritonError,
+    VideoFormat,
+    new_session_id,
+    parse_request,
+    parse_response,
+)
+from segtriton_protocol.json_fields import encode_json
+from segtriton_protocol.packets import NO_TIMESTAMP, unpack_packets
+from segtriton_protocol.tensors import PARAMETER_MESSAGE, PARAMETER_PROTOCOL, PARAMETER_SESSION
+
+
+def refusal_of(parameters: dict[str, Any], tensors: dict[str, Any]) -> ErrorCode:
+    with pytest.raises(SegtritonError) as caught:
+        parse_request(parameters, tensors)
+    return caught.value.code
+
+
+def parameters_of(kind: str, session_id: str = "") -> dict[str, Any]:
+    return {PARAMETER_PROTOCOL: PROTOCOL_VERSION, PARAMETER_MESSAGE: kind, PARAMETER_SESSION: session_id}
+
+
+ENDED = {"kind": "ended", "frames_in": 1, "frames_out": 1, "frames_dropped": {}, "digest": "", "stages": {}}
+OPEN = Open(video=VideoFormat("h264", 64, 64, Fraction(1, 25)), output=OutputSpec())
+
+
+def changed_open(*path: str, value: object) -> dict[str, Any]:
+    """OPEN with one field of its JSON replaced."""
+    wire = json.loads(OPEN.to_tensors()["MESSAGE"].tobytes())
+    inner = wire
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = value
+    return {"MESSAGE": encode_json(wire)}
+
+
+@pytest.mark.parametrize("version", [None, 0, 2, "1", "x" * 1000])
+def test_another_version_is_refused(version: object) -> None:
+    parameters = {**OPEN.to_parameters(), PARAMETER_PROTOCOL: version}
+
+    assert refusal_of(parameters, OPEN.to_tensors()) is ErrorCode.PROTOCOL_MISMATCH
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("video",), None),
+        (("video", "codec"), "x" * 33),
+        (("video", "pixel_format"), "x" * 33),
+        (("video", "pixel_format"), None),
+        (("video", "width"), 0),
+        (("video", "width"), 16385),
+        (("video", "height"), 1.5),
+        (("video", "height"), True),
+        (("video", "time_base"), None),
+        (("video", "time_base"), [1, 0]),
+        (("video", "time_base"), [-1, 25]),
+        (("video", "framing"), "avi"),
+        (("video", "extradata"), "no base64!"),
+        (("video", "color", "matrix"), 256),
+        (("output", "effect"), "sepia"),
+        (("output", "strength"), float("nan")),
+        (("output", "strength"), 1.01),
+        (("output", "color_rgb"), [1, 2]),
+        (("output", "crf"), 52),
+        (("mode",), "fast"),
+        (("first_seq",), -1),
+        (("open_key",), "x" * 65),
+    ],
+)
+def test_a_field_out_of_bounds_is_named(path: tuple[str, ...], value: object) -> None:
+    with pytest.raises(SegtritonError, match=path[-1]) as caught:
+        parse_request(OPEN.to_parameters(), changed_open(*path, value=value))
+
+    assert caught.value.code is ErrorCode.INVALID_MESSAGE
+
+
+def test_an_unknown_encoder_gets_the_list() -> None:
+    with pytest.raises(SegtritonError, match="auto, h264, mjpeg, mask") as caught:
+        parse_request(OPEN.to_parameters(), changed_open("output", "encoder", value="divx"))
+
+    assert caught.value.code is ErrorCode.UNKNOWN_ENCODER
+
+
+def test_an_open_with_a_session_is_a_duplicate() -> None:
+    assert refusal_of(parameters_of("open", new_session_id()), OPEN.to_tensors()) is ErrorCode.DUPLICATE_OPEN
+
+
+@pytest.mark.parametrize("session_id", ["", "x", "A" * 32, "0" * 31, "0" * 32 + "\n"])
+def test_other_messages_need_a_session_id(session_id: str) -> None:
+    assert refusal_of(parameters_of("cancel", session_id), {}) is ErrorCode.UNKNOWN_SESSION
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    assert refusal_of(parameters_of("hello"), {}) is ErrorCode.INVALID_MESSAGE
+
+
+@pytest.mark.parametrize("missing", ["MESSAGE", "PACKET_INDEX", "PACKET_IN"])
+def test_a_missing_tensor_is_named(missing: str) -> None:
+    message = Packets(new_session_id(), (Packet(0, 0, 0, 1, True, b"x"),))
+    tensors = {name: tensor for name, tensor in message.to_tensors().items() if name != missing}
+
+    with pytest.raises(SegtritonError, match=missing) as caught:
+        parse_request(message.to_parameters(), tensors)
+
+    assert caught.value.code is ErrorCode.INVALID_MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("PACKET_INDEX", np.zeros((1, 5), np.int64)),
+        ("PACKET_INDEX", np.zeros((1, 6), np.int32)),
+        ("PACKET_IN", np.zeros((1, 1), np.uint8)),
+        ("MESSAGE", np.zeros(2, np.int8)),
+    ],
+)
+def test_a_tensor_of_another_shape_or_type_is_refused(name: str, tensor: Any) -> None:
+    message = Packets(new_session_id(), (Packet(0, 0, 0, 1, True, b"x"),))
+
+    assert refusal_of(message.to_parameters() | {}, {**message.to_tensors(), name: tensor}) is ErrorCode.INVALID_MESSAGE
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        (0, 0, 0, 0, 0, 0),  # empty
+        (0, -1, 0, 0, 0, 0),
+        (0, 2, 0, 0, 0, 0),  # more than the payload
+        (-1, 1, 0, 0, 0, 0),
+        (0, 1, 0, 0, -1, 0),
+        (NO_TIMESTAMP, 1, 0, 0, 0, 0),
+    ],
+)
+def test_a_false_index_row_is_refused(row: tuple[int, ...]) -> None:
+    with pytest.raises(SegtritonError) as caught:
+        unpack_packets(np.array([row], np.int64), b"x")
+
+    assert caught.value.code is ErrorCode.INVALID_PACKET
+
+
+@pytest.mark.parametrize(
+    "drops",
+    [[[float("inf"), "damaged"]], [[1, "tired"]], [[1]], [1], {"a": 1}, [["x", "damaged"]], [[None, None]], None],
+)
+def test_false_drop_records_are_refused(drops: object) -> None:
+    tensors = Output((), (), Credit(1, 1)).to_tensors()
+    wire = json.loads(tensors["MESSAGE"].tobytes())
+    with pytest.raises(SegtritonError, match="drops"):
+        parse_response({**tensors, "MESSAGE": encode_json({**wire, "drops": drops})})
+
+
+def test_numbers_too_large_for_a_float_are_refused_or_left_out() -> None:
+    with pytest.raises(SegtritonError, match="stages"):
+        parse_response({"MESSAGE": encode_json({**ENDED, "stages": {"decode": 10**400}})})
+
+    error = SegtritonError.from_json({"code": "WORKER_LOST", "message": "", "retry_after_seconds": 10**400})
+    assert error.retry_after_seconds is None
