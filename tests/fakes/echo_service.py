@@ -227,6 +227,15 @@ class _EchoSession:
         return Credit(self._skipped + self.sent_back + sum(self._drops.values()) + WINDOW, 1 << 24)
 
 
+async def listen(service: EchoService) -> tuple[grpc.aio.Server, str]:
+    """Start a server with the service on a free port; returns it and its address."""
+    server = grpc.aio.server()
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(service, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    return server, f"127.0.0.1:{port}"
+
+
 def _tensors_of(request: Any) -> Any:
     fake = service_pb2.ModelInferResponse(raw_output_contents=request.raw_input_contents)
     for tensor in request.inputs:

@@ -5,10 +5,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import grpc.aio
 import pytest
-from echo_service import EchoService
-from tritonclient.grpc import service_pb2_grpc
+from echo_service import EchoService, listen
 from web_folder import web
 
 __all__ = ["web"]
@@ -23,12 +21,9 @@ def serve() -> Iterator[Callable[[Any], str]]:
     servers: list[Any] = []
 
     async def start(service: EchoService) -> str:
-        server = grpc.aio.server()
-        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(service, server)
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
+        server, address = await listen(service)
         servers.append(server)
-        return f"127.0.0.1:{port}"
+        return address
 
     async def stop() -> None:
         for server in servers:

@@ -3,10 +3,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-import grpc.aio
 import pytest
-from echo_service import EchoService
-from tritonclient.grpc import service_pb2_grpc
+from echo_service import EchoService, listen
 
 from segtriton_client import Endpoint
 from segtriton_client.numbered_clip import Clip, make_clip
@@ -31,12 +29,9 @@ async def serve() -> AsyncIterator[Callable[..., object]]:
     servers = []
 
     async def start(service: EchoService) -> str:
-        server = grpc.aio.server()
-        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(service, server)
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
+        server, address = await listen(service)
         servers.append(server)
-        return f"127.0.0.1:{port}"
+        return address
 
     yield start
     for server in servers:
