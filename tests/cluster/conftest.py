@@ -10,7 +10,7 @@ from lab import addons, cluster, images
 from lab.kubernetes import Helm, Json, Kubectl
 from lab.settings import KUBECONFIG, PYTHON_IMAGE, REPOSITORY
 from lab.shell import run, wait_until
-from operators import Operator
+from operators import Hire, Operator
 from release import CHART, Release
 from streams import Clip, Streams, make_camera
 
@@ -197,7 +197,7 @@ def empty_claim(here: Kubectl, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def hire(here: Kubectl, tmp_path: Path) -> Callable[[str], Operator]:
+def hire(here: Kubectl, tmp_path: Path) -> Hire:
     """Makes an operator with the rights of one role."""
     return lambda role: Operator(here, role, tmp_path)
 

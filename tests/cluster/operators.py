@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,3 +86,6 @@ def kubeconfig(here: Kubectl, token: str) -> Json:
         "contexts": [{"name": "test", "context": context}],
         "current-context": "test",
     }
+
+
+Hire = Callable[[str], Operator]

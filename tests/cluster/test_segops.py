@@ -1,37 +1,16 @@
 """segops on a real cluster, each command with no more rights than its role has."""
 
 import json
-import logging
-import os
 import re
 import tarfile
-import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from client_pods import pod
-from lab import cluster
-from lab.kubernetes import Json, Kubectl
-from lab.settings import PYTHON_IMAGE, REPOSITORY
-from lab.shell import CommandError, run, wait_until
-from operators import Operator
+from lab.kubernetes import Kubectl
+from lab.shell import wait_until
+from operators import Hire
 from release import NAME, Release, name_of
 from streams import CLIP, Clip, Streams, check_all
-
-log = logging.getLogger(__name__)
-
-ADDRESS = re.compile(r'segtriton_probe_success{address="([^"]+)"')
-SERVER_POD = re.compile(r'segtriton_probe_info{.*server_pod="([^"]+)"')
-Hire = Callable[[str], Operator]
-
-
-@pytest.fixture(scope="session")
-def ops_image(registry: str, version: str, load_image: Callable[[str], str]) -> str:
-    if cluster.given_kubeconfig() is None:
-        build = {"REGISTRY": registry, "IMAGES": "ops", "BASE_IMAGE": PYTHON_IMAGE}
-        run(REPOSITORY / "images" / "build", environment={**os.environ, **build}, timeout_seconds=1200)
-    return load_image(f"{registry}/segtriton/ops:{version}")
 
 
 def test_status_tells_pods_and_sessions(release: Release, streams: Streams, camera: Clip, hire: Hire) -> None:
@@ -196,139 +175,3 @@ def test_a_support_bundle_has_what_helps_and_no_secret(
     for secret in (release.token, "open-sesame-27182"):
         assert secret not in everything
     assert file.stat().st_mode & 0o077 == 0
-
-
-def metrics_of(pod: Json) -> dict[str, float]:
-    """The exporter's own page."""
-    with urllib.request.urlopen(f"http://{pod['status']['podIP']}:9464/metrics", timeout=5) as reply:
-        page = reply.read().decode()
-    return {name: float(value) for name, value in re.findall(r"^(segtriton_.*) (\S+)$", page, re.MULTILINE)}
-
-
-def test_the_exporter_streams_to_every_pod_and_through_the_service(
-    release: Release, ops_image: str, here: Kubectl
-) -> None:
-    release.install(replicas=2, exporter={"enabled": True, "intervalSeconds": 5})
-    [exporter] = here.items("pods", "-l", "app.kubernetes.io/component=exporter")
-    addresses = {f"{pod['status']['podIP']}:8001" for pod in release.ready_pods()}
-    service = f"{NAME}.{here.namespace}.svc:8001"
-
-    def seen() -> tuple[dict[str, float], set[float], set[str]]:
-        page = metrics_of(exporter)
-        probes = {found[1]: value for name, value in page.items() if (found := ADDRESS.match(name))}
-        statistics = {value for name, value in page.items() if name.startswith("segtriton_triton_statistics")}
-        return probes, statistics, {found[1] for name in page if (found := SERVER_POD.match(name))}
-
-    # With the key of the chart's own secret Triton tells its statistics.
-    wanted = (dict.fromkeys({*addresses, service}, 1.0), {1.0}, {name_of(pod) for pod in release.pods()})
-    wait_until(
-        "the exporter has streamed to all pods",
-        lambda: seen() == wanted,
-        timeout_seconds=120,
-        explain=lambda: f"seen: {seen()}, wanted: {wanted}",
-    )
-
-
-def image_of(here: Kubectl) -> str:
-    containers = here.get("deployment", NAME)["spec"]["template"]["spec"]["containers"]
-    return next(str(container["image"]) for container in containers if container["name"] == "triton")
-
-
-def test_rollout_tries_a_version_on_one_pod_and_goes_on(
-    release: Release, streams: Streams, camera: Clip, hire: Hire, here: Kubectl, next_tag: str
-) -> None:
-    release.install()
-    old, [server] = image_of(here), [name_of(one) for one in release.pods()]
-    new = f"{old.rpartition(':')[0]}:{next_tag}"
-    running = streams.start(release.address, camera, count=1)
-    release.wait_for_sessions(1)
-    # What a busy lab of two cores does to latencies is not what is tested.
-    patience = ("--times", 1, "--seconds", 15)
-    done = hire("rollout")("-o", "json", "rollout", new, "--sessions", 2, *patience).check().result
-    assert (done["from"], done["to"]) == (old, new)
-    for kind in ("running", "canary"):
-        assert (done[kind]["sessions"], done[kind]["whole"]) == (2, 2)
-    assert image_of(here) == new
-    release.wait_for_ready_pods(1)
-    assert not here.items("pods", "-l", "app.kubernetes.io/component=canary")
-    release.wait_until_gone(server)
-    assert min(check_all(running)) >= 1
-
-
-def forbid_pods(kubectl: Kubectl, here: Kubectl, name: str, image: str) -> None:
-    """Lets no pod of the server's be made of an image any more; other pods may be, the canary, too."""
-    is_server = "has(object.metadata.labels) && object.metadata.labels['app.kubernetes.io/component'] == 'server'"
-    is_other = f"!({is_server}) || object.spec.containers.all(one, one.image != '{image}')"
-    rules = [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]
-    policy = {
-        "failurePolicy": "Fail",
-        "matchConstraints": {"resourceRules": rules},
-        "validations": [{"expression": is_other, "message": "this image is not wanted"}],
-    }
-    only_here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": here.namespace}}}
-    binding = {"policyName": name, "validationActions": ["Deny"], "matchResources": only_here}
-    made = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": name}}
-    kubectl.apply({**made, "kind": "ValidatingAdmissionPolicy", "spec": policy})
-    kubectl.apply({**made, "kind": "ValidatingAdmissionPolicyBinding", "spec": binding})
-
-    tried = pod("tried", image, "true")
-    tried["metadata"]["labels"] = {"app.kubernetes.io/component": "server"}
-
-    def is_in_force() -> bool:
-        try:
-            here("create", "--dry-run=server", "--filename=-", stdin=json.dumps(tried))
-        except CommandError as error:
-            return "this image is not wanted" in str(error)
-        return False
-
-    wait_until("the policy is in force", is_in_force)
-
-
-@pytest.fixture
-def policy(kubectl: Kubectl, here: Kubectl) -> Iterator[Callable[[str], None]]:
-    """Forbids servers of an image, until the test ends."""
-    name = f"{here.namespace}-images"
-    yield lambda image: forbid_pods(kubectl, here, name, image)
-    for kind in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
-        kubectl("delete", kind, name, "--ignore-not-found")
-
-
-def test_rollout_goes_back_where_the_new_pods_do_not_come(
-    release: Release,
-    streams: Streams,
-    camera: Clip,
-    hire: Hire,
-    here: Kubectl,
-    policy: Callable[[str], None],
-    next_tag: str,
-) -> None:
-    release.install()
-    old, [server] = image_of(here), [name_of(one) for one in release.pods()]
-    new = f"{old.rpartition(':')[0]}:{next_tag}"
-    running = streams.start(release.address, camera, count=1)
-    release.wait_for_sessions(1)
-    policy(new)
-    patience = ("--times", 1, "--seconds", 15, "--timeout", 30)
-    refused = hire("rollout")("rollout", new, "--sessions", 1, *patience)
-    assert refused.status == 1
-    assert "1 of 1" in refused.text, "the canary was well"
-    assert f"going back to {old}" in refused.text
-    assert f"all pods run {old} again" in refused.errors
-    assert image_of(here) == old
-    assert [name_of(one) for one in release.ready_pods()] == [server]
-    assert check_all(running) == [0], "no session noticed"
-
-
-def test_rollout_leaves_all_as_it_is_where_the_new_version_does_not_start(
-    release: Release, hire: Hire, here: Kubectl
-) -> None:
-    release.install()
-    old, [pod] = image_of(here), [name_of(pod) for pod in release.pods()]
-    operator = hire("rollout")
-    operator("--dry-run", "rollout", "localhost/segtriton/no-such-image:1").check()
-    refused = operator("rollout", "localhost/segtriton/no-such-image:1", "--timeout", 15)
-    assert refused.status == 1
-    assert "ImagePull" in refused.errors
-    assert image_of(here) == old
-    assert [name_of(pod) for pod in release.ready_pods()] == [pod]
-    assert not here.items("pods", "-l", "app.kubernetes.io/component=canary")

@@ -1,19 +1,17 @@
 """segops models on a real cluster: a release that moves from its image's models to a claim's, and gets new ones."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from client_pods import add_claim, pod, run_in_a_pod
 from lab.kubernetes import Json, Kubectl
 from lab.settings import REPOSITORY
-from operators import Operator
+from operators import Hire, Operator
 from release import NAME, Release, name_of
 from streams import CLIP, Clip, Streams, check_all
 
 MODELS = [REPOSITORY / "triton_models" / name for name in ("selfie", "selfie_streaming")]
-Hire = Callable[[str], Operator]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lab import certificates, images, node, packages
-from lab.components import write_configuration
+from lab.configuration import write_configuration
 from lab.kubernetes import Kubectl, node_is_ready
 from lab.settings import KUBECONFIG, MANIFESTS, State
 from lab.shell import LabError, attempt, wait_until

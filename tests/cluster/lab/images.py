@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from lab import packages
-from lab.components import PAUSE_IMAGE
+from lab.configuration import PAUSE_IMAGE
 from lab.packages import search_path
 from lab.settings import PYTHON_IMAGE, State
 from lab.shell import LabError, attempt, run
