@@ -252,10 +252,8 @@ class StreamingService:
             if hung
             else (ErrorCode.WORKER_LOST, "The worker of this session died.")
         )
-        try:
+        with contextlib.suppress(SegtritonError):  # it closed meanwhile
             self._sessions.get(session_id).fail(code, reason)
-        except SegtritonError:
-            return
 
     # ---------------------------------------------------------------- sessions
 
