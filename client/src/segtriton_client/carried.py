@@ -11,6 +11,10 @@ from av.stream import Stream
 # They describe the file that they stand in, not what it shows.
 _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "creation_time"}
 _OF_THE_TRACK = _OF_THE_FILE | {"handler_name", "vendor_id", "number_of_frames", "number_of_bytes", "bps"}
+_NOT_IN_MOV = ("flac", "opus")
+_MPEGTS_CODECS = frozenset(
+    ("h264", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m", "dvb_subtitle")
+)
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,18 @@ class Carried:
 
 def copy_track(track: Stream, container: OutputContainer) -> Stream:
     """Add a track like one of the input; raises ValueError where the container cannot hold it."""
+    check_place(container, track.codec_context.codec.canonical_name)
     target = container.add_stream_from_template(track, opaque=True)
     target.metadata.update(keep_metadata(track.metadata, _OF_THE_TRACK))
     target.disposition = track.disposition
     return target
+
+
+def check_place(container: OutputContainer, codec: str) -> None:
+    """Raise ValueError for a codec that FFmpeg refuses only later, or puts where no reader finds it."""
+    kind = container.format.name
+    if (kind == "mpegts" and codec not in _MPEGTS_CODECS) or (kind == "mov" and codec in _NOT_IN_MOV):
+        raise ValueError(f"no place for {codec} in {kind}")
 
 
 def keep_metadata(metadata: dict[str, str], left_out: set[str] = _OF_THE_TRACK) -> dict[str, str]:

@@ -70,7 +70,7 @@ class DrawnVideo(OutputFile):
     ) -> None:
         """Open the file and the encoder; raises OutputError."""
         codec, self._pixel_format, options = _choose_codec(path, effect, video, spec)
-        super().__init__(path, video.time_base, carried)
+        super().__init__(path, video, carried)
         if codec == _VP9 and video.sample_aspect not in (None, 1):
             self.notes.append(f"{path} cannot say that its samples are {video.sample_aspect} as wide as high.")
         self._compose = compose

@@ -22,7 +22,7 @@ from av.container import OutputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from segtriton_client.carried import Carried, copy_track
+from segtriton_client.carried import Carried, check_place, copy_track
 from segtriton_client.described_stream import add_described_stream, can_describe
 from segtriton_client.errors import OutputError, StoppedError
 from segtriton_client.rising_times import RisingTimes
@@ -48,6 +48,8 @@ _STREAM_OPTIONS = {
     },
     "rtsp": {"rtsp_transport": "tcp"},
 }
+# What has no place for how a picture is turned, nor for chapters.
+_BARE_CONTAINERS = ("mpegts", "avi", "flv", "rtsp")
 _TIMESCALE_LIMIT = 2**31
 _INTERRUPTIONS = (asyncio.CancelledError, KeyboardInterrupt, StoppedError)
 _START_CODES = (b"\x00\x00\x01", b"\x00\x00\x00\x01")
@@ -64,7 +66,8 @@ class OutputFile:
         notes: what the container could not take, each one sentence.
     """
 
-    def __init__(self, path: Destination, time_base: Fraction, carried: Carried | None = None) -> None:
+    def __init__(self, path: Destination, video: VideoFormat, carried: Carried | None = None) -> None:
+        """Open the file for what is carried beside the input's `video`; raises OutputError."""
         self.path = path
         self.notes: list[str] = []
         self._part = path.with_name(f"{path.stem}.part{path.suffix}") if isinstance(path, Path) else None
@@ -73,7 +76,7 @@ class OutputFile:
         self._is_complete = False
         self._carried = carried or Carried()
         container_format = _format_of(path)
-        options = _container_options(container_format, time_base, self._carried.tracks)
+        options = _container_options(container_format, video.time_base, self._carried.tracks)
         if self._part is None:
             options |= _STREAM_OPTIONS.get(container_format, {})
         target: Any = sys.stdout.buffer if path == STANDARD_STREAM else path
@@ -83,13 +86,20 @@ class OutputFile:
             self.container: OutputContainer = av.open(target, "w", container_format, container_options=options)
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from None
-        if container_format == "avi":
-            self.notes.append(
-                f"{path} stores no times: players count its frames, and may be one late; .mp4 and .mkv keep them."
-            )
+        self._note_losses(container_format, video)
         self._is_open = True
         self._carried.describe(self.container)
         self._copies: dict[int, Stream] = {}
+
+    def _note_losses(self, container_format: str, video: VideoFormat) -> None:
+        if container_format == "avi":
+            self.notes.append(
+                f"{self.path} stores no times: players count its frames, and may be one late; .mp4 and .mkv keep them."
+            )
+        if container_format in _BARE_CONTAINERS and video.rotation:
+            self.notes.append(f"{self.path} cannot say that its pictures are turned; .mp4 and .mkv can.")
+        if container_format in _BARE_CONTAINERS and self._carried.chapters:
+            self.notes.append(f"{self.path} holds no chapters; .mp4 and .mkv do.")
 
     def add_tracks(self, video: Stream) -> None:
         """Add the input's other tracks behind the video's, and what is said of that."""
@@ -102,9 +112,10 @@ class OutputFile:
 
     def _leave_out(self, track: Stream) -> None:
         what = f"{self.path} cannot hold the input's {track.codec_context.name} {track.type}"
+        better = ".mp4" if self.container.format.name == "matroska" else ".mkv"
         if track.type == "audio" and self.container.format.name != "webm":
-            raise OutputError(f"{what}.", "Choose an output that ends in .mkv.")
-        self.notes.append(f"{what}; it was left out, an output that ends in .mkv would keep it.")
+            raise OutputError(f"{what}.", f"Choose an output that ends in {better}.")
+        self.notes.append(f"{what}; it was left out, an output that ends in {better} would keep it.")
 
     def write_carried(self, packet: av.Packet[Any]) -> None:
         """Write an input's packet of another track as it is."""
@@ -187,6 +198,7 @@ class Muxer:
         self._times = RisingTimes(video.time_base, video.frame_rate)
         self._pending_extradata = extradata if codec in ("h264", "hevc") else b""
         try:
+            check_place(output.container, codec)
             if can_describe(codec):
                 self._stream: Stream = add_described_stream(output.container, codec, extradata, size, video)
             else:

@@ -111,7 +111,7 @@ def _open_output(job: Job, demuxer: Demuxer, session: ResumingSession, frames: L
         return ComposedOutputs(drawings, frames, (opened.output_height, opened.output_width))
     if isinstance(job.output, Path) and is_sequence(job.output):
         return ImageSequence(job.output)
-    return OutputFile(job.output, demuxer.format.time_base, demuxer.carried)
+    return OutputFile(job.output, demuxer.format, demuxer.carried)
 
 
 def _open_drawing(composed: Composed, job: Job, demuxer: Demuxer) -> Drawing:

@@ -52,7 +52,7 @@ class VideoFile:
             is_even = self._format.width % 2 == 0 and self._format.height % 2 == 0
             self.pixel_format = "yuv420p" if is_even else "yuv444p"  # odd sizes need full chroma
             self._pictures = PictureReader(self._format, deinterlace=deinterlace, becomes=self.pixel_format)
-            self._output = OutputFile(output_path, self._format.time_base, self._carried)
+            self._output = OutputFile(output_path, self._format, self._carried)
         except BaseException:
             self._container.close()
             raise

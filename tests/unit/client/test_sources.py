@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import click
+import numpy as np
 import pytest
 from client_clips import CFR, frame_times, make_clip
 from echo_service import EchoService
+from numbered_clips import Recipe
 from segclient_process import run
 
+from segtriton_client.demuxer import Demuxer
+from segtriton_client.errors import OutputError
+from segtriton_client.muxer import Muxer, OutputFile
 from segtriton_client.runs import choose_outputs
 from segtriton_client.sources import expand
 
@@ -131,7 +138,7 @@ def test_what_is_not_there_gets_advice_of_its_kind(source: str, advice: str, tmp
     assert run("-sv", source, "-o", tmp_path / "made.mp4", code=3).endswith(f"{advice}\n")
 
 
-# ------------------------------------------------------------------ what a container does to times
+# ------------------------------------------------------------------ what a container cannot hold
 
 
 def test_rounded_times_are_named(serve, tmp_path: Path) -> None:
@@ -149,3 +156,73 @@ def test_a_container_without_times_is_named(serve, tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4")
 
     assert "stores no times" in run("--endpoint", serve(EchoService()), "-sv", clip, "-o", tmp_path / "made.avi")
+
+
+@pytest.mark.parametrize("ending", ["ts", "avi", "mkv"])
+def test_turned_pictures_and_chapters_are_named_where_they_get_lost(serve, tmp_path: Path, ending: str) -> None:
+    clip = Recipe(rotation=90, chapters=True).write(tmp_path)
+    told = run("--endpoint", serve(EchoService()), "-sv", clip, "-o", tmp_path / f"made.{ending}")
+
+    assert ("cannot say that its pictures are turned" in told) == (ending != "mkv")
+    assert ("holds no chapters" in told) == (ending != "mkv")
+
+
+def test_subtitles_that_no_reader_would_find_are_left_out_and_named(serve, tmp_path: Path) -> None:
+    clip, made = Recipe(ending="mkv", subtitles=True, audio_tracks=1).write(tmp_path), tmp_path / "made.ts"
+    told = run("--endpoint", serve(EchoService()), "-sv", clip, "-o", made)
+
+    assert "cannot hold the input's srt subtitle" in told
+    with av.open(made) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"]
+
+
+def test_pictures_that_no_reader_would_find_are_refused(tmp_path: Path) -> None:
+    with (
+        Demuxer(make_clip(tmp_path / "clip.mp4")) as demuxer,
+        OutputFile(tmp_path / "made.ts", demuxer.format) as output,
+        pytest.raises(OutputError, match="cannot hold mjpeg video"),
+    ):
+        Muxer(output, demuxer.format, codec="mjpeg", extradata=b"", size=(64, 48))
+
+
+@pytest.mark.parametrize(("ending", "codec"), [("mov", "flac"), ("mov", "libopus"), ("ts", "flac")])
+def test_sound_without_a_place_is_refused_before_a_frame_is_sent(
+    serve, tmp_path: Path, ending: str, codec: str
+) -> None:
+    clip, service = make_clip(tmp_path / "clip.mp4"), EchoService()
+    add_sound(clip, tmp_path / "given.mkv", codec)
+    told = run("--endpoint", serve(service), "-sv", tmp_path / "given.mkv", "-o", tmp_path / f"made.{ending}", code=1)
+
+    assert f"{codec.removeprefix('lib')} audio. Choose an output that ends in .mkv." in told
+
+
+def add_sound(clip: Path, target: Path, codec: str) -> None:
+    """Put a second of silence beside a clip's pictures."""
+    with av.open(clip) as source, av.open(target, "w") as container:
+        pictures = container.add_stream_from_template(source.streams.video[0])
+        sound = container.add_stream(codec, rate=48000)
+        copy_pictures(source, container, pictures)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 2 * 48000), np.int16), "s16", "stereo")
+        silence.sample_rate, silence.pts = 48000, 0
+        container.mux([*sound.encode(silence), *sound.encode(None)])
+
+
+def copy_pictures(source: Any, container: Any, pictures: Any) -> None:
+    for packet in source.demux(video=0):
+        if packet.size:
+            packet.stream = pictures
+            container.mux(packet)
+
+
+def test_subtitles_of_mp4_in_matroska_get_advice_that_helps(serve, tmp_path: Path) -> None:
+    clip, given = make_clip(tmp_path / "clip.mp4"), tmp_path / "given.mp4"
+    with av.open(clip) as source, av.open(given, "w") as container:
+        pictures = container.add_stream_from_template(source.streams.video[0])
+        lines = container.add_mux_stream("mov_text")
+        copy_pictures(source, container, pictures)
+        text = av.Packet(b"\x00\x05hello")
+        text.pts, text.dts, text.duration, text.time_base, text.stream = 0, 0, 500, Fraction(1, 1000), lines
+        container.mux(text)
+    told = run("--endpoint", serve(EchoService()), "-sv", given, "-o", tmp_path / "made.mkv")
+
+    assert "mov_text subtitle; it was left out, an output that ends in .mp4 would keep it" in told
