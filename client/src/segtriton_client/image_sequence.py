@@ -61,8 +61,9 @@ class ImageSequenceWriter:
         self._write(self._context.decode(av.Packet(packet.payload)))
 
     def finish(self) -> None:
-        """Write what is left in the decoder."""
+        """Write what is left in the decoder, and say what the images lack of the pictures."""
         self._write(self._context.decode(None))
+        self._output.notes += self._pictures.notes
 
     def _write(self, frames: list[av.VideoFrame]) -> None:
         for frame in frames:

@@ -116,7 +116,7 @@ _OPTIONS = (
         type=click.Choice(PIXEL_FORMATS),
         default=KEEP_PIXEL_FORMAT,
         show_default=True,
-        help="With -sv: keep the input's chroma where that can be coded, or make it what every player knows.",
+        help="With -sv: keep the input's bits and chroma where they can be coded, or make it what every player knows.",
     ),
     _live("--live", is_flag=True, help="Send packets at the speed of the clip, as a camera would."),
     _live(

@@ -22,7 +22,7 @@ class OutputSpec:
     `strength` is 0..1 (blur radius, or opacity of the overlay); `encoder` is a rung of the
     ladder or `auto`; `preset` and `crf` are x264's, `quality` (1..100) is MJPEG's. An empty
     `class_name` is the network's own default. `deinterlace` makes interlaced pictures whole.
-    `pixel_format` keeps the input's where the encoder can code it, or makes all plain 8-bit 4:2:0.
+    `pixel_format` keeps the input's, up to 10 bits, where the encoder can code it, or makes all plain 8-bit 4:2:0.
     """
 
     effect: str = "blur"

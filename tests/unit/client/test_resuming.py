@@ -150,7 +150,9 @@ async def test_every_frame_comes_once_and_in_order_from_two_servers(then: Litera
     assert (opened.first_seq, opened.wanted_seq) == (frames - frames % KEYFRAMES, frames)
 
 
-@pytest.mark.parametrize(("came", "asked"), [("yuv422p", "keep"), ("yuv420p", "yuv420p"), ("yuvj420p", "yuv420p")])
+@pytest.mark.parametrize(
+    ("came", "asked"), [("yuv422p", "keep"), ("yuv420p10le", "keep"), ("yuv420p", "yuv420p"), ("yuvj420p", "yuv420p")]
+)
 async def test_what_began_as_plain_pictures_is_not_kept_otherwise_by_another_server(came: str, asked: str) -> None:
     first, second = Server(7, "die", pixel_format=came), Server()
     await stream_through(Cluster(first, second))

@@ -17,7 +17,7 @@ from segtriton_protocol import (
 from segtriton_server.encoders.encoder import Encoder, EncoderSetup
 from segtriton_server.encoders.libav_encoder import MjpegEncoder, X264Encoder
 from segtriton_server.encoders.mask_encoder import MaskEncoder
-from segtriton_server.media.pixel_formats import fits, nearest_format, num_bytes
+from segtriton_server.media.pixel_formats import fits, nearest_formats, num_bits, num_bytes
 from segtriton_server.media.room import check_room
 
 _RUNGS: dict[str, Callable[[EncoderSetup], Encoder]] = {
@@ -25,9 +25,11 @@ _RUNGS: dict[str, Callable[[EncoderSetup], Encoder]] = {
     "mjpeg": MjpegEncoder,
     "mask": MaskEncoder,
 }
+_MOST_BITS = {"h264": 10}
 
 ASKED_FOR = "The client asked for it."
 NO_ODD_SIZES = "H.264 has no odd picture sizes where chroma is halved."
+_REASONS = {"h264": "It is the first encoder that works on this machine.", "mjpeg": NO_ODD_SIZES}
 
 
 def odd_size_refusal(setup: EncoderSetup) -> SegtritonError:
@@ -42,12 +44,16 @@ def odd_size_refusal(setup: EncoderSetup) -> SegtritonError:
 def choose_format(video: VideoFormat, output: OutputSpec, max_pixels: int) -> str:
     """What a session's pictures are between decoder and encoder.
 
-    As much of the input's own format as the encoder codes, if the client wants it. A picture that then has more bytes
-    than one of `max_pixels` in 8-bit 4:2:0 becomes one of these.
+    As much of the input's own format as the encoder codes, if the client wants it, in no more bytes than a picture of
+    `max_pixels` in 8-bit 4:2:0; else that.
     """
-    kept = PLAIN_PIXEL_FORMAT if output.pixel_format != KEEP_PIXEL_FORMAT else nearest_format(video.pixel_format)
-    is_too_large = num_bytes(kept, (video.height, video.width)) > num_bytes(PLAIN_PIXEL_FORMAT, (1, max_pixels))
-    return PLAIN_PIXEL_FORMAT if is_too_large else kept
+    size_hw, most_bytes = (video.height, video.width), num_bytes(PLAIN_PIXEL_FORMAT, (1, max_pixels))
+    wanted = nearest_formats(video.pixel_format) if output.pixel_format == KEEP_PIXEL_FORMAT else ()
+    for kept in wanted:
+        is_codable = num_bits(kept) <= _MOST_BITS.get(_choose_rung(output.encoder, kept, size_hw), 8)
+        if is_codable and num_bytes(kept, size_hw) <= most_bytes:
+            return kept
+    return PLAIN_PIXEL_FORMAT
 
 
 def choose_encoder(setup: EncoderSetup) -> tuple[Encoder, str]:
@@ -60,15 +66,11 @@ def choose_encoder(setup: EncoderSetup) -> tuple[Encoder, str]:
         SegtritonError: UNKNOWN_ENCODER when the one asked for cannot code this picture.
         MemoryError: there is no room for its pictures.
     """
-    wanted = setup.output.encoder
-    is_odd = not fits(setup.pixel_format, setup.size_hw)
-    if wanted == "h264" and is_odd:
+    asked = setup.output.encoder
+    wanted = _choose_rung(asked, setup.pixel_format, setup.size_hw)
+    if wanted == "h264" and not fits(setup.pixel_format, setup.size_hw):
         raise odd_size_refusal(setup)
-    reason = ASKED_FOR
-    if wanted == "auto":
-        wanted, reason = (
-            ("mjpeg", NO_ODD_SIZES) if is_odd else ("h264", "It is the first encoder that works on this machine.")
-        )
+    reason = ASKED_FOR if asked == wanted else _REASONS[wanted]
     try:
         return _RUNGS[wanted](setup), reason
     except av.FFmpegError:
@@ -76,3 +78,9 @@ def choose_encoder(setup: EncoderSetup) -> tuple[Encoder, str]:
         raise SegtritonError(
             ErrorCode.UNKNOWN_ENCODER, f"{wanted} does not work here; encoders: {', '.join(_RUNGS)}."
         ) from None
+
+
+def _choose_rung(asked: str, pixel_format: str, size_hw: tuple[int, int]) -> str:
+    if asked != "auto":
+        return asked
+    return "h264" if fits(pixel_format, size_hw) else "mjpeg"

@@ -16,11 +16,11 @@ from av.video.reformatter import ColorRange as AvColorRange
 from av.video.stream import VideoStream
 
 from segtriton_protocol import PLAIN_PIXEL_FORMAT, ErrorCode, Framing, Packet, SegtritonError, VideoFormat
-from segtriton_server.frames import ColorMatrix, ColorRange, Picture, Plane
+from segtriton_server.frames import SAMPLE_TYPES, ColorMatrix, ColorRange, Picture, Plane
 from segtriton_server.media.color_tags import COLORSPACES, picture_color
 from segtriton_server.media.decoder import Decoded, FrameGroup
 from segtriton_server.media.deinterlacer import Deinterlacer
-from segtriton_server.media.pixel_formats import is_same_format
+from segtriton_server.media.pixel_formats import is_same_format, num_bits
 from segtriton_server.media.room import check_room
 
 CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "mpeg4", "mjpeg")
@@ -146,7 +146,8 @@ class LibavDecoder:
         if not has_size:
             self._notes[f"The pictures change to {frame.width}x{frame.height}; scaled to {width}x{height}."] = None
         if not has_kind:
-            self._notes[f"The pictures are {frame.format.name}; converted to {self._pixel_format}, 8 bits."] = None
+            made = f"{self._pixel_format}, {num_bits(self._pixel_format)} bits"
+            self._notes[f"The pictures are {frame.format.name}; converted to {made}."] = None
         levels = AvColorRange.JPEG if color_range is ColorRange.FULL else AvColorRange.MPEG
         return frame.reformat(
             width,
@@ -171,10 +172,11 @@ def _copy_packet(packet: Packet) -> av.Packet[VideoStream]:
 
 
 def plane_views(frame: VideoFrame) -> tuple[Plane, ...]:
-    """The planes of a planar 8-bit frame as arrays [h, w] of uint8, sharing its memory."""
-    return tuple(_plane_view(plane) for plane in frame.planes)
+    """The planes of a planar frame as arrays [h, w], uint8 or in 10 bits uint16, sharing its memory."""
+    sample_type = SAMPLE_TYPES[num_bits(frame.format.name)]
+    return tuple(_plane_view(plane, sample_type) for plane in frame.planes)
 
 
-def _plane_view(plane: VideoPlane) -> Plane:
-    rows: Plane = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+def _plane_view(plane: VideoPlane, sample_type: np.dtype[np.uint8 | np.uint16]) -> Plane:
+    rows: Plane = np.frombuffer(memoryview(plane), sample_type).reshape(-1, plane.line_size // sample_type.itemsize)
     return rows[: plane.height, : plane.width]

@@ -7,25 +7,33 @@ import av
 from segtriton_protocol import PLAIN_PIXEL_FORMAT
 
 _FULL_RANGE_PREFIX = "yuvj"  # a range of its own in the name, which pictures say by themselves here
+_TEN_BITS = "10le"
 
 
-def nearest_format(name: str) -> str:
-    """The format that keeps most of the one named: its own chroma sampling or the next finer, in 8 bits.
+def nearest_formats(name: str) -> tuple[str, ...]:
+    """The formats that keep most of the one named, best first: its chroma sampling or the next finer, in 10 or 8 bits.
 
-    A name that FFmpeg does not know, or that says nothing, gives 4:2:0.
+    A name that FFmpeg does not know, or that says nothing, gives 8-bit 4:2:0.
     """
     try:
-        _, *chroma = av.VideoFormat(name, 2, 2).components
+        luma, *chroma = av.VideoFormat(name, 2, 2).components
     except ValueError:
-        return PLAIN_PIXEL_FORMAT
+        return (PLAIN_PIXEL_FORMAT,)
     if not chroma or chroma[0].width == chroma[0].height == 1:
-        return PLAIN_PIXEL_FORMAT
-    return "yuv422p" if chroma[0].width == 1 and chroma[0].height == 2 else "yuv444p"
+        sampling = PLAIN_PIXEL_FORMAT
+    else:
+        sampling = "yuv422p" if chroma[0].width == 1 and chroma[0].height == 2 else "yuv444p"
+    return (sampling,) if luma.bits <= 8 else (sampling + _TEN_BITS, sampling)
+
+
+def num_bits(name: str) -> int:
+    """Bits of a sample: 8, or 10 in two bytes."""
+    return 10 if name.endswith(_TEN_BITS) else 8
 
 
 def coded_format(name: str, *, full_range: bool) -> str:
-    """What FFmpeg calls coded pictures of a format."""
-    return name.replace("yuv", _FULL_RANGE_PREFIX) if full_range else name
+    """What FFmpeg calls coded pictures of a format; it has no names for full range in 10 bits."""
+    return name.replace("yuv", _FULL_RANGE_PREFIX) if full_range and num_bits(name) == 8 else name
 
 
 def is_same_format(name: str, kept: str) -> bool:

@@ -2,10 +2,10 @@
 
 Every effect has the form
 
-    out = source * kept / 255 + added
+    out = source * kept + added
 
 where `kept` and `added` change slowly from pixel to pixel: they are made from the mask and from blurred or constant
-colour. So they are computed on a coarse grid (a quarter of the size for 720p), and only three 8-bit operations see
+colour. So they are computed on a coarse grid (a quarter of the size for 720p), and only three integer operations see
 every pixel: enlarge, multiply, add. This is compositing with premultiplied alpha (Porter and Duff, "Compositing
 Digital Images", 1984), which is also what lets both layers be enlarged independently without a fringe.
 """
@@ -14,23 +14,21 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from segtriton_server.frames import InvalidPictureError, Picture
-from segtriton_server.vision.color import NEUTRAL_CHROMA, luma_levels
+from segtriton_server.vision.color import luma_levels, neutral_chroma
+from segtriton_server.vision.depth import Depth
 from segtriton_server.vision.effects import EffectSpec, blur_sigma_pixels, is_invisible
 from segtriton_server.vision.errors import InvalidMaskError
 from segtriton_server.vision.grid import Grid
-from segtriton_server.vision.layers import BlurLayers, FlatLayers, Layers
+from segtriton_server.vision.layers import BlurLayers, FlatLayers, Layers, Mask
 from segtriton_server.vision.plane_blend import PlaneBlend, subject_boxes
-
-Plane = NDArray[np.uint8]
 
 
 class Compositor(Protocol):
     """Draws one session's effect; owns its scratch memory, so one thread at a time."""
 
-    def compose(self, picture: Picture, mask: Plane, out: Picture) -> None:
+    def compose(self, picture: Picture, mask: Mask, out: Picture) -> None:
         """Write every pixel of `out.planes`, which may be strided views into an encoder's buffer.
 
         Args:
@@ -56,7 +54,7 @@ class CopyCompositor:
         """For pictures of `size_hw`."""
         self._size_hw = size_hw
 
-    def compose(self, picture: Picture, mask: Plane, out: Picture) -> None:
+    def compose(self, picture: Picture, mask: Mask, out: Picture) -> None:
         """Copy the planes; see `Compositor`."""
         _check(self._size_hw, picture, mask, out)
         for source, target in zip(picture.planes, out.planes, strict=True):
@@ -70,7 +68,7 @@ class MaskCompositor:
         """For pictures of `size_hw`."""
         self._size_hw = size_hw
 
-    def compose(self, picture: Picture, mask: Plane, out: Picture) -> None:
+    def compose(self, picture: Picture, mask: Mask, out: Picture) -> None:
         """Draw the mask; see `Compositor`."""
         _check(self._size_hw, picture, mask, out)
         height, width = self._size_hw
@@ -78,12 +76,12 @@ class MaskCompositor:
             grey = cv2.merge([mask, mask, mask])
             cv2.resize(grey, (width, height), dst=out.planes[0], interpolation=cv2.INTER_LINEAR)
             return
-        black, white = luma_levels(out.color_range)
-        levels = np.rint(np.linspace(black, white, 256)).astype(np.uint8)
+        black, white = luma_levels(out.color_range, out.bits)
+        levels = np.rint(np.linspace(black, white, 256)).astype(out.planes[0].dtype)
         luma = cv2.LUT(mask, levels)
         cv2.resize(luma, (width, height), dst=out.planes[0], interpolation=cv2.INTER_LINEAR)
         for chroma in out.planes[1:]:
-            chroma.fill(NEUTRAL_CHROMA)
+            chroma.fill(neutral_chroma(out.bits))
 
 
 class LayerCompositor:
@@ -91,22 +89,19 @@ class LayerCompositor:
 
     def __init__(self, spec: EffectSpec, size_hw: tuple[int, int]) -> None:
         """For one effect on pictures of `size_hw`."""
+        self._spec = spec
         self._size_hw = size_hw
-        self._shapes: tuple[tuple[int, ...], ...] = ()
         self._grid = Grid(size_hw)
+        self._kind: object = None
         self._layers: Layers
-        if spec.effect == "blur":
-            self._layers = BlurLayers(blur_sigma_pixels(spec, size_hw), self._grid)
-        else:
-            self._layers = FlatLayers(spec, self._grid)
         # Planes of one shape are drawn together: they share the enlarged mask.
         self._groups: list[tuple[PlaneBlend, slice]] = []
 
-    def compose(self, picture: Picture, mask: Plane, out: Picture) -> None:
+    def compose(self, picture: Picture, mask: Mask, out: Picture) -> None:
         """Draw the effect; see `Compositor`."""
         _check(self._size_hw, picture, mask, out)
-        if picture.shapes != self._shapes:
-            self._prepare(picture)
+        if (picture.bits, picture.shapes) != self._kind:
+            self._prepare(picture.bits, picture.shapes)
         layers = self._layers.update(picture, mask)
         boxes = subject_boxes(self._layers.subject)
         for blend, group in self._groups:
@@ -121,16 +116,21 @@ class LayerCompositor:
             for box in blend.fit(boxes):
                 blend.blend(sources, layers.kept, None if backgrounds is None else added, targets, box)
 
-    def _prepare(self, picture: Picture) -> None:
-        self._shapes = picture.shapes
-        groups = [slice(None)] if len(set(self._shapes)) == 1 else [slice(0, 1), slice(1, 3)]
-        self._groups = [(PlaneBlend(self._shapes[group][0], self._grid.size_hw), group) for group in groups]
+    def _prepare(self, bits: int, shapes: tuple[tuple[int, ...], ...]) -> None:
+        self._kind = bits, shapes
+        depth = Depth(bits)
+        if self._spec.effect == "blur":
+            self._layers = BlurLayers(blur_sigma_pixels(self._spec, self._size_hw), self._grid, depth)
+        else:
+            self._layers = FlatLayers(self._spec, self._grid, depth)
+        groups = [slice(None)] if len(set(shapes)) == 1 else [slice(0, 1), slice(1, 3)]
+        self._groups = [(PlaneBlend(shapes[group][0], self._grid.size_hw, depth), group) for group in groups]
 
 
-def _check(size_hw: tuple[int, int], picture: Picture, mask: Plane, out: Picture) -> None:
+def _check(size_hw: tuple[int, int], picture: Picture, mask: Mask, out: Picture) -> None:
     if picture.size_hw != size_hw:
         raise InvalidPictureError(f"compositor is made for {size_hw}, got a picture of {picture.size_hw}")
-    if out.shapes != picture.shapes:
+    if (out.bits, out.shapes) != (picture.bits, picture.shapes):
         raise InvalidPictureError(f"cannot compose {picture!r} into {out!r}: not of one kind and size")
     if mask.ndim != 2 or mask.dtype != np.uint8 or 0 in mask.shape:
         raise InvalidMaskError(f"mask must be uint8 [h, w], got {mask.dtype} {mask.shape}")

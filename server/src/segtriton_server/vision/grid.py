@@ -2,13 +2,11 @@
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from segtriton_protocol.look import effect_grid
-from segtriton_server.frames import Picture
+from segtriton_server.frames import Picture, Plane
+from segtriton_server.vision.depth import Depth
 from segtriton_server.vision.resampling import resize
-
-Plane = NDArray[np.uint8]
 
 
 class Grid:
@@ -29,10 +27,10 @@ class Grid:
 class Shrinker:
     """Brings the three channels of a picture to one small size by halving; owns the memory of every step."""
 
-    def __init__(self, size_hw: tuple[int, int]) -> None:
+    def __init__(self, size_hw: tuple[int, int], depth: Depth) -> None:
         """For channels of `size_hw`, which must be the picture's size halved a few times."""
         self._size_hw = size_hw
-        self._channels = np.empty((3, *size_hw), np.uint8)
+        self._channels: Plane = np.empty((3, *size_hw), depth.dtype)
         self._steps: dict[tuple[int, ...], Plane] = {}
 
     def shrink(self, picture: Picture) -> Plane:

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtriton_protocol.look import RAMP_OFFSET, RAMP_SLOPE, blur_grid, blur_sigma_cells
-from segtriton_server.frames import Picture
+from segtriton_server.frames import Picture, Plane
 from segtriton_server.vision.color import rgb_to_yuv
+from segtriton_server.vision.depth import Depth
 from segtriton_server.vision.effects import EffectSpec
 from segtriton_server.vision.grid import Grid, Shrinker
 
-Plane = NDArray[np.uint8]
+Mask = NDArray[np.uint8]
 
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
@@ -32,9 +33,9 @@ class Layers(Protocol):
         subject: [h, w] on the grid, 0 where the picture shows only `background`.
     """
 
-    subject: Plane
+    subject: Mask
 
-    def update(self, picture: Picture, mask: Plane) -> LayerPlanes:
+    def update(self, picture: Picture, mask: Mask) -> LayerPlanes:
         """The layers for one picture."""
 
     def backgrounds(self, picture: Picture) -> Sequence[Plane] | None:
@@ -49,26 +50,27 @@ class BlurLayers:
     grid coarse enough for its width; the weakest one is therefore about 0.8 cells of the effect's own grid wide.
     """
 
-    def __init__(self, sigma_pixels: float, grid: Grid) -> None:
+    def __init__(self, sigma_pixels: float, grid: Grid, depth: Depth) -> None:
         """For a blur of `sigma_pixels` on the pictures of one grid."""
         self._grid = grid
+        self._depth = depth
         blur_hw, scale = blur_grid(sigma_pixels, grid.size_hw, grid.scale)
         sigma_cells = blur_sigma_cells(sigma_pixels, scale)
         kernel_size = 2 * round(3 * sigma_cells) + 1
         self._kernel = cv2.getGaussianKernel(kernel_size, sigma_cells, cv2.CV_32F)
-        self._shrinker = Shrinker(blur_hw)
+        self._shrinker = Shrinker(blur_hw, depth)
         self.subject = np.empty(grid.size_hw, np.uint8)
         self._opacity = np.empty(grid.size_hw, np.uint8)  # of the background
-        self._smooth = np.empty((3, *grid.size_hw), np.uint8)
-        self._added = np.empty((3, *grid.size_hw), np.uint8)
-        self._blurred = np.empty((3, *blur_hw), np.uint8)
+        self._smooth: Plane = np.empty((3, *grid.size_hw), depth.dtype)
+        self._added: Plane = np.empty((3, *grid.size_hw), depth.dtype)
+        self._blurred: Plane = np.empty((3, *blur_hw), depth.dtype)
         self._weighted = np.empty((3, *blur_hw), np.float32)
         self._coarse_opacity = np.empty(blur_hw, np.uint8)
         self._weight = np.empty(blur_hw, np.float32)
         self._total = np.empty(blur_hw, np.float32)
         self._kept_rgb, self._added_rgb = _rgb_layers(grid)
 
-    def update(self, picture: Picture, mask: Plane) -> LayerPlanes:
+    def update(self, picture: Picture, mask: Mask) -> LayerPlanes:
         """See `Layers`."""
         draw_subject(mask, self.subject)
         cv2.bitwise_not(self.subject, dst=self._opacity)
@@ -76,10 +78,11 @@ class BlurLayers:
         for blurred, smooth, added in zip(self._blurred, self._smooth, self._added, strict=True):
             # Linear interpolation would show its kinks here, where one cell may be 16 pixels wide.
             cv2.resize(blurred, self._grid.size_wh, dst=smooth, interpolation=cv2.INTER_CUBIC)
-            cv2.multiply(smooth, self._opacity, dst=added, scale=1 / 255)
+            self._depth.limit(smooth)
+            self._depth.weigh(smooth, self._opacity, added)
         if picture.is_rgb:
             return _merged(self.subject, self._added, self._kept_rgb, self._added_rgb)
-        return LayerPlanes(self.subject, list(self._added))
+        return LayerPlanes(self._depth.weights(self.subject), list(self._added))
 
     def backgrounds(self, picture: Picture) -> Sequence[Plane] | None:
         """See `Layers`."""
@@ -98,7 +101,7 @@ class BlurLayers:
             self._smoothen(weighted, weighted)
         np.divide(self._weighted, self._total, out=self._weighted)
         stacked = (3 * rows, columns)
-        cv2.convertScaleAbs(self._weighted.reshape(stacked), dst=self._blurred.reshape(stacked))
+        self._depth.round(self._weighted.reshape(stacked), self._blurred.reshape(stacked))
 
     def _smoothen(self, cells: NDArray[np.float32], out: NDArray[np.float32]) -> None:
         cv2.sepFilter2D(cells, -1, self._kernel, self._kernel, dst=out, borderType=cv2.BORDER_REFLECT)
@@ -107,23 +110,24 @@ class BlurLayers:
 class FlatLayers:
     """Overlay and colour: add one colour, on the subject or on the background."""
 
-    def __init__(self, spec: EffectSpec, grid: Grid) -> None:
+    def __init__(self, spec: EffectSpec, grid: Grid, depth: Depth) -> None:
         """For one effect on the pictures of one grid."""
         self._spec = spec
+        self._depth = depth
         self._is_overlay = spec.effect == "overlay"
         self.subject = np.empty(grid.size_hw, np.uint8)
-        self._kept = np.empty(grid.size_hw, np.uint8)
-        self._added = np.empty((3, *grid.size_hw), np.uint8)
+        self._kept: Plane = np.empty(grid.size_hw, depth.dtype)
+        self._added: Plane = np.empty((3, *grid.size_hw), depth.dtype)
         levels = np.arange(256)
         opacity = np.rint(levels * spec.strength) if self._is_overlay else 255 - levels
-        self._kept_levels = (255 - opacity).astype(np.uint8)
+        self._kept_levels = depth.weights((255 - opacity).astype(np.uint8))
         self._opacity_levels = opacity.astype(np.uint8)
         self._color: tuple[int, ...] = ()
-        self._color_pixels: list[Plane] = []
-        self._color_levels: list[Plane] = []
+        self._color_pixels: Sequence[Plane] = []
+        self._color_levels: Sequence[Plane] = []
         self._kept_rgb, self._added_rgb = _rgb_layers(grid)
 
-    def update(self, picture: Picture, mask: Plane) -> LayerPlanes:
+    def update(self, picture: Picture, mask: Mask) -> LayerPlanes:
         """See `Layers`."""
         self._set_color(picture)
         draw_subject(mask, self.subject)
@@ -141,16 +145,16 @@ class FlatLayers:
     def _set_color(self, picture: Picture) -> None:
         color = self._spec.color_rgb
         if not picture.is_rgb:
-            color = rgb_to_yuv(color, picture.matrix, picture.color_range)
+            color = rgb_to_yuv(color, picture.matrix, picture.color_range, self._depth.bits)
         if (*color, picture.is_rgb) != self._color:
             self._color = (*color, picture.is_rgb)
             scaled = (self._opacity_levels * (value / 255) for value in color)
-            pixels = np.array(color, np.uint8)
+            pixels: Plane = np.array(color, self._depth.dtype)
             self._color_pixels = [pixels] if picture.is_rgb else list(pixels.reshape(3, 1))
-            self._color_levels = [np.rint(levels).astype(np.uint8) for levels in scaled]
+            self._color_levels = [np.rint(levels).astype(self._depth.dtype) for levels in scaled]
 
 
-def draw_subject(mask: Plane, out: Plane) -> None:
+def draw_subject(mask: Mask, out: Mask) -> None:
     """Enlarge a mask to the grid and make it decided: a ramp between the two thresholds.
 
     The ramp comes after enlarging, so the outline stays as smooth as the enlarged mask.

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from segtriton_protocol.look import effect_grid
 from segtriton_protocol.matte_spec import MatteSpec
 from segtriton_server.frames import Picture
-from segtriton_server.vision.resampling import shrink
+from segtriton_server.vision.resampling import shrink, shrink_to_8_bits
 
 Plane = NDArray[np.uint8]
 Real = NDArray[np.float32]
@@ -79,7 +79,7 @@ class Matte:
 
         He, Sun and Tang, "Guided Image Filtering", 2013.
         """
-        guide = shrink(_luma(picture), self._grid_hw).astype(np.float32) / 255
+        guide = shrink_to_8_bits(_luma(picture), self._grid_hw).astype(np.float32) / 255
         coarse = cv2.resize(mask, self._grid_hw[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
         reach = max(1, round(_EDGE_REACH * min(self._grid_hw)))
         side = (2 * reach + 1, 2 * reach + 1)

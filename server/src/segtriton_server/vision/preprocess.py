@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from segtriton_server.frames import Picture
 from segtriton_server.vision.color import yuv_to_rgb_affine
-from segtriton_server.vision.resampling import shrink
+from segtriton_server.vision.resampling import shrink_to_8_bits
 
 
 def small_rgb(picture: Picture, size_hw: tuple[int, int]) -> NDArray[np.float32]:
@@ -16,7 +16,7 @@ def small_rgb(picture: Picture, size_hw: tuple[int, int]) -> NDArray[np.float32]
     The planes are shrunk first and only the small picture is converted, so the cost hardly depends on the
     size of the picture. The aspect ratio is not kept: the mask then covers the whole picture.
     """
-    small_planes = [shrink(plane, size_hw) for plane in picture.planes]
+    small_planes = [shrink_to_8_bits(plane, size_hw) for plane in picture.planes]
     if picture.is_rgb:
         return _to_unit_range(small_planes[0])
     # In 8 bits OpenCV saturates, so code values outside the legal range do not become colours below 0 or above 1.

@@ -1,12 +1,18 @@
 """Making planes smaller without aliasing and without touching every pixel in floating point."""
 
+from typing import TypeVar
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segtriton_server.frames import Plane
 
-def shrink(plane: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Shrink (or enlarge) an 8-bit plane, halving first while it is more than twice too large.
+AnyPlane = TypeVar("AnyPlane", bound=Plane)
+
+
+def shrink(plane: AnyPlane, size_hw: tuple[int, int]) -> AnyPlane:
+    """Shrink (or enlarge) a plane, halving first while it is more than twice too large.
 
     Halving with INTER_LINEAR averages 2x2 pixels and is OpenCV's fastest path (0.05 ms for 720p, against
     0.33 ms for one INTER_AREA step to 256x144); the last step then shrinks by less than two, where linear
@@ -25,9 +31,13 @@ def shrink(plane: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uin
     return small if small.shape[:2] == size_hw else resize(small, size_hw)
 
 
-def resize(
-    plane: NDArray[np.uint8], size_hw: tuple[int, int], out: NDArray[np.uint8] | None = None
-) -> NDArray[np.uint8]:
+def shrink_to_8_bits(plane: Plane, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """Shrink a plane of 8 or 10 bits as `shrink` does; it then has 8."""
+    small = shrink(plane, size_hw)
+    return small if small.dtype == np.uint8 else cv2.convertScaleAbs(small, alpha=1 / 4)  # type: ignore[return-value]
+
+
+def resize(plane: AnyPlane, size_hw: tuple[int, int], out: AnyPlane | None = None) -> AnyPlane:
     """A plane at another size, in `out` if given; half of an even side are the means of its pixels."""
     return cv2.resize(plane, size_hw[::-1], dst=out, interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 

@@ -14,6 +14,7 @@ from segtriton_protocol import Packet, VideoFormat
 from segtriton_server.frames import Picture
 from segtriton_server.media.decoder import Decoded, FrameGroup
 from segtriton_server.media.libav_decoder import LibavDecoder, plane_views
+from segtriton_server.media.pixel_formats import num_bits
 
 NUM_FRAMES = 20
 GARBAGE = b"\xff" * 60
@@ -79,36 +80,41 @@ def test_nothing_but_damage_gives_nothing(clip: tuple[VideoFormat, list[Packet]]
     assert (groups, damaged) == ([], 3)
 
 
-def write_422(path: Path) -> Path:
+def write_flat(path: Path, pixel_format: str) -> Path:
+    unit = 1 << num_bits(pixel_format) - 8
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv422p"
-        frame = av.VideoFrame(64, 48, "yuv422p")
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixel_format
+        frame = av.VideoFrame(64, 48, pixel_format)
         for plane, level in zip(plane_views(frame), (90, 140, 60), strict=True):
-            plane.fill(level)
+            plane.fill(level * unit)
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
 
 
 @pytest.mark.parametrize(
-    ("wanted", "shape", "note"),
+    ("given", "wanted", "shape", "note"),
     [
-        ("yuv422p", (48, 32), None),
-        ("yuv420p", (24, 32), "The pictures are yuv422p; converted to yuv420p, 8 bits."),
-        ("yuv444p", (48, 64), "The pictures are yuv422p; converted to yuv444p, 8 bits."),
+        ("yuv422p", "yuv422p", (48, 32), None),
+        ("yuv422p", "yuv420p", (24, 32), "The pictures are yuv422p; converted to yuv420p, 8 bits."),
+        ("yuv422p", "yuv444p", (48, 64), "The pictures are yuv422p; converted to yuv444p, 8 bits."),
+        ("yuv422p", "yuv422p10le", (48, 32), "The pictures are yuv422p; converted to yuv422p10le, 10 bits."),
+        ("yuv420p10le", "yuv420p10le", (24, 32), None),
+        ("yuv420p10le", "yuv420p", (24, 32), "The pictures are yuv420p10le; converted to yuv420p, 8 bits."),
     ],
 )
 def test_pictures_have_the_format_that_is_wanted(
-    tmp_path: Path, wanted: str, shape: tuple[int, int], note: str | None
+    tmp_path: Path, given: str, wanted: str, shape: tuple[int, int], note: str | None
 ) -> None:
-    with Demuxer(write_422(tmp_path / "clip.mp4")) as demuxer:
+    with Demuxer(write_flat(tmp_path / "clip.mp4", given)) as demuxer:
         decoder = LibavDecoder(demuxer.format, 1, 1 << 20, wanted, low_delay=True)
         packets = [packet for packet in demuxer if isinstance(packet, Packet)]
     (group,) = [*decoder.decode(packets).groups, *decoder.flush().groups]
 
     assert isinstance(group.pictures, Picture)
     assert group.pictures.shapes == ((48, 64), shape, shape)
-    levels = [float(plane.mean()) for plane in group.pictures.planes]
+    assert group.pictures.bits == num_bits(wanted)
+    levels = [float(plane.mean()) / (1 << group.pictures.bits - 8) for plane in group.pictures.planes]
     assert levels == pytest.approx([90, 140, 60], abs=2)
     assert decoder.notes == (() if note is None else (note,))
