@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from segtriton_client.carried import Carried
 from segtriton_client.errors import InputError
 from segtriton_client.reencoder import Reencoder, needs_coding
-from segtriton_client.sources import Source, damage_of, open_input
+from segtriton_client.sources import Source, damage_of, is_live, open_input
 from segtriton_client.timeline import Timeline, reopen, time_of
 from segtriton_protocol import ColorTags, Framing, Packet, VideoFormat
 
@@ -159,8 +159,10 @@ class Demuxer:
                         yield packet, is_video
                         count += is_video
             except av.error.FFmpegError as error:
-                if not (self._reconnect_seconds and count):
+                if not count or not (self._reconnect_seconds or is_live(self.path)):
                     raise damage_of(self.path, self._container, count, error) from None
+                if not self._reconnect_seconds:
+                    self.notes.append(f"The source broke off after frame {count}: {error.strerror}.")
             if not self._reconnect_seconds or not self._reconnect():
                 return
             timeline.begin_anew()

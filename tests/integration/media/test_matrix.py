@@ -35,6 +35,13 @@ CONTAINERS = {
     "mpeg4-mp4": Recipe("mpeg4", "mp4"),
     "mpeg4-avi": Recipe("mpeg4", "avi"),
     "mjpeg-mov": Recipe("mjpeg", "mov", pixel_format="yuvj420p"),
+    "h264-flv": Recipe("h264", "flv"),
+    "h264-m2ts": Recipe("h264", "m2ts"),
+    "h264-3gp": Recipe("h264", "3gp"),
+    "hevc-flv": Recipe("hevc", "flv"),
+    "vp9-avi": Recipe("vp9", "avi"),
+    "mpeg2-mpg": Recipe("mpeg2video", "mpg"),
+    "mjpeg-mp4": Recipe("mjpeg", "mp4", pixel_format="yuvj420p"),
     "mjpeg-avi": Recipe("mjpeg", "avi", pixel_format="yuvj422p"),
 }
 FEATURES = {
@@ -75,7 +82,7 @@ MATRIX = [
     for name, recipe in {**CONTAINERS, **FEATURES}.items()
 ]
 # Where the endings differ, the output's container is one that can hold H.264.
-ENDINGS = {"webm": "mkv", "avi": "mp4"}
+ENDINGS = {"webm": "mkv", **dict.fromkeys(("avi", "flv", "m2ts", "3gp", "mpg"), "mp4")}
 
 
 @pytest.mark.parametrize("recipe", MATRIX)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import av.error
 import click
 import numpy as np
 import pytest
@@ -15,8 +17,9 @@ from echo_service import EchoService
 from numbered_clips import Recipe
 from segclient_process import run
 
+from segtriton_client import demuxer
 from segtriton_client.demuxer import Demuxer
-from segtriton_client.errors import OutputError
+from segtriton_client.errors import InputError, OutputError
 from segtriton_client.muxer import Muxer, OutputFile
 from segtriton_client.runs import choose_outputs
 from segtriton_client.sources import expand
@@ -138,6 +141,45 @@ def test_what_is_not_there_gets_advice_of_its_kind(source: str, advice: str, tmp
     assert run("-sv", source, "-o", tmp_path / "made.mp4", code=3).endswith(f"{advice}\n")
 
 
+# ------------------------------------------------------------------ what ends before its end
+
+
+class BreaksOff:
+    """A container whose source fails instead of ending."""
+
+    def __init__(self, path: Path) -> None:
+        self._container = av.open(path)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+    def demux(self, *streams: Any) -> Iterator[Any]:
+        yield from (packet for packet in self._container.demux(*streams) if packet.size)
+        raise av.error.FFmpegError(5, "Input/output error")
+
+
+def read_what_breaks_off(source: Path | str, clip: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, list[str]]:
+    """The number of packets that come, and the notes."""
+    monkeypatch.setattr(demuxer, "open_input", lambda _: BreaksOff(clip))
+    with Demuxer(source) as reading:
+        return len(list(reading)), reading.notes
+
+
+@pytest.mark.parametrize("source", ["rtmp://host/live", "udp://0.0.0.0:5000", "v4l2:/dev/video0"])
+def test_a_live_source_that_breaks_off_has_ended(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count, notes = read_what_breaks_off(source, make_clip(tmp_path / "clip.mp4"), monkeypatch)
+
+    assert count == len(CFR)
+    assert notes == [f"The source broke off after frame {len(CFR)}: Input/output error."]
+
+
+def test_a_file_that_breaks_off_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = make_clip(tmp_path / "clip.mp4")
+
+    with pytest.raises(InputError, match=f"damaged after frame {len(CFR)}"):
+        read_what_breaks_off(clip, clip, monkeypatch)
+
+
 # ------------------------------------------------------------------ what a container cannot hold
 
 
@@ -178,11 +220,11 @@ def test_subtitles_that_no_reader_would_find_are_left_out_and_named(serve, tmp_p
 
 def test_pictures_that_no_reader_would_find_are_refused(tmp_path: Path) -> None:
     with (
-        Demuxer(make_clip(tmp_path / "clip.mp4")) as demuxer,
-        OutputFile(tmp_path / "made.ts", demuxer.format) as output,
+        Demuxer(make_clip(tmp_path / "clip.mp4")) as reading,
+        OutputFile(tmp_path / "made.ts", reading.format) as output,
         pytest.raises(OutputError, match="cannot hold mjpeg video"),
     ):
-        Muxer(output, demuxer.format, codec="mjpeg", extradata=b"", size=(64, 48))
+        Muxer(output, reading.format, codec="mjpeg", extradata=b"", size=(64, 48))
 
 
 @pytest.mark.parametrize(("ending", "codec"), [("mov", "flac"), ("mov", "libopus"), ("ts", "flac")])
