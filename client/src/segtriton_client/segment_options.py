@@ -73,7 +73,7 @@ _OPTIONS = (
         help="What to find; may be repeated, for all of them together  [default: the network's own]",
     ),
     _effect("--network", default="selfie", show_default=True, help="Which of the server's networks."),
-    _mask("--invert", is_flag=True, help="Take everything but the class."),
+    _mask("--invert", is_flag=True, help="Take everything but the class; without -sv, too."),
     _mask(
         "--smooth",
         type=click.FloatRange(0, 0.95),
