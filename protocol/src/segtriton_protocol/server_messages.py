@@ -10,6 +10,7 @@ import numpy as np
 from segtriton_protocol import tensors as specs
 from segtriton_protocol.errors import SegtritonError
 from segtriton_protocol.json_fields import JsonFields, encode_bytes, encode_json
+from segtriton_protocol.output_spec import PLAIN_PIXEL_FORMAT
 from segtriton_protocol.packets import Drop, DropReason, Packet, pack_packets, unpack_packets
 from segtriton_protocol.tensors import Tensors, required_tensor
 
@@ -80,7 +81,7 @@ class Opened(ServerMessage):
     pod: str
     limits: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    output_pixel_format: str = "yuv420p"
+    output_pixel_format: str = PLAIN_PIXEL_FORMAT
 
     def to_json(self) -> dict[str, Any]:
         """Return the body of the message."""
@@ -124,7 +125,7 @@ class Opened(ServerMessage):
             pod=fields.text("pod", ""),
             limits=fields.counts("limits"),
             warnings=fields.texts("warnings"),
-            output_pixel_format=fields.text("output_pixel_format", "yuv420p"),
+            output_pixel_format=fields.text("output_pixel_format", PLAIN_PIXEL_FORMAT),
         )
 
 

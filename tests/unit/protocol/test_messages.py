@@ -192,26 +192,28 @@ def test_every_code_has_advice_of_one_sentence() -> None:
         assert code.advice.count(". ") == 0
 
 
-def test_an_older_clients_open_names_no_pixel_format() -> None:
-    message = Open(video=VideoFormat("h264", 64, 64, Fraction(1, 25), pixel_format="yuv420p10le"))
+def parsed_without_pixel_format(message: Open, group: str) -> tuple[str, Open]:
+    """The format that a part of OPEN names, and the message as a client sends it that knows no such field."""
     tensors = message.to_tensors()
     wire = json.loads(tensors["MESSAGE"].tobytes())
-    assert wire["video"].pop("pixel_format") == "yuv420p10le"
+    named = wire[group].pop("pixel_format")
     opened = parse_request(message.to_parameters(), {**tensors, "MESSAGE": encode_json(wire)})
-
     assert isinstance(opened, Open)
-    assert opened.video.pixel_format == ""
+    return named, opened
+
+
+def test_an_older_clients_open_names_no_pixel_format() -> None:
+    message = Open(video=VideoFormat("h264", 64, 64, Fraction(1, 25), pixel_format="yuv420p10le"))
+    named, opened = parsed_without_pixel_format(message, "video")
+
+    assert (named, opened.video.pixel_format) == ("yuv420p10le", "")
 
 
 def test_an_older_clients_open_asks_for_plain_pictures() -> None:
     message = Open(video=VideoFormat("h264", 64, 64, Fraction(1, 25)), output=OutputSpec())
-    tensors = message.to_tensors()
-    wire = json.loads(tensors["MESSAGE"].tobytes())
-    assert wire["output"].pop("pixel_format") == "keep"
-    opened = parse_request(message.to_parameters(), {**tensors, "MESSAGE": encode_json(wire)})
+    named, opened = parsed_without_pixel_format(message, "output")
 
-    assert isinstance(opened, Open)
-    assert opened.output.pixel_format == "yuv420p"
+    assert (named, opened.output.pixel_format) == ("keep", "yuv420p")
 
 
 def test_an_older_servers_pictures_are_plain() -> None:

@@ -9,6 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from segtriton_server.frames import SAMPLE_TYPES, ColorMatrix, ColorRange, Picture, Plane
+from segtriton_server.vision.compositor import create_compositor
+from segtriton_server.vision.effects import EffectSpec
 
 MakePicture = Callable[..., Picture]
 
@@ -30,6 +32,20 @@ def make_picture() -> MakePicture:
 def empty_like() -> Callable[[Picture], Picture]:
     """A picture of the same kind and size whose rows are wider than the picture, filled with 77."""
     return _empty_like
+
+
+@pytest.fixture
+def draw(empty_like: Callable[[Picture], Picture]) -> Callable[..., Picture]:
+    """Draws an effect into a picture whose planes were full of `stale`."""
+
+    def draw(spec: EffectSpec, picture: Picture, mask: NDArray[np.uint8], stale: int = 77) -> Picture:
+        out = empty_like(picture)
+        for plane in out.planes:
+            plane.fill(stale)
+        create_compositor(spec, picture.size_hw).compose(picture, mask, out)
+        return out
+
+    return draw
 
 
 @pytest.fixture

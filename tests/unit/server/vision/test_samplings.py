@@ -36,18 +36,6 @@ def psnr(first: Plane, second: Plane) -> float:
     return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
 
 
-@pytest.fixture
-def draw(empty_like: EmptyLike) -> Callable[..., Picture]:
-    def draw(spec: EffectSpec, picture: Picture, mask: Plane, stale: int = 77) -> Picture:
-        out = empty_like(picture)
-        for plane in out.planes:
-            plane.fill(stale)
-        create_compositor(spec, picture.size_hw).compose(picture, mask, out)
-        return out
-
-    return draw
-
-
 @pytest.mark.parametrize(("effect", "chroma_steps"), list(product(EFFECT_NAMES, SAMPLINGS)))
 @pytest.mark.parametrize("size_hw", [(720, 1280), (713, 1277)])
 def test_a_finer_chroma_looks_the_same(

@@ -29,18 +29,6 @@ NOTHING, EVERYTHING = (np.full((144, 256), value, np.uint8) for value in (0, 255
 LEAST_PSNR = 40
 
 
-@pytest.fixture
-def draw(empty_like: EmptyLike) -> Draw:
-    def draw(spec: EffectSpec, picture: Picture, mask: Mask, stale: int = 77) -> Picture:
-        out = empty_like(picture)
-        for plane in out.planes:
-            plane.fill(stale)
-        create_compositor(spec, picture.size_hw).compose(picture, mask, out)
-        return out
-
-    return draw
-
-
 def flat(size_hw: tuple[int, int], levels: tuple[int, int, int], color_range: ColorRange) -> Picture:
     shapes = (size_hw, *[((size_hw[0] + 1) // 2, (size_hw[1] + 1) // 2)] * 2)
     planes = tuple(np.full(shape, level, np.uint16) for shape, level in zip(shapes, levels, strict=True))
