@@ -9,10 +9,12 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 
-from segtriton_client.errors import IntegrityError, NoProgressError, ServiceLostError
+from segtriton_client.errors import ClientError, IntegrityError, NoProgressError, ServiceLostError
 from segtriton_client.ledger import Ledger
 from segtriton_client.transport import MessageStream, Transport
 from segtriton_protocol import (
+    Acknowledge,
+    AnswerId,
     Cancel,
     ClientMessage,
     Credit,
@@ -34,6 +36,10 @@ from segtriton_protocol import (
 _GROUP_PACKETS = 8
 _GROUP_BYTES = 512 * 1024
 _GOODBYE_SECONDS = 2.0
+# What is read is acknowledged at the latest when it is so much of what the server lets go unread.
+_ACKNOWLEDGED_SHARE = 4
+# Answers that overtook another one; a server has no more requests open at once than a few.
+_MAX_EARLY_ANSWERS = 1024
 
 Event = Output | Migrate
 
@@ -79,7 +85,13 @@ class StreamSession:
             wanted_seq=wanted_seq,
             answered_seqs=tuple(answered_seqs),
             open_key=secrets.token_hex(16),
+            acknowledges=True,
         )
+        self._early: dict[int, ServerMessage] = {}
+        self._next_number = 0
+        self._last_read: AnswerId | None = None
+        self._unacknowledged_bytes = 0
+        self._posting = asyncio.Lock()
         self._is_answered = True
         self._open_seconds = open_seconds
         self._progress_seconds = progress_seconds
@@ -139,7 +151,7 @@ class StreamSession:
             group = self._take_group(waiting)
             self.ledger.record_sent(group, time.monotonic())
             self._is_answered = False
-            await self._post(Packets(self.opened.session_id, tuple(group), self.ledger.answered))
+            await self._post_packets(group)
 
     async def end(self) -> None:
         """Say that no packet follows; go on iterating until the iteration ends."""
@@ -159,6 +171,7 @@ class StreamSession:
                     return
                 event = self._take_event(answer)
                 yield event
+                await self._acknowledge()
         except Exception as error:
             self._failure = error
             raise
@@ -180,6 +193,8 @@ class StreamSession:
             raise ServiceLostError("The service closed the session before it was complete.")
         if isinstance(answer, Output):
             self.ledger.record_output(answer, time.monotonic())
+            self._last_read = answer.answer_id
+            self._unacknowledged_bytes += sum(len(packet.payload) for packet in answer.packets)
             self._credit = answer.credit
             self._is_answered = True
             self._changed.set()
@@ -256,12 +271,40 @@ class StreamSession:
         return group
 
     async def _post(self, message: ClientMessage) -> None:
-        await self._stream.send(message.to_parameters(), message.to_tensors())
+        async with self._posting:  # gRPC takes one message at a time
+            await self._stream.send(message.to_parameters(), message.to_tensors())
         self._active_at = time.monotonic()
 
+    async def _post_packets(self, packets: Sequence[Packet]) -> None:
+        self._unacknowledged_bytes = 0
+        await self._post(Packets(self.opened.session_id, tuple(packets), self.ledger.answered, self._last_read))
+
+    async def _acknowledge(self) -> None:
+        """Say what has been read, if it is much: a server that hears nothing of it waits."""
+        limit = self.opened.unacknowledged_bytes
+        if self._last_read is None or self._unacknowledged_bytes * _ACKNOWLEDGED_SHARE < limit:
+            return
+        self._unacknowledged_bytes = 0
+        with contextlib.suppress(ClientError):  # whoever reads on learns what has ended the stream
+            await self._post(Acknowledge(self.opened.session_id, self._last_read))
+
     async def _receive(self) -> ServerMessage | None:
-        tensors = await self._stream.receive()
-        return None if tensors is None else parse_response(tensors)
+        """Return the next answer in the session's order, None where the stream has ended before it."""
+        while (message := self._early.pop(self._next_number, None)) is None:
+            tensors = await self._stream.receive()
+            if tensors is None:
+                return None
+            message = parse_response(tensors)
+            if message.answer_id is None:
+                return message  # from a server that numbers nothing, or the refusal of one request
+            self._put_aside(message, message.answer_id.number)
+        self._next_number += 1
+        return message
+
+    def _put_aside(self, message: ServerMessage, number: int) -> None:
+        if number < self._next_number or number in self._early or len(self._early) >= _MAX_EARLY_ANSWERS:
+            raise IntegrityError(f"The service sent answer {number} where {self._next_number} was due.")
+        self._early[number] = message
 
     def _check_opened(self, answer: ServerMessage | None) -> Opened:
         if isinstance(answer, Failed):

@@ -4,7 +4,8 @@ Versions, tensor specs, validated messages, error codes and session ids.
 No I/O and no third-party import but numpy happens here.
 """
 
-from segtriton_protocol.client_messages import Cancel, ClientMessage, End, Open, Packets
+from segtriton_protocol.answer_ids import AnswerId
+from segtriton_protocol.client_messages import Acknowledge, Cancel, ClientMessage, End, Open, Packets
 from segtriton_protocol.errors import ErrorCode, SegtritonError
 from segtriton_protocol.formats import ColorTags, Framing, VideoFormat
 from segtriton_protocol.matte_spec import MatteSpec
@@ -31,6 +32,8 @@ __all__ = [
     "PLAIN_PIXEL_FORMAT",
     "PROTOCOL_VERSION",
     "X264_PRESETS",
+    "Acknowledge",
+    "AnswerId",
     "Cancel",
     "ClientMessage",
     "ColorTags",

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from segtriton_protocol import tensors as specs
+from segtriton_protocol.answer_ids import AnswerId
 from segtriton_protocol.errors import ErrorCode, SegtritonError
 from segtriton_protocol.formats import VideoFormat
 from segtriton_protocol.json_fields import JsonFields, encode_json
@@ -53,7 +54,8 @@ class Open(ClientMessage):
     `wanted_seq` is the first whose output is still missing: frames before it are decoded, as
     later ones need them, and not sent again; nor are those of `answered_seqs`, later packets whose
     pictures are shown earlier. `open_key` is unique for each session a client asks for, so that a
-    doubled OPEN is seen.
+    doubled OPEN is seen. A client that `acknowledges` tells which answers it has read, puts them in order by their
+    number, and takes them over whichever of its requests: only so can a session last without an end.
     """
 
     kind: ClassVar[str] = "open"
@@ -66,6 +68,7 @@ class Open(ClientMessage):
     wanted_seq: int = 0
     answered_seqs: tuple[int, ...] = ()
     open_key: str = ""
+    acknowledges: bool = False
 
     def to_tensors(self) -> Tensors:
         """Return the request's tensors by name."""
@@ -78,6 +81,7 @@ class Open(ClientMessage):
             "wanted_seq": self.wanted_seq,
             "answered_seqs": list(self.answered_seqs),
             "open_key": self.open_key,
+            "acknowledges": self.acknowledges,
         }
         return {specs.MESSAGE.name: encode_json(wire)}
 
@@ -96,6 +100,7 @@ class Open(ClientMessage):
             wanted_seq=fields.integer("wanted_seq", 0, default=0),
             answered_seqs=fields.integers("answered_seqs"),
             open_key=fields.text("open_key", "", max_length=64),
+            acknowledges=fields.wire.get("acknowledges") is True,
         )
 
 
@@ -103,12 +108,14 @@ class Open(ClientMessage):
 class Packets(ClientMessage):
     """One or many input packets.
 
-    `received` counts the output packets and drop records that the client has read so far.
+    `received` counts the output packets and drop records that the client has read so far, and `acknowledged` names the
+    newest answer of those that it has read without a gap, in a session that acknowledges.
     """
 
     kind: ClassVar[str] = "packets"
     packets: tuple[Packet, ...]
     received: int = 0
+    acknowledged: AnswerId | None = None
 
     def to_tensors(self) -> Tensors:
         """Return the request's tensors by name."""
@@ -116,7 +123,7 @@ class Packets(ClientMessage):
         return {
             specs.PACKET_INDEX.name: index,
             specs.PACKET_IN.name: payload,
-            specs.MESSAGE.name: encode_json({"received": self.received}),
+            specs.MESSAGE.name: encode_json({"received": self.received, "acknowledged": self.acknowledged}),
         }
 
     @classmethod
@@ -129,7 +136,29 @@ class Packets(ClientMessage):
             session_id=session_id,
             packets=tuple(unpack_packets(index, payload)),
             received=fields.integer("received", 0, default=0),
+            acknowledged=AnswerId.from_json(fields, "acknowledged"),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge(ClientMessage):
+    """Says what has been read where no packet is at hand to go with it, and lends a request to the next answers."""
+
+    kind: ClassVar[str] = "acknowledge"
+    acknowledged: AnswerId
+
+    def to_tensors(self) -> Tensors:
+        """Return the request's tensors by name."""
+        return {specs.MESSAGE.name: encode_json({"acknowledged": self.acknowledged})}
+
+    @classmethod
+    def from_tensors(cls, session_id: str, tensors: Tensors) -> Acknowledge:
+        """Read the request; raises INVALID_MESSAGE."""
+        fields = JsonFields.parse(required_tensor(tensors, specs.MESSAGE), "ACKNOWLEDGE")
+        acknowledged = AnswerId.from_json(fields, "acknowledged")
+        if acknowledged is None:
+            raise fields.refuse("acknowledged", "a pair of an answer's number and nonce")
+        return cls(session_id=session_id, acknowledged=acknowledged)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 A client's message is one Triton request on a streaming model, recognised by the request
 parameter `segtriton_protocol`; `segtriton_message` names its kind and `segtriton_session` the
-session. Every answer of a session arrives as a response of its OPEN request, in order.
+session. The answers of a session arrive as responses of its OPEN request, in order; those of a client that
+acknowledges arrive as responses of whichever of its requests, and their `answer_id` gives the order.
 
     client                         server
     OPEN            ->
@@ -19,9 +20,11 @@ PACKET_IN or PACKET_OUT.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from segtriton_protocol.client_messages import Cancel, ClientMessage, End, Open, Packets
+from segtriton_protocol.answer_ids import AnswerId
+from segtriton_protocol.client_messages import Acknowledge, Cancel, ClientMessage, End, Open, Packets
 from segtriton_protocol.errors import ErrorCode, SegtritonError
 from segtriton_protocol.json_fields import JsonFields
 from segtriton_protocol.server_messages import Ended, Failed, Migrate, Opened, Output, ServerMessage
@@ -39,7 +42,7 @@ from segtriton_protocol.version import PROTOCOL_VERSION
 Parameters = Mapping[str, Any]
 
 _REQUESTS: dict[str, Callable[[str, Tensors], ClientMessage]] = {
-    kind.kind: kind.from_tensors for kind in (Open, Packets, End, Cancel)
+    kind.kind: kind.from_tensors for kind in (Open, Packets, Acknowledge, End, Cancel)
 }
 
 
@@ -77,4 +80,6 @@ _RESPONSES: dict[str, Callable[[JsonFields, Tensors], ServerMessage]] = {
 def parse_response(tensors: Tensors) -> ServerMessage:
     """Return the message of a response; raises INVALID_MESSAGE or INVALID_PACKET."""
     fields = JsonFields.parse(required_tensor(tensors, MESSAGE_OUT), "response")
-    return _RESPONSES[fields.choice("kind", _RESPONSES)](fields, tensors)
+    message = _RESPONSES[fields.choice("kind", _RESPONSES)](fields, tensors)
+    answer_id = AnswerId.from_json(fields, "answer_id")
+    return message if answer_id is None else replace(message, answer_id=answer_id)

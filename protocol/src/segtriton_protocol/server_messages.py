@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from segtriton_protocol import tensors as specs
+from segtriton_protocol.answer_ids import AnswerId
 from segtriton_protocol.errors import SegtritonError
 from segtriton_protocol.json_fields import JsonFields, encode_bytes, encode_json
 from segtriton_protocol.output_spec import PLAIN_PIXEL_FORMAT
@@ -43,13 +44,17 @@ class Credit:
 
 @dataclass(frozen=True, slots=True)
 class ServerMessage:
-    """What every answer of a session has."""
+    """What every answer of a session has; `answer_id` only where the client acknowledges."""
 
     kind: ClassVar[str]
+    answer_id: AnswerId | None = field(default=None, kw_only=True)
 
     def to_tensors(self) -> Tensors:
         """Return the response's tensors by name."""
-        return {specs.MESSAGE_OUT.name: encode_json({"kind": self.kind, **self.to_json()})}
+        body = {"kind": self.kind, **self.to_json()}
+        if self.answer_id is not None:
+            body["answer_id"] = self.answer_id
+        return {specs.MESSAGE_OUT.name: encode_json(body)}
 
     def to_json(self) -> dict[str, Any]:
         """Return the body of the message."""
@@ -62,6 +67,8 @@ class Opened(ServerMessage):
 
     `warnings` holds what a user must know about the network's masks, each one sentence. `output_pixel_format` is
     FFmpeg's name of what the output's decoder gives; servers that say nothing of it make 8-bit 4:2:0.
+    `unacknowledged_bytes` is how much of the output the server sends before it waits for an acknowledgement; 0 where it
+    knows none.
     """
 
     kind: ClassVar[str] = "opened"
@@ -82,6 +89,7 @@ class Opened(ServerMessage):
     limits: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     output_pixel_format: str = PLAIN_PIXEL_FORMAT
+    unacknowledged_bytes: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the body of the message."""
@@ -103,6 +111,7 @@ class Opened(ServerMessage):
             "limits": self.limits,
             "warnings": list(self.warnings),
             "output_pixel_format": self.output_pixel_format,
+            "unacknowledged_bytes": self.unacknowledged_bytes,
         }
 
     @classmethod
@@ -126,6 +135,7 @@ class Opened(ServerMessage):
             limits=fields.counts("limits"),
             warnings=fields.texts("warnings"),
             output_pixel_format=fields.text("output_pixel_format", PLAIN_PIXEL_FORMAT),
+            unacknowledged_bytes=fields.integer("unacknowledged_bytes", 0, default=0),
         )
 
 

@@ -51,9 +51,13 @@ class Settings:
         window_packets: packets that a session may have sent and not yet got back; with less than 80, a session can
             stand still where its decoder refuses many packets in turn.
         window_bytes: the same in bytes.
+        unacknowledged_bytes: output that a session's client may leave unread; beyond it the session's worker waits.
+        handover_bytes: output of a session whose client acknowledges nothing, beyond which it is asked to go on
+            elsewhere; at twice as much it ends. Triton holds all of it until then.
         live_messages_per_second: messages that live sessions may make together; beyond that, clients are asked to put
             several packets into each.
         sample_window_bytes: bytes that a session of the sample's contract, which knows no credit, may queue.
+        sample_output_bytes: output of such a session, beyond which it ends: Triton holds all of it until then.
         idle_timeout: a session that sends and gets nothing for so long is ended.
         stage_deadline: a stage busy for so long with one frame counts as hung; its worker is replaced.
         confinement: "auto" takes from workers what they need not (see `workers.confinement`): on a GPU only privileges,
@@ -100,8 +104,11 @@ class Settings:
     stream_slots: int = 16
     window_packets: int = 96
     window_bytes: int = 16 << 20
+    unacknowledged_bytes: int = 16 << 20
+    handover_bytes: int = 256 << 20
     live_messages_per_second: float = 800.0
     sample_window_bytes: int = 256 << 20
+    sample_output_bytes: int = 1 << 30
     idle_timeout: float = 60.0
     stage_deadline: float = 10.0
     confinement: str = "auto"

@@ -11,6 +11,8 @@ from echo_service import make_opened
 from segtriton_client import IntegrityError, NoProgressError, ServiceLostError, StreamSession
 from segtriton_client.loopback import LoopbackTransport
 from segtriton_protocol import (
+    Acknowledge,
+    AnswerId,
     Cancel,
     Credit,
     Drop,
@@ -25,6 +27,7 @@ from segtriton_protocol import (
     Packet,
     Packets,
     SegtritonError,
+    ServerMessage,
     VideoFormat,
 )
 
@@ -241,3 +244,89 @@ async def test_leaving_early_cancels_the_session() -> None:
     await session.__aexit__(None, None, None)
     assert isinstance(transport.stream.requests.get_nowait(), Cancel)
     assert transport.stream.is_cancelled
+
+
+def numbered(message: ServerMessage, number: int) -> ServerMessage:
+    return dataclasses.replace(message, answer_id=AnswerId(number, 100 + number))
+
+
+async def open_acknowledged(transport: LoopbackTransport, unacknowledged_bytes: int) -> StreamSession:
+    opened = dataclasses.replace(
+        make_opened(VIDEO), credit=Credit(100, 10_000), unacknowledged_bytes=unacknowledged_bytes
+    )
+    await transport.stream.answers.put(numbered(opened, 0))
+    session = StreamSession(transport, VIDEO)
+    await session.__aenter__()
+    request = await transport.stream.requests.get()
+    assert isinstance(request, Open) and request.acknowledges
+    return session
+
+
+async def test_answers_are_taken_in_the_order_of_their_numbers() -> None:
+    transport = LoopbackTransport()
+    session = await open_acknowledged(transport, 1000)
+    await session.send(packets(3))
+    await session.end()
+    credit = Credit(100, 10_000)
+    answers = [output(0, credit=credit), output(1, credit=credit), output(2, credit=credit)]
+    ended = Ended(3, 3, {}, digest(3))
+    for number, answer in ((3, answers[2]), (4, ended), (1, answers[0]), (2, answers[1])):
+        await transport.stream.answers.put(numbered(answer, number))
+    await transport.stream.answers.put(None)
+
+    seqs = [packet.seq for event in await drain(session) for packet in event.packets]
+    assert seqs == [0, 1, 2]
+    assert session.ended is not None
+
+
+async def test_what_was_read_is_acknowledged_with_packets_and_without() -> None:
+    transport = LoopbackTransport()
+    session = await open_acknowledged(transport, unacknowledged_bytes=80)
+    await session.send(packets(3))
+    reading = asyncio.create_task(drain(session))
+    await transport.stream.answers.put(numbered(output(0, credit=Credit(100, 10_000)), 1))
+    assert [type(message) for message in await sent(transport)] == [Packets]
+    await session.send(packets(1, first=3))
+    (message,) = await sent(transport)
+    assert message.acknowledged == AnswerId(1, 101)
+
+    for number in (1, 2):
+        await transport.stream.answers.put(numbered(output(number, credit=Credit(100, 10_000)), number + 1))
+    (acknowledge,) = await sent(transport)
+    assert isinstance(acknowledge, Acknowledge), "a quarter of what may go unread has been read"
+    assert acknowledge.acknowledged == AnswerId(3, 103)
+    reading.cancel()
+
+
+async def test_the_refusal_of_one_request_is_heard_before_the_answers_in_order() -> None:
+    transport = LoopbackTransport()
+    session = await open_acknowledged(transport, 1000)
+    await session.send(packets(1))
+    await transport.stream.answers.put(numbered(output(0, credit=Credit(100, 10_000)), 2))
+    await transport.stream.answers.put(Failed(SegtritonError(ErrorCode.UNKNOWN_SESSION, "It is gone.")))
+    with pytest.raises(SegtritonError, match="It is gone"):
+        await drain(session)
+
+
+@pytest.mark.parametrize("number", [0, 2])
+async def test_an_answer_that_comes_twice_is_no_answer(number: int) -> None:
+    transport = LoopbackTransport()
+    session = await open_acknowledged(transport, 1000)
+    await session.send(packets(1))
+    for _ in range(2):
+        await transport.stream.answers.put(numbered(output(0, credit=Credit(100, 10_000)), number))
+    with pytest.raises(IntegrityError, match=f"answer {number} where 1 was due"):
+        await drain(session)
+
+
+async def test_a_server_that_numbers_nothing_hears_no_acknowledgement() -> None:
+    transport = LoopbackTransport()
+    session = await open_session(transport, Credit(100, 10_000))
+    await session.send(packets(2))
+    reading = asyncio.create_task(drain(session))
+    for seq in range(2):
+        await transport.stream.answers.put(output(seq, credit=Credit(100, 10_000)))
+    (message,) = await sent(transport)
+    assert isinstance(message, Packets)
+    assert message.acknowledged is None
+    reading.cancel()

@@ -11,6 +11,10 @@ from segtriton_server.launch.settings import LaunchSettings
 # Each library would start a thread for every core in every worker; the workers themselves fill the cores.
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
+# The C library's defaults, and by naming them they stay: else each large block that is freed raises both, up to 64 MiB,
+# and Triton keeps what a busy time has left.
+RETURNS_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
+
 # The models' log follows Triton's.
 MODEL_LOG_LEVELS = {"error": "ERROR", "warning": "WARNING", "info": "INFO", "verbose": "DEBUG"}
 
@@ -26,7 +30,7 @@ def triton_environment(settings: LaunchSettings, environment: Mapping[str, str] 
     """
     result = {name: value for name, value in environment.items() if name not in MISLEADING}
     log_level = {"SEGTRITON_LOG_LEVEL": MODEL_LOG_LEVELS[settings.log_level]}
-    result = {**ONE_THREAD, **log_level, "PYTHONUNBUFFERED": "1", **result}
+    result = {**ONE_THREAD, **RETURNS_MEMORY, **log_level, "PYTHONUNBUFFERED": "1", **result}
     result["PYTHONNOUSERSITE"] = "1"
     result["SEGTRITON_PYTHON"] = sys.executable
     result["PATH"] = prepend(Path(sys.executable).parent, result.get("PATH"))

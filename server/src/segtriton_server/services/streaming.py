@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from segtriton_protocol import (
+    Acknowledge,
+    AnswerId,
     Cancel,
     ClientMessage,
     Drop,
@@ -31,6 +33,7 @@ from segtriton_server.services.handled_requests import HandledRequests
 from segtriton_server.services.heartbeat import Heartbeat
 from segtriton_server.services.reaper import Reaper
 from segtriton_server.services.sample_requests import read_sample_request
+from segtriton_server.sessions.answers import AcknowledgedAnswers, AnswerLimits, Answers, OpenRequestAnswers
 from segtriton_server.sessions.credit_window import CreditWindow
 from segtriton_server.sessions.dialects import (
     Dialect,
@@ -132,14 +135,21 @@ class StreamingService:
             self._open(message, message.open_key, window, responder, dialect, tenant)
             return
         session = self._sessions.get_for(tenant, message.session_id)
+        if isinstance(message, Cancel):
+            session.fail(ErrorCode.CANCELLED, "The client cancelled the session.")
+            self._handled.close_soon(responder)
+            return
+        is_taken = session.offer(responder)
         match message:
             case Packets():
-                self._put(session, list(message.packets), message.received)
+                self._mark_read(session, message.received, message.acknowledged)
+                self._put(session, list(message.packets))
+            case Acknowledge():
+                self._mark_read(session, 0, message.acknowledged)
             case End():
                 self._end(session, message.next_seq)
-            case Cancel():
-                session.fail(ErrorCode.CANCELLED, "The client cancelled the session.")
-        self._handled.close_soon(responder)
+        if not is_taken:
+            self._handled.close_soon(responder)
 
     def _handle_sample(
         self, request_id: str, tensors: Tensors, responder: Responder, dialect: Dialect, tenant: str
@@ -163,12 +173,12 @@ class StreamingService:
         session = Session(
             new_session_id(),
             tenant,
-            responder,
-            dialect,
+            self._answers(request, window, responder, dialect),
             Ledger(request.first_seq, request.wanted_seq, request.answered_seqs),
             window,
             self._metrics,
             self._on_session_closed,
+            self._pool.pause,
         )
         try:
             if request.network not in ("", self._settings.network):
@@ -188,10 +198,22 @@ class StreamingService:
             session.fail_with(error)
         return session
 
-    def _put(self, session: Session, packets: list[Packet], received: int | None = None) -> None:
+    def _answers(self, request: Open, window: CreditWindow, responder: Responder, dialect: Dialect) -> Answers:
+        settings = self._settings
+        one_request = settings.handover_bytes if dialect.knows_migrate else settings.sample_output_bytes
+        limits = AnswerLimits(settings.unacknowledged_bytes, one_request)
+        if request.acknowledges:
+            return AcknowledgedAnswers(responder, dialect, limits, self._handled.close_soon)
+        return OpenRequestAnswers(responder, dialect, limits, window.packets)
+
+    def _mark_read(self, session: Session, received: int, acknowledged: AnswerId | None) -> None:
         try:
-            if received is not None:
-                session.check_reader(received)
+            session.mark_read(received, acknowledged)
+        except SegtritonError as error:
+            session.fail_with(error)
+
+    def _put(self, session: Session, packets: list[Packet]) -> None:
+        try:
             taken = session.accept(packets)
         except SegtritonError as error:
             session.fail_with(error)
@@ -296,4 +318,5 @@ class StreamingService:
             limits={"max_pixels": self._settings.max_pixels, "stream_slots": self._settings.stream_slots},
             warnings=tuple(body["warnings"]),
             output_pixel_format=body["output_pixel_format"],
+            unacknowledged_bytes=self._settings.unacknowledged_bytes,
         )

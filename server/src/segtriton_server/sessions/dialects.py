@@ -32,34 +32,42 @@ class Responder(Protocol):
 
 
 class Dialect(Protocol):
-    """Turns a session's messages into responses; `knows_migrate`: its clients go on elsewhere when told."""
+    """Turns a session's messages into responses.
+
+    Attributes:
+        knows_migrate: whether its clients go on elsewhere when told.
+        tells_received: whether its clients say how many answers they have read.
+    """
 
     knows_migrate: bool
+    tells_received: bool
 
-    def send(self, responder: Responder, message: ServerMessage) -> None:
-        """Send one message in the client's language; Ended and Failed are the last."""
+    def send(self, responder: Responder, message: ServerMessage, *, is_final: bool = False) -> None:
+        """Send one message in the client's language; Ended, Failed and a final one end the request."""
 
 
 class ProtocolDialect:
     """Protocol v1: each message is one response."""
 
     knows_migrate = True
+    tells_received = True
 
-    def send(self, responder: Responder, message: ServerMessage) -> None:
+    def send(self, responder: Responder, message: ServerMessage, *, is_final: bool = False) -> None:
         """Send one message."""
-        responder.send(message.to_tensors(), is_final=isinstance(message, Ended | Failed))
+        responder.send(message.to_tensors(), is_final=is_final or isinstance(message, Ended | Failed))
 
 
 class SampleDialect:
     """The sample's contract: one response a packet, Annex B with parameter sets at each keyframe."""
 
     knows_migrate = False
+    tells_received = False
 
     def __init__(self) -> None:
         self._parameter_sets = b""
         self._size_hw = (0, 0)
 
-    def send(self, responder: Responder, message: ServerMessage) -> None:
+    def send(self, responder: Responder, message: ServerMessage, *, is_final: bool = False) -> None:
         """Send the packets of an Output, the mark of the end, or an error."""
         match message:
             case Opened():

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from segtriton_protocol import (
+    AnswerId,
     Drop,
     DropReason,
     Ended,
@@ -21,34 +22,35 @@ from segtriton_protocol import (
     ServerMessage,
 )
 from segtriton_server.observability.metrics import Metrics
+from segtriton_server.sessions.answers import Answers
 from segtriton_server.sessions.credit_window import CreditWindow
-from segtriton_server.sessions.dialects import Dialect, Responder
+from segtriton_server.sessions.dialects import Responder
 from segtriton_server.sessions.ledger import Ledger
 from segtriton_server.sessions.stage_times import StageTimes
-
-_UNREAD_WINDOWS = 2
 
 # Each number skipped costs a drop record and no credit, so that a single message must not skip any number of them.
 _MAX_SKIPPED = 10_000
 _SILENT_SECONDS = 0.25
+_HAND_ON_SECONDS = 60.0
 
 
 class Session:
     """An admitted session. Any thread may call; a lock keeps books and responses in step.
 
-    `on_closed` is called once, whatever ends the session; `tenant` is who opened it, and may use it.
+    `on_closed` is called once, whatever ends the session; `tenant` is who opened it, and may use it. `on_pause` is
+    called with the id and True when the work must wait for the client to read, with False when it may go on.
     """
 
     def __init__(
         self,
         session_id: str,
         tenant: str,
-        responder: Responder,
-        dialect: Dialect,
+        answers: Answers,
         ledger: Ledger,
         window: CreditWindow,
         metrics: Metrics,
         on_closed: Callable[[Session], None],
+        on_pause: Callable[[str, bool], None],
     ) -> None:
         self.session_id = session_id
         self.tenant = tenant
@@ -59,10 +61,11 @@ class Session:
         self.is_open = False
         self.was_asked_to_migrate = False
         self.last_activity = self._last_heard = time.monotonic()
-        self._responder = responder
-        self._dialect = dialect
+        self._answers = answers
         self._metrics = metrics
         self._on_closed = on_closed
+        self._on_pause = on_pause
+        self._is_paused = False
         self._digest = hashlib.sha256()
         self._lock = threading.RLock()
         self._end_seq: int | None = None
@@ -75,14 +78,21 @@ class Session:
                 self.is_open = True
                 self._send(message)
 
-    def check_reader(self, received: int) -> None:
-        """Raise SLOW_CONSUMER if the client sends on but leaves too many answers unread.
+    def offer(self, responder: Responder) -> bool:
+        """Take a further request of the client's for answers; False where it is of no use and must be ended."""
+        with self._lock:
+            return not self._closed and self._answers.offer(responder)
 
-        A client that heeds its credit never has more than one window of them.
+    def mark_read(self, received: int, acknowledged: AnswerId | None) -> None:
+        """Note what the client says to have read.
+
+        Raises:
+            SegtritonError: INVALID_MESSAGE (more than was sent) or SLOW_CONSUMER.
         """
-        answers = self.ledger.frames_out + self.ledger.dropped.total()
-        if answers - received > _UNREAD_WINDOWS * self.window.packets:
-            raise self._refusal(ErrorCode.SLOW_CONSUMER, f"{answers - received} answers are unread.")
+        with self._lock:
+            if not self._closed and self._answers.mark_read(received, acknowledged):
+                self.last_activity = time.monotonic()
+                self._pause_or_go_on()
 
     def accept(self, packets: Sequence[Packet]) -> list[Packet]:
         """Book packets in and return those to be worked on; none where the session has closed meanwhile.
@@ -128,6 +138,7 @@ class Session:
             if next_seq is not None and next_seq - self.ledger.next_seq > _MAX_SKIPPED:
                 raise self._refusal(ErrorCode.INVALID_MESSAGE, f"END skips more than {_MAX_SKIPPED} numbers.")
             self._end_seq = self.ledger.next_seq if next_seq is None else next_seq
+            self._pause_or_go_on()
             return True
 
     def deliver(self, packets: Sequence[Packet], skipped: Sequence[int], dropped: Sequence[Drop], damaged: int) -> None:
@@ -148,6 +159,8 @@ class Session:
                     self._metrics.observe("segtriton_frame_latency_seconds", now - arrived)
             drops = [record for drop in dropped for record in self.ledger.settle_drop(drop.seq, drop.reason)]
             self._deliver(done, drops + self.ledger.drop_overdue())
+            self._pause_or_go_on()
+            self._hand_on_if_full()
 
     def finish(self, notes: Sequence[str] = ()) -> None:
         """Answer END: the last drop records, then the counts and the digest."""
@@ -196,7 +209,7 @@ class Session:
     @property
     def may_migrate(self) -> bool:
         """Whether to ask the client to go on elsewhere: it would understand, and was not asked before."""
-        return self._dialect.knows_migrate and self.is_open and not self._closed and not self.was_asked_to_migrate
+        return self._answers.knows_migrate and self.is_open and not self._closed and not self.was_asked_to_migrate
 
     def ask_to_migrate(self, within_seconds: float) -> None:
         """Tell the client, once, that it should go on elsewhere; one that speaks the sample's contract is not told."""
@@ -212,7 +225,7 @@ class Session:
         """
         with self._lock:
             is_silent = now - self._last_heard > _SILENT_SECONDS
-            return is_silent and not self._closed and self._responder.is_cancelled()
+            return is_silent and not self._closed and self._answers.is_cancelled()
 
     def is_idle(self, now: float, timeout: float) -> bool:
         """Whether nothing has come or gone for `timeout` seconds."""
@@ -225,10 +238,26 @@ class Session:
             self._metrics.add("segtriton_frames_total", len(packets), outcome="out")
         for drop in drops:
             self._metrics.add("segtriton_frames_total", outcome=drop.reason.value)
-        self._send(Output(tuple(packets), tuple(drops), self.window.credit(self.ledger)))
+        self._answers.send(
+            Output(tuple(packets), tuple(drops), self.window.credit(self.ledger)),
+            len(packets) + len(drops),
+            sum(len(packet.payload) for packet in packets),
+        )
 
     def _send(self, message: ServerMessage) -> None:
-        self._dialect.send(self._responder, message)
+        self._answers.send(message)
+
+    def _pause_or_go_on(self) -> None:
+        is_full = self._answers.is_full(is_paused=self._is_paused, is_ending=self._end_seq is not None)
+        if is_full != self._is_paused:
+            self._is_paused = is_full
+            self._on_pause(self.session_id, is_full)
+
+    def _hand_on_if_full(self) -> None:
+        if self._answers.must_end:
+            self.fail(ErrorCode.RESOURCE_EXHAUSTED, "The session has got back more than one request can hold.")
+        elif self._answers.should_migrate:
+            self.ask_to_migrate(_HAND_ON_SECONDS)
 
     def _close(self) -> None:
         self._closed = True

@@ -66,6 +66,8 @@ class SessionPipeline:
         self._submitted = 0
         self._rendered = 0
         self._closed = threading.Event()
+        self._may_render = threading.Event()
+        self._may_render.set()
         self._clock = StageClock()
         self._threads = [
             self._make_thread("decode", self._decode_packets, self._release_decoder),
@@ -107,9 +109,17 @@ class SessionPipeline:
         """Take note that no packet follows."""
         self._packets.put(None)
 
+    def pause(self, *, is_paused: bool) -> None:
+        """Draw and code no frame for a while, or go on; the decoder soon waits too, as frames in flight are few."""
+        if is_paused:
+            self._may_render.clear()
+        else:
+            self._may_render.set()
+
     def close(self) -> None:
         """Stop the stages and drop what they hold; safe to call twice and from any thread."""
         self._closed.set()
+        self._may_render.set()
         self._packets.put(None)
         self._masked.put(None)
         self._batcher.forget(self.session_id)
@@ -253,6 +263,7 @@ class SessionPipeline:
         decoding = True
         while decoding or self._rendered < self._submitted:
             job = self._masked.get()
+            self._may_render.wait()
             if self._closed.is_set():
                 break
             if job is None:

@@ -95,6 +95,10 @@ class WorkerPool:
         """Tell a session's worker that nothing follows."""
         self._send(ChannelMessage("end", session_id))
 
+    def pause(self, session_id: str, is_paused: bool) -> None:
+        """Let a session's worker wait with its next output, or go on."""
+        self._send(ChannelMessage("pause", session_id, {"is_paused": is_paused}))
+
     def release(self, session_id: str) -> None:
         """Let a session's worker free what the session holds."""
         self._send(ChannelMessage("close", session_id))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import json
 import logging
@@ -19,6 +18,7 @@ from pathlib import Path
 from segtriton_protocol import Open, SegtritonError
 from segtriton_protocol.json_fields import encode_json
 from segtriton_protocol.tensors import MESSAGE
+from segtriton_server.heap import give_memory_back, keep_freed_blocks, limit_arenas
 from segtriton_server.observability.logs import configure_logging
 from segtriton_server.settings import Settings
 from segtriton_server.workers.accelerator import create_accelerator
@@ -33,8 +33,9 @@ from segtriton_server.workers.session_pipeline import SessionPipeline
 
 _LOG = logging.getLogger(__name__)
 _HEARTBEAT_SECONDS = 0.5
-_C_LIBRARY = ctypes.CDLL("libc.so.6")
-_M_ARENA_MAX = -8
+# The C library keeps what sessions have freed, hundreds of megabytes after a busy time. It is given back in the beats
+# after their end, as their threads and codecs need a moment to go.
+_TRIM_BEATS = 6
 
 
 class WorkerProcess(ResultSink):
@@ -112,6 +113,8 @@ class WorkerProcess(ResultSink):
             pipeline.put(message.packets)
         elif message.kind == "end":
             pipeline.end()
+        elif message.kind == "pause":
+            pipeline.pause(is_paused=message.body["is_paused"])
         elif message.kind == "close":
             del self._pipelines[message.session_id]
             self._closed_sessions += 1
@@ -179,13 +182,14 @@ class WorkerProcess(ResultSink):
 
     def _beat(self) -> None:
         closed_before = 0
+        beats_to_trim = 0
         while True:
-            # The C library keeps what sessions have freed, hundreds of megabytes after a busy time. One beat after
-            # their end their threads are gone, and it is given back.
             if closed_before != self._closed_sessions:
                 closed_before = self._closed_sessions
-                time.sleep(_HEARTBEAT_SECONDS)
-                _C_LIBRARY.malloc_trim(0)
+                beats_to_trim = _TRIM_BEATS
+            elif beats_to_trim:
+                beats_to_trim -= 1
+                give_memory_back()
                 if not self._pipelines:
                     self._accelerator.give_memory_back()
             now = time.monotonic()
@@ -219,8 +223,8 @@ def main() -> None:
     settings = Settings(**values)
     configure_logging(settings)
     threading.excepthook = _give_up
-    # Each session brings new threads. For them the C library has eight arenas a core, and each keeps what it once held.
-    _C_LIBRARY.mallopt(_M_ARENA_MAX, os.cpu_count() or 1)
+    limit_arenas()
+    keep_freed_blocks()
     _LOG.debug("files restricted: %s", restrict_files(settings))
     worker = WorkerProcess(Channel(Connection(descriptor)), settings)
     _LOG.debug("confined: %s", confine(settings))

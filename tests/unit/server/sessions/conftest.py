@@ -3,6 +3,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from fake_responder import FakeResponder
 from triton_python_backend_utils import MetricFamily
 
 from segtriton_protocol import (
@@ -10,67 +11,51 @@ from segtriton_protocol import (
     Open,
     Opened,
     Packet,
-    ServerMessage,
     VideoFormat,
     new_session_id,
-    parse_response,
 )
-from segtriton_protocol.tensors import Tensors
 from segtriton_server.observability.metrics import Metrics
+from segtriton_server.sessions.answers import AcknowledgedAnswers, AnswerLimits, Answers, OpenRequestAnswers
 from segtriton_server.sessions.credit_window import CreditWindow
-from segtriton_server.sessions.dialects import Dialect, ProtocolDialect
+from segtriton_server.sessions.dialects import Dialect, ProtocolDialect, Responder
 from segtriton_server.sessions.ledger import Ledger
 from segtriton_server.sessions.session import Session
 
-
-class FakeResponder:
-    """Keeps what is sent; like Triton's sender it takes nothing after the final flag."""
-
-    def __init__(self) -> None:
-        self.sent: list[Tensors] = []
-        self.failures: list[str] = []
-        self.is_closed = False
-        self.cancelled = False
-
-    def send(self, tensors: Tensors, *, is_final: bool = False) -> None:
-        assert not self.is_closed
-        self.sent.append(tensors)
-        self.is_closed = is_final
-
-    def fail(self, text: str) -> None:
-        assert not self.is_closed
-        self.failures.append(text)
-        self.is_closed = True
-
-    def close(self) -> None:
-        assert not self.is_closed
-        self.is_closed = True
-
-    def is_cancelled(self) -> bool:
-        return self.cancelled
-
-    @property
-    def messages(self) -> list[ServerMessage]:
-        return [parse_response(tensors) for tensors in self.sent]
+LIMITS = AnswerLimits(unread=1 << 20, one_request=1 << 30)
 
 
 class Books:
     """A session with all that a test wants to look at."""
 
-    def __init__(self, dialect: Dialect, window_packets: int = 8, tenant: str = "") -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        window_packets: int = 8,
+        tenant: str = "",
+        limits: AnswerLimits = LIMITS,
+        *,
+        acknowledges: bool = False,
+    ) -> None:
         self.responder = FakeResponder()
         self.families: list[MetricFamily] = []
         self.closed: list[Session] = []
+        self.pauses: list[bool] = []
+        self.ended_requests: list[Responder] = []
         self.metrics = Metrics(_Recorder(self.families))
+        answers: Answers
+        if acknowledges:
+            answers = AcknowledgedAnswers(self.responder, dialect, limits, self.ended_requests.append)
+        else:
+            answers = OpenRequestAnswers(self.responder, dialect, limits, window_packets)
         self.session = Session(
             new_session_id(),
             tenant,
-            self.responder,
-            dialect,
+            answers,
             Ledger(),
             CreditWindow(window_packets, 1000),
             self.metrics,
             self.closed.append,
+            lambda session_id, is_paused: self.pauses.append(is_paused),
         )
 
     def open(self) -> Session:
