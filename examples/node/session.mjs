@@ -5,6 +5,7 @@ import grpc from "@grpc/grpc-js";
 import protoLoader from "@grpc/proto-loader";
 import { decodeResponse, encodeRequest } from "./messages.mjs";
 
+const ACKNOWLEDGED_SHARE = 4; // acknowledge at the latest when so much of what may go unread has been read
 const GROUP_PACKETS = 8; // a message costs the server the same, however many packets it holds
 const UNBOUNDED = { "grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1 };
 
@@ -35,7 +36,7 @@ export async function streamVideo(address, video, packets, { network, output, to
   if (token) metadata.set("authorization", `Bearer ${token}`);
   const stream = client.ModelStreamInfer(metadata);
   try {
-    return await new Session(stream, network, packets).run({ video, output, network, open_key: randomUUID() });
+    return await new Session(stream, network, packets).run({ video, output, network, open_key: randomUUID(), acknowledges: true });
   } finally {
     stream.cancel(); // only of effect where the session did not come to its end
     client.close();
@@ -49,14 +50,28 @@ class Session {
     this.given = packets;
     this.numSent = this.bytesSent = 0;
     this.id = "";
+    this.early = new Map(); // answers that overtook another one, by number
+    this.nextNumber = 0;
+    this.unacknowledgedBytes = 0;
     this.result = { packets: [], drops: [] };
   }
 
   async run(open) {
     this.post("open", open);
-    for await (const response of this.stream) this.take(decodeResponse(response));
+    for await (const response of this.stream) this.takeInOrder(decodeResponse(response));
     if (!this.result.ended) throw new Error("The server is gone, and the session with it.");
     return this.result;
+  }
+
+  /** Take answers by their number: over different requests, they come in any order. */
+  takeInOrder(message) {
+    if (!message.answer_id) return this.take(message); // the refusal of one request, or a server that numbers nothing
+    this.early.set(message.answer_id[0], message);
+    for (let next; (next = this.early.get(this.nextNumber)); this.nextNumber += 1) {
+      this.early.delete(this.nextNumber);
+      this.acknowledged = next.answer_id;
+      this.take(next);
+    }
   }
 
   take(message) {
@@ -68,9 +83,12 @@ class Session {
       case "output":
         this.result.packets.push(...message.packets);
         this.result.drops.push(...message.drops);
-        return this.sendWithin(message.credit);
+        this.unacknowledgedBytes += message.packets.reduce((sum, { payload }) => sum + payload.length, 0);
+        this.sendWithin(message.credit);
+        return this.acknowledge();
       case "ended":
         this.result.ended = message;
+        this.stream.end(); // no request follows
         return this.checkAccount();
       case "failed":
         throw new SessionError(message);
@@ -82,12 +100,19 @@ class Session {
   sendWithin(credit) {
     if (this.numSent === this.given.length) return;
     for (let group; (group = this.nextGroup(credit)).length; ) {
-      this.post("packets", { received: this.result.packets.length + this.result.drops.length }, group);
+      const received = this.result.packets.length + this.result.drops.length;
+      this.post("packets", { received, acknowledged: this.acknowledged }, group);
+      this.unacknowledgedBytes = 0;
     }
-    if (this.numSent === this.given.length) {
-      this.post("end", { next_seq: this.given.length });
-      this.stream.end(); // no request follows; answers still come
-    }
+    if (this.numSent === this.given.length) this.post("end", { next_seq: this.given.length });
+  }
+
+  /** Say what was read, if it is much: the server waits for it. */
+  acknowledge() {
+    const limit = this.result.opened.unacknowledged_bytes;
+    if (!this.acknowledged || this.unacknowledgedBytes * ACKNOWLEDGED_SHARE < limit) return;
+    this.post("acknowledge", { acknowledged: this.acknowledged });
+    this.unacknowledgedBytes = 0;
   }
 
   nextGroup(credit) {

@@ -41,11 +41,16 @@ def worker_pids(server_pid: int) -> list[int]:
     return [pid for pid in descendants(server_pid) if b"worker_process" in _read(pid, "cmdline")]
 
 
+def resident_bytes(pid: int) -> int:
+    """What a process holds in memory; 0 once it is gone."""
+    return 1024 * _field(_read(pid, "status").decode(), "VmRSS:")
+
+
 def holdings(server_pid: int) -> Holdings:
     pids = descendants(server_pid)
     status = [_read(pid, "status").decode() for pid in pids]
     return Holdings(
-        resident_bytes=sum(1024 * _field(text, "VmRSS:") for text in status),
+        resident_bytes=sum(map(resident_bytes, pids)),
         files=sum(sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()) for pid in pids),
         threads=sum(_field(text, "Threads:") for text in status),
         model_threads=sum(_field(text, "Threads:") for text in status[1:]),

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from segtriton_client.errors import IntegrityError
+from segtriton_client.latencies import add_latency
 from segtriton_protocol import Ended, Output, Packet
 
 
@@ -20,7 +21,7 @@ class Ledger:
         next_seq: the number of the next packet.
         frames_out: output frames so far.
         dropped: drop records so far, by reason.
-        latencies: seconds from the sending of a packet to its output, in order of output.
+        latencies: seconds from the sending of a packet to its output, in order of output; at most `MAX_LATENCIES`.
     """
 
     def __init__(self, wanted_seq: int = 0, answered_seqs: Sequence[int] = ()) -> None:
@@ -60,7 +61,7 @@ class Ledger:
     def record_output(self, output: Output, now: float) -> None:
         """Note the outputs and drops of a message; raises IntegrityError on a stray or doubled one."""
         for packet in output.packets:
-            self.latencies.append(now - self._settle(packet.seq))
+            add_latency(self.latencies, now - self._settle(packet.seq))
             self.frames_out += 1
             self._digest.update(packet.payload)
         for drop in output.drops:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
+from segtriton_client.latencies import add_latency
 from segtriton_protocol import Packet
 
 _MOST_BYTES = 256 << 20
@@ -14,7 +15,7 @@ class ReplayBuffer:
     """What was handed over and not yet answered, back to the keyframe that its decoding needs.
 
     Attributes:
-        latencies: seconds from a packet's coming to its answer, of frames that came out.
+        latencies: seconds from a packet's coming to its answer, of frames that came out; at most `MAX_LATENCIES`.
         newest_dts: of the packets that were sent last; -inf where they have none.
     """
 
@@ -82,7 +83,7 @@ class ReplayBuffer:
             return False
         came_at = self._unanswered.pop(seq)
         if is_frame:
-            self.latencies.append(now - came_at)
+            add_latency(self.latencies, now - came_at)
         return True
 
     def rewind(self) -> int | None:

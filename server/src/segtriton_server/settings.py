@@ -104,7 +104,7 @@ class Settings:
     stream_slots: int = 16
     window_packets: int = 96
     window_bytes: int = 16 << 20
-    unacknowledged_bytes: int = 16 << 20
+    unacknowledged_bytes: int = 8 << 20
     handover_bytes: int = 256 << 20
     live_messages_per_second: float = 800.0
     sample_window_bytes: int = 256 << 20

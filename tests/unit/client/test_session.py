@@ -258,7 +258,8 @@ async def open_acknowledged(transport: LoopbackTransport, unacknowledged_bytes: 
     session = StreamSession(transport, VIDEO)
     await session.__aenter__()
     request = await transport.stream.requests.get()
-    assert isinstance(request, Open) and request.acknowledges
+    assert isinstance(request, Open)
+    assert request.acknowledges
     return session
 
 

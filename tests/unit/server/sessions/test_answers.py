@@ -51,7 +51,8 @@ def test_each_further_request_ends_the_one_before_it_with_an_answer(
 
     assert [len(one.sent) for one in (books.responder, second, third)] == [2, 3, 2]
     assert isinstance(third.messages[-1], Ended)
-    assert second.is_closed and third.is_closed
+    assert second.is_closed
+    assert third.is_closed
     assert [answer.number for answer in ids(books.responder, second, third)] == list(range(7))
     assert not books.ended_requests
 
