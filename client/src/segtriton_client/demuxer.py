@@ -234,7 +234,7 @@ def describe_video(stream: VideoStream, path: Source, rotation: int) -> VideoFor
         time_base=time_base,
         framing=_framing(codec, extradata),
         extradata=extradata,
-        frame_rate=_bounded(stream.average_rate),
+        frame_rate=_bounded(stream.average_rate, MAX_FRAME_RATE),
         sample_aspect=_bounded(stream.sample_aspect_ratio),
         rotation=-rotation % 360,
         color=ColorTags(
@@ -253,8 +253,8 @@ def _framing(codec: str, extradata: bytes) -> Framing:
     return Framing.OBU if codec == "av1" else Framing.RAW
 
 
-def _bounded(value: Fraction | None) -> Fraction | None:
-    if value is None or not 0 < value.numerator < _FRACTION_LIMIT or not value.denominator < _FRACTION_LIMIT:
+def _bounded(value: Fraction | None, high: int = _FRACTION_LIMIT) -> Fraction | None:
+    if value is None or not 0 < value <= high or not max(value.numerator, value.denominator) < _FRACTION_LIMIT:
         return None
     return value
 
