@@ -21,6 +21,7 @@ from segtriton_client.reencoder import Reencoder, needs_coding
 from segtriton_client.sources import Source, damage_of, is_live, open_input
 from segtriton_client.timeline import Timeline, reopen, time_of
 from segtriton_protocol import ColorTags, Framing, Packet, VideoFormat
+from segtriton_protocol.formats import MAX_FRAME_RATE
 
 _START_CODED = ("h264", "hevc")
 _TURNING_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
