@@ -57,8 +57,10 @@ class Settings:
         live_messages_per_second: messages that live sessions may make together; beyond that, clients are asked to put
             several packets into each.
         sample_window_bytes: bytes that a session of the sample's contract, which knows no credit, may queue.
-        idle_timeout: a session that sends and gets nothing for so long is ended.
-        stage_deadline: a stage busy for so long with one frame counts as hung; its worker is replaced.
+        idle_timeout: a session is ended in which no new packet has come and none was answered for so long, whatever
+            other messages its client sends.
+        stage_deadline: a stage busy for so long with one frame counts as hung, as does an OPEN that is not answered;
+            its worker is replaced.
         confinement: "auto" takes from workers what they need not (see `workers.confinement`): on a GPU only privileges,
             "full" the same there as on a CPU, and "off" nothing.
         worker_memory_bytes: what one confined worker may allocate; 0 for no limit.

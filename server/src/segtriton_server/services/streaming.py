@@ -115,7 +115,8 @@ class StreamingService:
         """End all sessions and workers; Triton would wait for open responders."""
         self._reaper.close()
         for session in self._sessions.all():
-            session.fail(ErrorCode.DRAINING, "The server stops.")
+            with self._failing_alone(session):
+                session.fail(ErrorCode.DRAINING, "The server stops.")
         self._pool.close()
         self._handled.close()
 

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 
 from segtriton_server.settings import Settings
@@ -92,8 +92,9 @@ class Worker:
         return self._process.poll()
 
     def kill(self) -> None:
-        """End the process at once; `on_death` follows."""
+        """End the process at once; `on_death` follows, even if a driver's call keeps the process for a while."""
         self._process.kill()
+        self._shut_down()
 
     def close(self) -> None:
         """Let the process end, and make sure of it."""
@@ -113,7 +114,8 @@ class Worker:
             self.dead.set()
             self._outbox.put(None)
             self._process.kill()
-            self._process.wait()
+            with suppress(subprocess.TimeoutExpired):  # one that sits in a driver's call stays for a while
+                self._process.wait(_GRACE_SECONDS)
             self._on_death(self)
 
     def _receive(self) -> ChannelMessage | None:
@@ -146,8 +148,5 @@ class Worker:
 
     def _shut_down(self) -> None:
         # The reader sleeps in a read of the same descriptor: shutting the socket down wakes it.
-        with socket.socket(fileno=os.dup(self._channel.fileno())) as connection:
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                return
+        with suppress(OSError), socket.socket(fileno=os.dup(self._channel.fileno())) as connection:
+            connection.shutdown(socket.SHUT_RDWR)

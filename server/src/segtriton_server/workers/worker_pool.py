@@ -37,6 +37,14 @@ class _Place:
         worker = self.worker
         return worker if worker and worker.ready.is_set() and not worker.dead.is_set() else None
 
+    def vacate(self, now: float) -> None:
+        """Take a dead worker out. One that dies at once must not be started over and over without a pause."""
+        if self.worker is not None and self.worker.ready.is_set():
+            self.failures, since = 0, self.worker.started
+        else:
+            self.failures, since = self.failures + 1, now
+        self.worker, self.next_start = None, since + restart_pause(self.failures)
+
 
 class WorkerPool:
     """Workers by session. Dead and hung workers are replaced. Raises NoDeviceError where a GPU is wanted and missing.
@@ -167,16 +175,12 @@ class WorkerPool:
             self._wakes.clear()
 
     def _check(self, place: _Place, now: float) -> None:
+        if place.worker is not None and place.worker.dead.is_set():
+            place.vacate(now)
         worker = place.worker
         if worker is None:
             if now >= place.next_start:
-                self._restart(place)
-        elif worker.dead.is_set():
-            place.worker = None
-            was_ready = worker.ready.is_set()
-            place.failures = 0 if was_ready else place.failures + 1
-            # One that dies at once must not be started over and over without a pause.
-            place.next_start = (worker.started if was_ready else now) + restart_pause(place.failures)
+                self._restart(place, now)
         elif not worker.ready.is_set():
             if now - worker.started > self._settings.start_timeout:
                 _LOG.error("worker %d is not ready after %.0f s", worker.pid, self._settings.start_timeout)
@@ -186,17 +190,15 @@ class WorkerPool:
             worker.has_hung = True
             worker.kill()
 
-    def _restart(self, place: _Place) -> None:
+    def _restart(self, place: _Place, now: float) -> None:
         try:
             with self._lock:
                 if self._closed.is_set():
                     return
                 place.worker = self._start_worker(place.environment)
         except Exception as error:  # noqa: BLE001 - what a start lacks, files or memory, may be there again later
-            place.failures += 1
-            pause = restart_pause(place.failures)
-            place.next_start = time.monotonic() + pause
-            _LOG.error("a worker does not start (%s): tried again in %.0f s", error, pause)
+            place.vacate(now)
+            _LOG.error("a worker does not start (%s): tried again in %.0f s", error, place.next_start - now)
         else:
             self._on_restart()
 
