@@ -84,6 +84,13 @@ _SESSIONS = Row(
             "short",
             Query(total(f"increase({of('segtriton_worker_restarts_total')}[5m])", "pod"), "{{pod}}"),
         ),
+        graph(
+            "Workers missing",
+            "Workers that should run and are not ready; above zero for long, they cannot be started.",
+            "short",
+            Query(of("segtriton_workers_missing"), "{{pod}}"),
+            thresholds=[(RED, 1)],
+        ),
     ],
 )
 

@@ -5,16 +5,20 @@ from segtriton_protocol.tensors import Tensors
 
 
 class FakeResponder:
-    """Keeps what is sent; like Triton's sender it takes nothing after the final flag."""
+    """Keeps what is sent; takes nothing after the final flag, as Triton's sender, nor the next `failing` messages."""
 
     def __init__(self) -> None:
         self.sent: list[Tensors] = []
         self.failures: list[str] = []
         self.is_closed = False
         self.cancelled = False
+        self.failing = 0
 
     def send(self, tensors: Tensors, *, is_final: bool = False) -> None:
         assert not self.is_closed
+        if self.failing:
+            self.failing -= 1
+            raise RuntimeError("Failed to increase the shared memory pool size")
         self.sent.append(tensors)
         self.is_closed = is_final
 

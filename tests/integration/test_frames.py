@@ -1,16 +1,26 @@
 """The non-streamed model, with tritonclient as anybody would use it."""
 
-from collections.abc import Iterator
+import http.client
+import json
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import av
 import numpy as np
 import pytest
 from raw_client import CLIPS
+from servers import ROOT
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
-from segtriton_server.launch import TritonProcess
+from segtriton_server.launch import LaunchSettings, TritonProcess
 
 
 @cache
@@ -93,3 +103,57 @@ def test_what_cannot_be_done_is_refused_in_words(
         infer(client, frames, **parameters)
 
     assert infer(client, frames).shape == frames.shape
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 10), (10, 0)])
+def test_frames_without_pixels_are_refused_in_words(client: InferenceServerClient, size: tuple[int, int]) -> None:
+    with pytest.raises(InferenceServerException, match=r"INVALID_MESSAGE.*no pixels"):
+        infer(client, np.zeros((1, *size, 3), np.uint8))
+
+
+@pytest.fixture
+def batching(server_settings: Callable[..., LaunchSettings], tmp_path: Path) -> Iterator[TritonProcess]:
+    """A server on which requests of several clients make one batch, as on a GPU."""
+    model = tmp_path / "models" / "selfie"
+    shutil.copytree(ROOT / "triton_models" / "selfie", model, ignore=shutil.ignore_patterns("__pycache__"))
+    with (model / "config.pbtxt").open("a") as config:
+        config.write("dynamic_batching { max_queue_delay_microseconds: 50000 }\n")
+    settings = replace(server_settings(), model_repository=model.parent, models=("selfie",))
+    with TritonProcess(settings) as running:
+        yield running
+
+
+def test_a_header_that_is_no_text_costs_no_other_of_the_batch(batching: TritonProcess) -> None:
+    frames = frames_of("carphone_pristine.mp4", 1)
+    is_over = threading.Event()
+
+    def stream_on() -> int:
+        done = 0
+        with InferenceServerClient(batching.grpc_address) as connected:
+            while not is_over.is_set():
+                assert infer(connected, frames).shape == frames.shape
+                done += 1
+        return done
+
+    with ThreadPoolExecutor(4) as pool:
+        neighbours = [pool.submit(stream_on) for _ in range(4)]
+        try:
+            answers = [post_with_header(batching, b"\xff\xfe") for _ in range(40)]
+        finally:
+            is_over.set()
+        assert all(neighbour.result() for neighbour in neighbours)
+
+    assert all(re.search("INVALID_MESSAGE: The request cannot be read", answer) for answer in answers), answers[0]
+    assert not [answer for answer in answers if re.search(r"\.py|Traceback|/\w+/", answer)]
+
+
+def post_with_header(server: TritonProcess, value: bytes) -> str:
+    """The answer to a black frame that comes with a header of these bytes."""
+    tensor = {"name": "inputrgb", "shape": [1, 8, 8, 3], "datatype": "UINT8", "data": [0] * 192}
+    connection = http.client.HTTPConnection(urlsplit(server.http_url).netloc, timeout=30)
+    try:
+        headers = {"segtriton-note": value.decode("latin-1")}
+        connection.request("POST", "/v2/models/selfie/infer", json.dumps({"inputs": [tensor]}), headers)
+        return connection.getresponse().read().decode(errors="replace")
+    finally:
+        connection.close()

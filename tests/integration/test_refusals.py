@@ -4,7 +4,9 @@ import hashlib
 import queue
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from segtriton_protocol import (
     Ended,
     ErrorCode,
     Failed,
+    MatteSpec,
     Open,
     Output,
     OutputSpec,
@@ -25,6 +28,7 @@ from segtriton_protocol import (
     SegtritonError,
     new_session_id,
 )
+from segtriton_protocol.formats import MAX_FRAME_RATE
 from segtriton_protocol.packets import pack_packets
 from segtriton_protocol.tensors import PARAMETER_PROTOCOL
 from segtriton_server.launch import TritonProcess
@@ -82,6 +86,11 @@ def test_another_protocol_version(stream: RawStream, version: int) -> None:
         ({"video": replace(CLIP.format, codec="cinepak")}, ErrorCode.UNSUPPORTED_FORMAT, "h264"),
         ({"video": replace(CLIP.format, width=16384, height=16384)}, ErrorCode.LIMIT_EXCEEDED, "16384x16384"),
         ({"video": replace(CLIP.format, width=16385)}, ErrorCode.INVALID_MESSAGE, "width"),
+        ({"video": replace(CLIP.format, frame_rate=Fraction(2**31 - 1))}, ErrorCode.INVALID_MESSAGE, "frame_rate"),
+        ({"output": replace(FAST, deinterlace="yes")}, ErrorCode.INVALID_MESSAGE, "deinterlace"),
+        ({"output": replace(FAST, matte=MatteSpec(inverted="yes"))}, ErrorCode.INVALID_MESSAGE, "inverted"),
+        ({"first_seq": 2**63 - 1}, ErrorCode.INVALID_MESSAGE, "first_seq"),
+        ({"answered_seqs": (2**63,)}, ErrorCode.INVALID_MESSAGE, "answered_seqs"),
         ({"video": replace(CLIP.format, extradata=b"")}, ErrorCode.UNSUPPORTED_FORMAT, "extradata"),
     ],
 )
@@ -93,6 +102,21 @@ def test_an_open_that_cannot_be_served(
     assert error.code is code
     assert words in error.message
     assert not error.retryable
+
+
+@pytest.mark.parametrize("encoder", ["h264", "mjpeg", "mask"])
+@pytest.mark.parametrize("rate", [Fraction(MAX_FRAME_RATE), Fraction(1, 2**31 - 1)])
+def test_any_rate_that_is_taken_can_be_coded(stream: RawStream, encoder: str, rate: Fraction) -> None:
+    clip = replace(CLIP, format=replace(CLIP.format, frame_rate=rate))
+
+    assert follow(stream, clip, stream.open(clip, replace(FAST, encoder=encoder))).pts == CLIP.pts
+
+
+def test_a_rate_that_no_camera_has_does_not_slow_others(server: TritonProcess, stream: RawStream) -> None:
+    fastest = replace(CLIP, format=replace(CLIP.format, frame_rate=Fraction(MAX_FRAME_RATE)))
+    stream.open(fastest, mode="live")
+    with RawStream(server.grpc_address) as neighbour:
+        assert neighbour.open(CLIP, mode="live").credit.group_packets == 1
 
 
 def test_a_picture_of_another_size_than_announced_is_scaled_and_that_is_said(stream: RawStream) -> None:
@@ -286,6 +310,18 @@ def test_a_session_that_says_nothing_is_ended(small_server: TritonProcess, close
 
     assert error.code is ErrorCode.IDLE_TIMEOUT
     assert error.retryable
+
+
+def test_messages_without_packets_keep_no_slot(small_server: TritonProcess) -> None:
+    with RawStream(small_server.grpc_address) as stream:
+        opened = stream.open(CLIP)
+        answer: object = None
+        while not isinstance(answer, Failed):
+            stream.send(Packets(opened.session_id, ()))
+            with suppress(queue.Empty):
+                answer = stream.receive(timeout=0.5)
+
+    assert answer.error.code is ErrorCode.IDLE_TIMEOUT
 
 
 def test_a_small_window_is_kept_to_and_suffices(small_server: TritonProcess) -> None:

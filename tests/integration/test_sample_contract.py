@@ -4,13 +4,14 @@ import queue
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import av
 import numpy as np
 import pytest
 from av.bitstream import BitStreamFilterContext
-from raw_client import CLIPS, decode, decode_payloads, read_clip, stream_clip
+from raw_client import CLIPS, RawStream, decode, decode_payloads, read_clip, stream_clip
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
@@ -71,10 +72,10 @@ def requests_of(video: Video, *, empty_last: bool) -> list[list[InferInput]]:
     return requests
 
 
-def run(address: str, video: Video, *, empty_last: bool = False) -> list[Answer]:
+def run(address: str, video: Video, *, empty_last: bool = False, video_id: str = "") -> list[Answer]:
     """All answers up to the mark of the end."""
     arrived: queue.SimpleQueue[tuple[object, InferenceServerException | None]] = queue.SimpleQueue()
-    video_id = uuid.uuid4()
+    video_id = video_id or str(uuid.uuid4())
     with InferenceServerClient(address) as client:
         client.start_stream(lambda result, error: arrived.put((result, error)))
         for number, inputs in enumerate(requests_of(video, empty_last=empty_last)):
@@ -160,3 +161,13 @@ def test_what_the_contract_forbids_is_an_error_in_words(
 
     assert error is not None
     assert words in str(error)
+
+
+def test_a_key_of_the_protocol_does_not_meet_the_name_of_a_video(server: TritonProcess) -> None:
+    video = read_annex_b("carphone_pristine.mp4")
+    with ExitStack() as sessions:
+        for key in ("0", "sample 0"):
+            sessions.enter_context(RawStream(server.grpc_address)).open(
+                read_clip("carphone_pristine.mp4"), open_key=key
+            )
+        check(run(server.grpc_address, video, video_id="0"), video)

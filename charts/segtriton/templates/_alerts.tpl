@@ -43,6 +43,11 @@
     "summary" "Workers of {{ $labels.pod }} crash or hang"
     "description" "{{ $value | humanize }} were replaced in a quarter of an hour.") }}
 
+{{- include "segtriton.alert" (dict "root" . "name" "SegtritonWorkersMissing" "severity" "critical" "for" "2m"
+    "expr" (printf "segtriton_workers_missing%s > 0" $pods)
+    "summary" "Workers of {{ $labels.pod }} do not come back"
+    "description" "{{ $value }} are not ready for two minutes; the pod tries again, and meanwhile serves less or nothing.") }}
+
 {{- include "segtriton.alert" (dict "root" . "name" "SegtritonDrainStuck" "severity" "warning" "for" (printf "%ss" (include "segtriton.drainAlertSeconds" .))
     "expr" (printf "segtriton_draining%s == 1 and on (pod) segtriton_active_streams%s > 0" $pods $pods)
     "summary" "{{ $labels.pod }} drains and does not get empty"

@@ -21,6 +21,7 @@ from segtriton_client.reencoder import Reencoder, needs_coding
 from segtriton_client.sources import Source, damage_of, is_live, open_input
 from segtriton_client.timeline import Timeline, reopen, time_of
 from segtriton_protocol import ColorTags, Framing, Packet, VideoFormat
+from segtriton_protocol.formats import MAX_FRAME_RATE
 
 _START_CODED = ("h264", "hevc")
 _TURNING_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
@@ -234,7 +235,7 @@ def describe_video(stream: VideoStream, path: Source, rotation: int) -> VideoFor
         time_base=time_base,
         framing=_framing(codec, extradata),
         extradata=extradata,
-        frame_rate=_bounded(stream.average_rate),
+        frame_rate=_bounded(stream.average_rate, MAX_FRAME_RATE),
         sample_aspect=_bounded(stream.sample_aspect_ratio),
         rotation=-rotation % 360,
         color=ColorTags(
@@ -253,8 +254,8 @@ def _framing(codec: str, extradata: bytes) -> Framing:
     return Framing.OBU if codec == "av1" else Framing.RAW
 
 
-def _bounded(value: Fraction | None) -> Fraction | None:
-    if value is None or not 0 < value.numerator < _FRACTION_LIMIT or not value.denominator < _FRACTION_LIMIT:
+def _bounded(value: Fraction | None, high: int = _FRACTION_LIMIT) -> Fraction | None:
+    if value is None or not 0 < value <= high or not max(value.numerator, value.denominator) < _FRACTION_LIMIT:
         return None
     return value
 

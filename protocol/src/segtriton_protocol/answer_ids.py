@@ -6,6 +6,7 @@ import secrets
 from typing import NamedTuple
 
 from segtriton_protocol.json_fields import JsonFields
+from segtriton_protocol.packets import MAX_SEQ
 
 _NONCE_BITS = 32
 
@@ -29,7 +30,7 @@ class AnswerId(NamedTuple):
         """Read the wire form, None where the field is absent; raises INVALID_MESSAGE."""
         if fields.wire.get(key) is None:
             return None
-        pair = fields.integers(key)
-        if len(pair) != 2 or pair[0] < 0 or not 0 <= pair[1] < 1 << _NONCE_BITS:
+        pair = fields.integers(key, 0, MAX_SEQ)
+        if len(pair) != 2 or pair[1] >= 1 << _NONCE_BITS:
             raise fields.refuse(key, "a pair of an answer's number and nonce")
         return cls(*pair)

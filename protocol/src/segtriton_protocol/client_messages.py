@@ -13,7 +13,7 @@ from segtriton_protocol.errors import ErrorCode, SegtritonError
 from segtriton_protocol.formats import VideoFormat
 from segtriton_protocol.json_fields import JsonFields, encode_json
 from segtriton_protocol.output_spec import OutputSpec
-from segtriton_protocol.packets import Packet, pack_packets, unpack_packets
+from segtriton_protocol.packets import MAX_SEQ, Packet, pack_packets, unpack_packets
 from segtriton_protocol.tensors import (
     PARAMETER_MESSAGE,
     PARAMETER_PROTOCOL,
@@ -96,11 +96,11 @@ class Open(ClientMessage):
             output=OutputSpec.from_json(fields.inner("output")),
             network=fields.text("network", ""),
             mode=fields.choice("mode", MODES, "file"),
-            first_seq=fields.integer("first_seq", 0, default=0),
-            wanted_seq=fields.integer("wanted_seq", 0, default=0),
-            answered_seqs=fields.integers("answered_seqs"),
+            first_seq=fields.integer("first_seq", 0, MAX_SEQ, default=0),
+            wanted_seq=fields.integer("wanted_seq", 0, MAX_SEQ, default=0),
+            answered_seqs=fields.integers("answered_seqs", 0, MAX_SEQ),
             open_key=fields.text("open_key", "", max_length=64),
-            acknowledges=fields.wire.get("acknowledges") is True,
+            acknowledges=fields.boolean("acknowledges", default=False),
         )
 
 
@@ -176,7 +176,7 @@ class End(ClientMessage):
     def from_tensors(cls, session_id: str, tensors: Tensors) -> End:
         """Read the request; raises INVALID_MESSAGE."""
         fields = JsonFields.parse(required_tensor(tensors, specs.MESSAGE), "END")
-        return cls(session_id=session_id, next_seq=fields.integer("next_seq", 0))
+        return cls(session_id=session_id, next_seq=fields.integer("next_seq", 0, MAX_SEQ + 1))
 
 
 @dataclass(frozen=True, slots=True)

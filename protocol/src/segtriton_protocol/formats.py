@@ -11,6 +11,7 @@ from segtriton_protocol.json_fields import JsonFields, encode_bytes, encode_frac
 
 MAX_EXTRADATA_BYTES = 1 << 16
 MAX_DIMENSION = 16384
+MAX_FRAME_RATE = 1_000_000
 _UNSPECIFIED = 2  # ITU-T H.273 code point
 
 
@@ -52,7 +53,7 @@ class ColorTags:
             primaries=fields.integer("primaries", 0, 255, _UNSPECIFIED),
             transfer=fields.integer("transfer", 0, 255, _UNSPECIFIED),
             matrix=fields.integer("matrix", 0, 255, _UNSPECIFIED),
-            full_range=fields.wire.get("full_range") is True,
+            full_range=fields.boolean("full_range", default=False),
         )
 
 
@@ -107,7 +108,7 @@ class VideoFormat:
             time_base=time_base,
             framing=Framing(fields.choice("framing", (framing.value for framing in Framing))),
             extradata=fields.binary("extradata", MAX_EXTRADATA_BYTES),
-            frame_rate=fields.fraction("frame_rate"),
+            frame_rate=fields.fraction("frame_rate", MAX_FRAME_RATE),
             sample_aspect=fields.fraction("sample_aspect"),
             rotation=fields.integer("rotation", -360, 360, 0),
             color=ColorTags.from_json(fields.inner("color")),

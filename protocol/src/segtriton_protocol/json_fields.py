@@ -7,7 +7,7 @@ import binascii
 import json
 from collections.abc import Iterable
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from segtriton_protocol.errors import ErrorCode, SegtritonError, finite_number
 
 MAX_JSON_BYTES = 1 << 20
 _MAX_INTEGER = 2**63 - 1
+# What FFmpeg's rationals hold.
+_MAX_FRACTION_PART = 2**31 - 1
 
 
 def encode_json(wire: dict[str, Any]) -> NDArray[np.uint8]:
@@ -77,8 +79,15 @@ class JsonFields:
     def integer(self, key: str, low: int, high: int = _MAX_INTEGER, default: int | None = None) -> int:
         """Return an integer field within [low, high]."""
         value = self.wire.get(key, default)
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        if not _is_integer(value, low, high):
             raise self.refuse(key, f"an integer from {low} to {high}")
+        return value
+
+    def boolean(self, key: str, *, default: bool) -> bool:
+        """Return a field that is true or false."""
+        value = self.wire.get(key, default)
+        if not isinstance(value, bool):
+            raise self.refuse(key, "true or false")
         return value
 
     def number(self, key: str, low: float, high: float, default: float | None = None) -> float:
@@ -88,17 +97,18 @@ class JsonFields:
             raise self.refuse(key, f"a number from {low} to {high}")
         return float(value)
 
-    def fraction(self, key: str) -> Fraction | None:
-        """Return a positive [numerator, denominator] field, or None where it is absent."""
+    def fraction(self, key: str, high: int = _MAX_FRACTION_PART) -> Fraction | None:
+        """Return a positive [numerator, denominator] field of at most `high`, or None where it is absent."""
         value = self.wire.get(key)
         if value is None:
             return None
         if (
             not isinstance(value, list)
             or len(value) != 2
-            or not all(isinstance(part, int) and 0 < part < 2**31 for part in value)
+            or not all(_is_integer(part, 1, _MAX_FRACTION_PART) for part in value)
+            or value[0] > high * value[1]
         ):
-            raise self.refuse(key, "a pair of positive integers")
+            raise self.refuse(key, f"a pair of positive integers, and at most {high}")
         return Fraction(value[0], value[1])
 
     def binary(self, key: str, max_length: int) -> bytes:
@@ -119,18 +129,18 @@ class JsonFields:
             raise self.refuse(key, "a list of texts")
         return tuple(value)
 
-    def integers(self, key: str) -> tuple[int, ...]:
-        """Return a list of integers."""
+    def integers(self, key: str, low: int, high: int) -> tuple[int, ...]:
+        """Return a list of integers within [low, high]."""
         value = self.wire.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(item, int) for item in value):
-            raise self.refuse(key, "a list of integers")
+        if not isinstance(value, list) or not all(_is_integer(item, low, high) for item in value):
+            raise self.refuse(key, f"a list of integers from {low} to {high}")
         return tuple(value)
 
     def counts(self, key: str) -> dict[str, int]:
-        """Return an object whose values are integers."""
+        """Return an object whose values are integers that are not negative."""
         value = self.wire.get(key, {})
-        if not isinstance(value, dict) or not all(isinstance(count, int) for count in value.values()):
-            raise self.refuse(key, "an object of integers")
+        if not isinstance(value, dict) or not all(_is_integer(count, 0, _MAX_INTEGER) for count in value.values()):
+            raise self.refuse(key, f"an object of integers from 0 to {_MAX_INTEGER}")
         return value
 
     def numbers(self, key: str) -> dict[str, float]:
@@ -144,3 +154,7 @@ class JsonFields:
     def inner(self, key: str) -> JsonFields:
         """Return a nested object."""
         return JsonFields(self.wire.get(key), f"{self.name}.{key}")
+
+
+def _is_integer(value: object, low: int, high: int) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

@@ -48,5 +48,5 @@ class MatteSpec:
             feather=fields.number("feather", -1.0, 1.0, 0.0),
             edges=fields.number("edges", 0.0, 1.0, 0.0),
             mask_every=fields.integer("mask_every", 1, MOST_FRAMES_A_MASK, 1),
-            inverted=fields.wire.get("inverted") is True,
+            inverted=fields.boolean("inverted", default=False),
         )

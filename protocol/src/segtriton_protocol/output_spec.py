@@ -63,8 +63,8 @@ class OutputSpec:
                 ErrorCode.UNKNOWN_ENCODER,
                 f"Encoder {encoder!r:.40} is not one of {', '.join(ENCODERS)}.",
             )
-        color = fields.integers("color_rgb") or default.color_rgb
-        if len(color) != 3 or not all(0 <= level <= 255 for level in color):
+        color = fields.integers("color_rgb", 0, 255) or default.color_rgb
+        if len(color) != 3:
             raise fields.refuse("color_rgb", "three integers from 0 to 255")
         return cls(
             effect=fields.choice("effect", EFFECTS, default.effect),
@@ -75,7 +75,7 @@ class OutputSpec:
             preset=fields.choice("preset", X264_PRESETS, default.preset),
             crf=fields.integer("crf", 0, 51, default.crf),
             quality=fields.integer("quality", 1, 100, default.quality),
-            deinterlace=fields.wire.get("deinterlace") is True,
+            deinterlace=fields.boolean("deinterlace", default=False),
             # A client without the field was written for what every server made once.
             pixel_format=fields.choice("pixel_format", PIXEL_FORMATS, PLAIN_PIXEL_FORMAT),
             matte=MatteSpec.from_json(fields.inner("matte")) if "matte" in fields.wire else default.matte,

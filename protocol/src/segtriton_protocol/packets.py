@@ -19,6 +19,12 @@ NO_TIMESTAMP = -(2**63)
 MAX_PACKETS = 1024
 """The most packets of one message: each costs its receiver an object, however small it is."""
 
+MAX_SEQ = 2**62 - 1
+"""The greatest packet number: of any number that is taken, the next one still fits the index."""
+
+MAX_TIME = 2**62
+"""The greatest pts, dts (either sign) and duration, so that a sum of two fits the index."""
+
 _KEYFRAME = 1
 _DISCARD = 2
 _DAMAGED = 4
@@ -92,7 +98,7 @@ def unpack_packets(index: NDArray[np.int64], payload: bytes) -> list[Packet]:
 
     Raises:
         SegtritonError: INVALID_PACKET when there are more than `MAX_PACKETS`, the sizes do not add up to the
-            payload, a number or a duration is negative, or a packet is empty (it would end the decoder).
+            payload, a number or a time is out of bounds, or a packet is empty (it would end the decoder).
     """
     if len(index) > MAX_PACKETS:
         raise SegtritonError(
@@ -101,12 +107,11 @@ def unpack_packets(index: NDArray[np.int64], payload: bytes) -> list[Packet]:
     packets = []
     offset = 0
     for seq, size, pts, dts, duration, flags in index.tolist():
-        if size <= 0 or seq < 0 or duration < 0:
+        if size <= 0:
             raise SegtritonError(
-                ErrorCode.INVALID_PACKET,
-                f"Packet {seq} has size {size} and duration {duration}; the size must be positive.",
-                seq=seq,
+                ErrorCode.INVALID_PACKET, f"Packet {seq} has the size {size}; it must be positive.", seq=seq
             )
+        check_packet_numbers(seq, duration, *(time for time in (pts, dts) if time != NO_TIMESTAMP))
         packets.append(
             Packet(
                 seq=seq,
@@ -126,3 +131,16 @@ def unpack_packets(index: NDArray[np.int64], payload: bytes) -> list[Packet]:
             f"The index counts {offset} bytes but the payload has {len(payload)}.",
         )
     return packets
+
+
+def check_packet_numbers(seq: int, duration: int, *timestamps: int) -> None:
+    """Raise INVALID_PACKET unless a packet's number and times are within `MAX_SEQ` and `MAX_TIME`."""
+    if not 0 <= seq <= MAX_SEQ:
+        raise SegtritonError(ErrorCode.INVALID_PACKET, f"Packet numbers go from 0 to {MAX_SEQ}, not to {seq}.")
+    if not 0 <= duration <= MAX_TIME or not all(abs(time) <= MAX_TIME for time in timestamps):
+        raise SegtritonError(
+            ErrorCode.INVALID_PACKET,
+            f"Packet {seq} has the times {[*timestamps]} and the duration {duration}: "
+            f"no time is beyond {MAX_TIME}, and no duration negative.",
+            seq=seq,
+        )

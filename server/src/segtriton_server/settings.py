@@ -6,14 +6,17 @@ A model reads them from the `parameters` of its config.pbtxt; the environment va
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 _Number = TypeVar("_Number", int, float)
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False, "": False}
+_NUMBERS = {int: "an integer", float: "a number"}
 
 
 class InvalidSettingError(ValueError):
@@ -58,8 +61,10 @@ class Settings:
             several packets into each.
         sample_window_bytes: bytes that a session of the sample's contract, which knows no credit, may queue.
         sample_output_bytes: output of such a session, beyond which it ends: Triton holds all of it until then.
-        idle_timeout: a session that sends and gets nothing for so long is ended.
-        stage_deadline: a stage busy for so long with one frame counts as hung; its worker is replaced.
+        idle_timeout: a session is ended in which no new packet has come and none was answered for so long, whatever
+            other messages its client sends.
+        stage_deadline: a stage busy for so long with one frame counts as hung, as does an OPEN that is not answered;
+            its worker is replaced.
         confinement: "auto" takes from workers what they need not (see `workers.confinement`): on a GPU only privileges,
             "full" the same there as on a CPU, and "off" nothing.
         worker_memory_bytes: what one confined worker may allocate; 0 for no limit.
@@ -81,14 +86,14 @@ class Settings:
         pod: name of the pod, for replies and logs.
     """
 
-    accelerator: str = "cpu"
+    accelerator: Literal["cpu", "gpu"] = "cpu"
     network: str = "selfie"
     networks: Path = Path("networks")
     weights: str = ""
     network_width: int = 224
     network_height: int = 224
     visualization_class_name: str = ""
-    inference_backend: str = "pytorch"
+    inference_backend: Literal["pytorch", "tensorrt"] = "pytorch"
     compile_cache: str = ""
     workers: int = 0
     workers_per_gpu: int = 0
@@ -111,7 +116,7 @@ class Settings:
     sample_output_bytes: int = 1 << 30
     idle_timeout: float = 60.0
     stage_deadline: float = 10.0
-    confinement: str = "auto"
+    confinement: Literal["auto", "full", "off"] = "auto"
     worker_memory_bytes: int = 8 << 30
     start_timeout: float = 60.0
     max_pixels: int = 8192 * 4320
@@ -122,7 +127,7 @@ class Settings:
     tenant_slots: int = 0
     tenant_opens_per_minute: int = 0
     python: str = ""
-    log_level: str = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_json: bool = False
     drain_file: str = ""
     heartbeat_file: str = ""
@@ -133,13 +138,13 @@ class Settings:
         """Return the settings of a model.
 
         Raises:
-            InvalidSettingError: a value does not have its setting's type or is negative.
+            InvalidSettingError: a value is none of its setting's choices, not of its type, negative or infinite.
         """
         values: dict[str, Any] = {}
-        for setting in fields(cls):
-            text = environment.get(f"SEGTRITON_{setting.name.upper()}", parameters.get(setting.name))
+        for name, kind in get_type_hints(cls).items():
+            text = environment.get(f"SEGTRITON_{name.upper()}", parameters.get(name))
             if text is not None:
-                values[setting.name] = _parse(setting.name, str(setting.type), text)
+                values[name] = _parse(name, kind, text)
         return cls(**values)
 
     @property
@@ -168,27 +173,28 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _parse(name: str, kind: str, text: str) -> object:
+def _parse(name: str, kind: Any, text: str) -> object:
+    choices = _choices(kind)
     try:
-        match kind:
-            case "int":
-                return _not_negative(int(text))
-            case "float":
-                return _not_negative(float(text))
-            case "bool":
-                return {"true": True, "1": True, "false": False, "0": False, "": False}[text.lower()]
-            case "Path":
-                return Path(text)
-            case _:
-                return text
+        if choices:
+            return choices[text.lower()]
+        return _not_negative(kind(text)) if kind in (int, float) else kind(text)
     except (KeyError, ValueError):
+        wanted = f"one of {', '.join(filter(None, choices))}" if choices else f"{_NUMBERS[kind]} that is not negative"
         raise InvalidSettingError(
-            f"The setting {name} must be a {kind} that is not negative, not {text!r}; "
+            f"The setting {name} must be {wanted}, not {text!r}; "
             f"correct it in config.pbtxt or in SEGTRITON_{name.upper()}."
         ) from None
 
 
+def _choices(kind: Any) -> Mapping[str, object]:
+    """The values that a setting of a kind may have, by their texts in lower case; none where they are not counted."""
+    if kind is bool:
+        return _BOOLEANS
+    return {choice.lower(): choice for choice in get_args(kind)} if get_origin(kind) is Literal else {}
+
+
 def _not_negative(value: _Number) -> _Number:
-    if not value >= 0:
+    if not 0 <= value < math.inf:
         raise ValueError(value)
     return value

@@ -40,11 +40,13 @@ from segtriton_protocol import (
     parse_response,
 )
 from segtriton_protocol.client_messages import MODES
+from segtriton_protocol.formats import MAX_FRAME_RATE
 from segtriton_protocol.json_fields import encode_json
-from segtriton_protocol.packets import pack_packets, unpack_packets
+from segtriton_protocol.packets import MAX_SEQ, MAX_TIME, pack_packets, unpack_packets
 from segtriton_protocol.tensors import PARAMETER_MESSAGE, PARAMETER_PROTOCOL, PARAMETER_SESSION
 
-INT64 = st.integers(-(2**63) + 1, 2**63 - 1)
+SEQ = st.integers(0, MAX_SEQ)
+TIME = st.integers(-MAX_TIME, MAX_TIME)
 COUNT = st.integers(0, 2**63 - 1)
 SESSION_ID = st.builds(new_session_id)
 TEXT = st.text(max_size=40)
@@ -54,10 +56,10 @@ CODE_POINT = st.integers(0, 255)
 packets = st.lists(
     st.builds(
         Packet,
-        seq=COUNT,
-        pts=st.none() | INT64,
-        dts=st.none() | INT64,
-        duration=COUNT,
+        seq=SEQ,
+        pts=st.none() | TIME,
+        dts=st.none() | TIME,
+        duration=st.integers(0, MAX_TIME),
         is_keyframe=st.booleans(),
         payload=st.binary(min_size=1, max_size=60),
         is_hidden=st.booleans(),
@@ -73,7 +75,7 @@ video_formats = st.builds(
     time_base=FRACTION,
     framing=st.sampled_from(Framing),
     extradata=st.binary(max_size=80),
-    frame_rate=st.none() | FRACTION,
+    frame_rate=st.none() | FRACTION.filter(lambda rate: rate <= MAX_FRAME_RATE),
     sample_aspect=st.none() | FRACTION,
     rotation=st.integers(-360, 360),
     color=st.builds(ColorTags, CODE_POINT, CODE_POINT, CODE_POINT, st.booleans()),
@@ -98,12 +100,13 @@ requests = st.one_of(
         output=output_specs,
         network=TEXT,
         mode=st.sampled_from(MODES),
-        first_seq=COUNT,
-        wanted_seq=COUNT,
+        first_seq=SEQ,
+        wanted_seq=SEQ,
+        answered_seqs=st.lists(SEQ, max_size=4).map(tuple),
         open_key=TEXT,
     ),
     st.builds(Packets, SESSION_ID, packets, COUNT),
-    st.builds(End, SESSION_ID, COUNT),
+    st.builds(End, SESSION_ID, SEQ),
     st.builds(Cancel, SESSION_ID),
 )
 errors = st.builds(

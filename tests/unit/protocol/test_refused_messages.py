@@ -23,7 +23,7 @@ from segtriton_protocol import (
     parse_response,
 )
 from segtriton_protocol.json_fields import encode_json
-from segtriton_protocol.packets import NO_TIMESTAMP, unpack_packets
+from segtriton_protocol.packets import MAX_SEQ, MAX_TIME, NO_TIMESTAMP, unpack_packets
 from segtriton_protocol.tensors import PARAMETER_MESSAGE, PARAMETER_PROTOCOL, PARAMETER_SESSION
 
 
@@ -82,6 +82,18 @@ def test_another_version_is_refused(version: object) -> None:
         (("output", "crf"), 52),
         (("mode",), "fast"),
         (("first_seq",), -1),
+        (("first_seq",), 2**62),
+        (("wanted_seq",), 2**63 - 1),
+        (("answered_seqs",), [2**62]),
+        (("answered_seqs",), [-1]),
+        (("answered_seqs",), [True]),
+        (("video", "frame_rate"), [2**31 - 1, 1]),
+        (("video", "frame_rate"), [True, 1]),
+        (("video", "color", "full_range"), 1),
+        (("output", "deinterlace"), "yes"),
+        (("output", "deinterlace"), None),
+        (("output", "matte", "inverted"), "true"),
+        (("output", "color_rgb"), [0, 0, 256]),
         (("open_key",), "x" * 65),
     ],
 )
@@ -147,6 +159,10 @@ def test_a_tensor_of_another_shape_or_type_is_refused(name: str, tensor: Any) ->
         (-1, 1, 0, 0, 0, 0),
         (0, 1, 0, 0, -1, 0),
         (NO_TIMESTAMP, 1, 0, 0, 0, 0),
+        (MAX_SEQ + 1, 1, 0, 0, 0, 0),
+        (0, 1, MAX_TIME + 1, 0, 0, 0),
+        (0, 1, 0, -MAX_TIME - 1, 0, 0),
+        (0, 1, 0, 0, MAX_TIME + 1, 0),
     ],
 )
 def test_a_false_index_row_is_refused(row: tuple[int, ...]) -> None:
@@ -154,6 +170,13 @@ def test_a_false_index_row_is_refused(row: tuple[int, ...]) -> None:
         unpack_packets(np.array([row], np.int64), b"x")
 
     assert caught.value.code is ErrorCode.INVALID_PACKET
+
+
+def test_end_numbers_one_more_than_the_greatest_packet() -> None:
+    parameters = parameters_of("end", new_session_id())
+    parse_request(parameters, {"MESSAGE": encode_json({"next_seq": MAX_SEQ + 1})})
+
+    assert refusal_of(parameters, {"MESSAGE": encode_json({"next_seq": MAX_SEQ + 2})}) is ErrorCode.INVALID_MESSAGE
 
 
 @pytest.mark.parametrize(

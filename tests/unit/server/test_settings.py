@@ -43,12 +43,35 @@ def test_every_type_is_read() -> None:
         ("idle_timeout", "-0.1"),
         ("idle_timeout", "nan"),
         ("idle_timeout", ""),
+        ("idle_timeout", "inf"),
         ("log_json", "perhaps"),
+        ("accelerator", "cuda"),
     ],
 )
 def test_a_value_of_another_kind_names_setting_and_variable(name: str, text: str) -> None:
     with pytest.raises(InvalidSettingError, match=f"{name} .*SEGTRITON_{name.upper()}"):
         Settings.load({name: text}, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "choices"),
+    [
+        ("accelerator", "cuda", "cpu, gpu"),
+        ("inference_backend", "onnx", "pytorch, tensorrt"),
+        ("confinement", "on", "auto, full, off"),
+        ("log_level", "loud", "debug, info, warning, error"),
+        ("mps", "yes", "true, 1, false, 0"),
+    ],
+)
+def test_a_choice_that_there_is_not_gets_the_list(name: str, text: str, choices: str) -> None:
+    with pytest.raises(InvalidSettingError, match=f"one of {choices}, not '{text}'"):
+        Settings.load({}, {f"SEGTRITON_{name.upper()}": text})
+
+
+def test_choices_are_read_in_any_case() -> None:
+    settings = Settings.load({}, {"SEGTRITON_LOG_LEVEL": "debug", "SEGTRITON_ACCELERATOR": "GPU"})
+
+    assert (settings.log_level, settings.accelerator) == ("DEBUG", "gpu")
 
 
 def test_threads_and_workers_follow_the_cores() -> None:

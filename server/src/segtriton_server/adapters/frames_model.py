@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
@@ -10,6 +9,7 @@ import triton_python_backend_utils as pb_utils
 from segtriton_protocol import SegtritonError
 from segtriton_protocol.tensors import INPUT_RGB, OUTPUT_RGB
 from segtriton_server.adapters.model_settings import load_settings
+from segtriton_server.adapters.requests import read_request
 from segtriton_server.services.authorizer import Authorizer
 from segtriton_server.services.frame_segmentation import FrameSegmentation
 from segtriton_server.vision.frame_engine import Frames
@@ -38,18 +38,13 @@ class TritonPythonModel:
         self._service.close()
 
     def _admit(self, request: pb_utils.InferenceRequest) -> Job | SegtritonError:
-        frames, parameters = read(request)
         try:
-            self._authorizer.check(parameters)
+            content = read_request(request)
+            self._authorizer.check(content.parameters)
         except SegtritonError as error:
             return error
-        return frames, parameters
-
-
-def read(request: pb_utils.InferenceRequest) -> Job:
-    """The frames and parameters of a request."""
-    inputs = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
-    return inputs[INPUT_RGB.name], json.loads(request.parameters() or "{}")
+        frames: Any = content.tensors[INPUT_RGB.name]
+        return frames, content.parameters
 
 
 def respond(answer: Frames | SegtritonError) -> pb_utils.InferenceResponse:

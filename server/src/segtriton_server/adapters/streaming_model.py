@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
@@ -12,11 +12,13 @@ import triton_python_backend_utils as pb_utils
 from segtriton_protocol import Failed, SegtritonError
 from segtriton_protocol.tensors import FIRST_PACKET, PARAMETER_MESSAGE, PARAMETER_PROTOCOL, STREAMING, Tensors
 from segtriton_server.adapters.model_settings import load_settings
+from segtriton_server.adapters.requests import read_request
 from segtriton_server.observability.metrics import Metrics
 from segtriton_server.services.authorizer import Authorizer
 from segtriton_server.services.streaming import StreamingService
 from segtriton_server.sessions.dialects import ProtocolDialect, SampleDialect
 
+_LOG = logging.getLogger(__name__)
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
@@ -61,21 +63,33 @@ class TritonPythonModel:
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
         """Hand each request to the service."""
         for request in requests:
-            inputs = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
-            tensors = {spec.name: inputs[spec.name] for spec in STREAMING.inputs if spec.name in inputs}
-            parameters = json.loads(request.parameters() or "{}")
             responder = RequestResponder(request)
             try:
-                tenant = self._authorizer.check(parameters, is_opening=is_open(parameters, tensors))
-            except SegtritonError as error:
-                self._refuse(parameters, tensors, responder, error)
-            else:
-                self._service.handle(request.request_id(), parameters, tensors, responder, tenant)
+                self._execute(request, responder)
+            except Exception:  # noqa: BLE001 - the other requests must be handled, and this one must end
+                _LOG.exception("a request could not be answered")
+                with suppress(Exception):
+                    responder.close()
 
     def finalize(self) -> None:
         """End every session, so that no open sender holds up Triton's shutdown."""
         self._service.close()
         self._metrics.close()
+
+    def _execute(self, request: pb_utils.InferenceRequest, responder: RequestResponder) -> None:
+        try:
+            content = read_request(request)
+        except SegtritonError as error:
+            responder.fail(str(error))
+            return
+        parameters = content.parameters
+        tensors = {spec.name: content.tensors[spec.name] for spec in STREAMING.inputs if spec.name in content.tensors}
+        try:
+            tenant = self._authorizer.check(parameters, is_opening=is_open(parameters, tensors))
+        except SegtritonError as error:
+            self._refuse(parameters, tensors, responder, error)
+        else:
+            self._service.handle(content.request_id, parameters, tensors, responder, tenant)
 
     def _refuse(
         self, parameters: Mapping[str, Any], tensors: Tensors, responder: RequestResponder, error: SegtritonError

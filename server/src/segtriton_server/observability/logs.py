@@ -35,7 +35,7 @@ def configure_logging(settings: Settings) -> None:
     handler.setFormatter(_JsonFormatter() if settings.log_json else _TextFormatter())
     logger = logging.getLogger("segtriton_server")
     logger.handlers[:] = [handler]
-    logger.setLevel(settings.log_level.upper())
+    logger.setLevel(settings.log_level)
     logger.propagate = False
 
 

@@ -31,6 +31,12 @@ _FAMILIES: dict[str, tuple[str, str, list[float] | None]] = {
     ),
     "segtriton_batch_frames": (HISTOGRAM, "Frames of one network call.", [float(size) for size in _BATCH]),
     "segtriton_worker_restarts_total": (COUNTER, "Workers replaced after a crash or a hang.", None),
+    "segtriton_workers_missing": (GAUGE, "Workers that should run and are not ready.", None),
+    "segtriton_housekeeping_failures_total": (
+        COUNTER,
+        "Steps of the router's housekeeping that failed; while one fails there is no heartbeat.",
+        None,
+    ),
     "segtriton_network_warnings": (GAUGE, "Warnings of the network in use, set when a session is opened.", None),
     "segtriton_shared_memory_bytes": (
         GAUGE,
@@ -81,24 +87,35 @@ class Metrics:
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add a value to a histogram."""
         with self._lock:
-            self._observed[_key(name, labels)].append(value)
+            self._observed[_key(name, labels)].append(float(value))
 
     def flush(self) -> None:
         """Hand on what has gathered.
 
         Counters are exact. Of the observations of one histogram at most `MOST_OBSERVATIONS` are handed on, spread
-        evenly from the least to the greatest: the distribution stays, its count is not the number of frames.
+        evenly from the least to the greatest: the distribution stays, its count is not the number of frames. Where
+        Triton does not take one, its exception passes on, and what is left waits for the next call.
         """
         with self._lock:
             added, self._added = self._added, Counter()
             observed, self._observed = self._observed, defaultdict(list)
-        with self._triton_lock:
-            for key, amount in added.items():
-                self._metric(key).increment(amount)
+        try:
+            with self._triton_lock:
+                for key in list(added):
+                    self._metric(key).increment(added[key])
+                    del added[key]
+                for key in list(observed):
+                    metric = self._metric(key)
+                    for value in thinned(observed.pop(key), MOST_OBSERVATIONS):
+                        metric.observe(value)
+        finally:
+            self._put_back(added, observed)
+
+    def _put_back(self, added: Counter[_Key], observed: dict[_Key, list[float]]) -> None:
+        with self._lock:
+            self._added.update(added)
             for key, values in observed.items():
-                metric = self._metric(key)
-                for value in thinned(values, MOST_OBSERVATIONS):
-                    metric.observe(value)
+                self._observed[key] += values
 
     def close(self) -> None:
         """Hand on what has gathered and give all metrics back: Triton's stub crashes on one that outlives its model."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import repeat
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,12 +48,17 @@ class FrameSegmentation:
                 answers.append(frames)
             except SegtritonError as error:
                 answers.append(error)
-        try:
-            composites: Iterator[Frames | SegtritonError] = iter(self._engine.compose(jobs))
-        except Exception as error:  # noqa: BLE001 - Triton's requests are told, and the model lives on
-            _LOG.exception("a batch of frames failed")
-            composites = repeat(SegtritonError(ErrorCode.INTERNAL, f"The batch failed with {type(error).__name__}."))
+        composites = iter(self._compose(jobs))
         return [answer if isinstance(answer, SegtritonError) else next(composites) for answer in answers]
+
+    def _compose(self, jobs: Sequence[FrameJob]) -> Sequence[Frames | SegtritonError]:
+        try:
+            return self._engine.compose(jobs)
+        except Exception as error:  # noqa: BLE001 - Triton's requests are told, and the model lives on
+            if len(jobs) > 1:  # the frames of one must not cost the others theirs
+                return [answer for job in jobs for answer in self._compose([job])]
+            _LOG.exception("frames of a request failed")
+            return [SegtritonError(ErrorCode.INTERNAL, f"The frames failed with {type(error).__name__}.")]
 
     def close(self) -> None:
         """Release the network."""
@@ -63,6 +67,8 @@ class FrameSegmentation:
     def _job(self, frames: Frames, parameters: Mapping[str, Any]) -> FrameJob:
         if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
             raise SegtritonError(ErrorCode.INVALID_MESSAGE, "inputrgb must be UINT8 [n, height, width, 3].")
+        if not frames.size:
+            raise SegtritonError(ErrorCode.INVALID_MESSAGE, f"inputrgb has no pixels: {list(frames.shape)}.")
         height, width = frames.shape[1:3]
         if height * width > self._settings.max_pixels:
             raise SegtritonError(

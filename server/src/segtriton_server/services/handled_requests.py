@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import queue
-import threading
 
 from segtriton_server.sessions.dialects import Responder
+from segtriton_server.supervised_thread import SupervisedThread
+
+_LOG = logging.getLogger(__name__)
 
 
 class HandledRequests:
@@ -18,7 +21,7 @@ class HandledRequests:
     def __init__(self) -> None:
         """Start the thread."""
         self._responders: queue.SimpleQueue[Responder | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="close-requests", daemon=True)
+        self._thread = SupervisedThread(self._run, "close-requests")
         self._thread.start()
 
     def close_soon(self, responder: Responder) -> None:
@@ -32,4 +35,7 @@ class HandledRequests:
 
     def _run(self) -> None:
         while (responder := self._responders.get()) is not None:
-            responder.close()
+            try:
+                responder.close()
+            except Exception:  # noqa: BLE001 - it is one request's end; the others still need theirs
+                _LOG.exception("a request could not be closed")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from segtriton_protocol import ErrorCode
 from segtriton_server.observability.metrics import Metrics
@@ -12,30 +14,53 @@ from segtriton_server.observability.shared_memory import SharedMemory
 from segtriton_server.services.drain_order import DrainOrder
 from segtriton_server.services.heartbeat import Heartbeat
 from segtriton_server.services.keep_order import KeepOrder
+from segtriton_server.sessions.dialects import internal_error
 from segtriton_server.sessions.session import Session
 from segtriton_server.sessions.session_table import SessionTable
 from segtriton_server.settings import Settings
+from segtriton_server.supervised_thread import SupervisedThread
 
 _LOG = logging.getLogger(__name__)
 _SECONDS = 0.1
 
 
 class Reaper:
-    """A thread of its own, from `start` to `close`."""
+    """A thread of its own, from `start` to `close`.
 
-    def __init__(self, settings: Settings, sessions: SessionTable, metrics: Metrics, heartbeat: Heartbeat) -> None:
+    A step that fails is logged and counted, and the others are still done. There is no heartbeat in such a round: what
+    fails in every round makes the heartbeat old, and the probe ends a server that can no longer do its duties.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: SessionTable,
+        metrics: Metrics,
+        heartbeat: Heartbeat,
+        count_missing_workers: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._sessions = sessions
         self._metrics = metrics
-        self._heartbeat = heartbeat
         self._idle_timeout = settings.idle_timeout
         self._drain_order = DrainOrder(settings.drain_file)
         self._keep_order = KeepOrder(settings.drain_file)
-        self._shared_memory = SharedMemory(metrics)
+        self._heartbeat = heartbeat
+        self._count_missing_workers = count_missing_workers
+        self._missing_workers = 0
+        self._steps: tuple[Callable[[float], None], ...] = (
+            self._heed_drain_order,
+            self._heed_keep_order,
+            SharedMemory(metrics).look,
+            self._reap_all,
+            self._note_missing_workers,
+            self._flush_metrics,
+        )
+        self._failing: set[Callable[[float], None]] = set()
         self._closed = threading.Event()
 
     def start(self) -> None:
         """Begin."""
-        threading.Thread(target=self._run, name="reap-sessions", daemon=True).start()
+        SupervisedThread(self._run, "reap-sessions").start()
 
     def close(self) -> None:
         """Look no more."""
@@ -43,17 +68,33 @@ class Reaper:
 
     def _run(self) -> None:
         while not self._closed.wait(_SECONDS):
-            now = time.monotonic()
-            self._heartbeat.beat(now)
-            self._heed_drain_order()
-            self._heed_keep_order()
-            self._shared_memory.look(now)
-            for session in self._sessions.all():
-                try:
-                    self._reap(session, now)
-                except Exception:  # noqa: BLE001 - the other sessions still need the reaper
-                    _LOG.exception("a session could not be reaped")
-            self._metrics.flush()
+            self.look(time.monotonic())
+
+    def look(self, now: float) -> None:
+        """Do one round; `now` is in seconds of the monotonic clock."""
+        if all([self._succeeds(step, now) for step in self._steps]):
+            self._succeeds(self._heartbeat.beat, now)
+
+    def _succeeds(self, step: Callable[[float], None], now: float) -> bool:
+        try:
+            step(now)
+        except Exception:  # noqa: BLE001 - the other steps and the next round still need this thread
+            self._metrics.add("segtriton_housekeeping_failures_total")
+            if step not in self._failing:  # ten times a second the same words are enough once
+                _LOG.exception("a step of the housekeeping failed")
+            self._failing.add(step)
+            return False
+        self._failing.discard(step)
+        return True
+
+    def _reap_all(self, now: float) -> None:
+        for session in self._sessions.all():
+            try:
+                self._reap(session, now)
+            except Exception:  # noqa: BLE001 - it is one session's failure; the others still need the reaper
+                _LOG.exception("a session could not be looked after")
+                with contextlib.suppress(Exception):
+                    session.fail_with(internal_error())
 
     def _reap(self, session: Session, now: float) -> None:
         if session.is_cancelled(now):
@@ -61,7 +102,16 @@ class Reaper:
         elif session.is_idle(now, self._idle_timeout):
             session.fail(ErrorCode.IDLE_TIMEOUT, "Nothing came or went for too long.")
 
-    def _heed_drain_order(self) -> None:
+    def _note_missing_workers(self, now: float) -> None:
+        count = self._count_missing_workers()
+        if count != self._missing_workers:
+            self._metrics.set("segtriton_workers_missing", count)
+            self._missing_workers = count
+
+    def _flush_metrics(self, now: float) -> None:
+        self._metrics.flush()
+
+    def _heed_drain_order(self, now: float) -> None:
         order = self._drain_order.read()
         if order.drains != self._sessions.is_draining:
             self._sessions.is_draining = order.drains
@@ -71,7 +121,7 @@ class Reaper:
             for session in self._sessions.all():
                 session.ask_to_migrate(order.within_seconds)
 
-    def _heed_keep_order(self) -> None:
+    def _heed_keep_order(self, now: float) -> None:
         keep = self._keep_order.read()
         most = keep.sessions if keep else None
         if most != self._sessions.most:

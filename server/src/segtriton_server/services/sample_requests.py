@@ -7,6 +7,7 @@ fps, total frames, pixel format, codec, colour space, colour range); each packet
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -14,6 +15,8 @@ import numpy as np
 
 from segtriton_protocol import ColorTags, ErrorCode, Framing, Open, OutputSpec, Packet, SegtritonError, VideoFormat
 from segtriton_protocol import tensors as specs
+from segtriton_protocol.formats import MAX_DIMENSION, MAX_FRAME_RATE
+from segtriton_protocol.packets import MAX_TIME, NO_TIMESTAMP, check_packet_numbers
 from segtriton_protocol.tensors import Tensors
 
 # cudaVideoCodec
@@ -23,22 +26,28 @@ _UNSPECIFIED = 2
 _FULL_RANGE = 1
 # The contract has no time base; its pts come back unchanged whatever is taken.
 _TIME_BASE = Fraction(1, 90_000)
+# As many digits as any packet number that is taken can have.
+_REQUEST_ID = re.compile(r"(.+)_([0-9]{1,18})", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class SampleRequest:
-    """One request: the session's key, OPEN with the first packet, a packet, the mark of the end."""
+    """One request: the client's name of the video, OPEN with the first packet, a packet, the mark of the end."""
 
-    key: str
+    video_id: str
     open: Open | None
     packet: Packet | None
     is_last: bool
 
 
 def read_sample_request(request_id: str, tensors: Tensors) -> SampleRequest:
-    """Return what a request of the sample's contract says; raises INVALID_MESSAGE."""
-    key, _, number = request_id.rpartition("_")
-    if not key or not number.isdecimal():
+    """Return what a request of the sample's contract says.
+
+    Raises:
+        SegtritonError: INVALID_MESSAGE, INVALID_PACKET or UNSUPPORTED_FORMAT.
+    """
+    matched = _REQUEST_ID.fullmatch(request_id)
+    if matched is None:
         raise SegtritonError(
             ErrorCode.INVALID_MESSAGE,
             f"The request id must be videoid_packetnumber, not {request_id!r:.80}, "
@@ -47,11 +56,12 @@ def read_sample_request(request_id: str, tensors: Tensors) -> SampleRequest:
     for spec in specs.STREAMING.inputs:
         if spec.name in tensors:
             spec.check(tensors[spec.name])
+    number = int(matched[2])
     payload = tensors[specs.PACKET_IN.name].tobytes() if specs.PACKET_IN.name in tensors else b""
     return SampleRequest(
-        key=f"sample {key}",
-        open=_open(int(number), tensors) if _flag(tensors, specs.FIRST_PACKET) else None,
-        packet=_packet(int(number), payload, tensors) if payload else None,
+        video_id=matched[1],
+        open=_open(number, tensors) if _flag(tensors, specs.FIRST_PACKET) else None,
+        packet=_packet(number, payload, tensors) if payload else None,
         is_last=_flag(tensors, specs.LAST_PACKET),
     )
 
@@ -61,8 +71,12 @@ def _open(number: int, tensors: Tensors) -> Open:
     if meta is None:
         raise SegtritonError(ErrorCode.INVALID_MESSAGE, "The first packet must bring META0.")
     _, width, height, fps, _, _, codec, matrix, color_range = map(int, meta)
-    if codec not in _CODECS or min(width, height) <= 0:
+    if codec not in _CODECS or not 0 < min(width, height) <= max(width, height) <= MAX_DIMENSION:
         raise SegtritonError(ErrorCode.UNSUPPORTED_FORMAT, f"META0 names codec {codec} and the size {width}x{height}.")
+    if fps > MAX_FRAME_RATE:
+        raise SegtritonError(
+            ErrorCode.INVALID_MESSAGE, f"META0 names {fps} frames a second; at most {MAX_FRAME_RATE} are taken."
+        )
     return Open(
         video=VideoFormat(
             codec=_CODECS[codec],
@@ -79,9 +93,13 @@ def _open(number: int, tensors: Tensors) -> Open:
 
 
 def _packet(number: int, payload: bytes, tensors: Tensors) -> Packet:
-    is_key, pts, dts = map(int, tensors.get(specs.META1.name, np.array([number == 0, number, number])))
+    is_key, *timestamps = map(int, tensors.get(specs.META1.name, np.array([number == 0, number, number])))
+    pts, dts = (None if time == NO_TIMESTAMP else time for time in timestamps)
     meta2 = tensors.get(specs.META2.name)
-    duration = 0 if meta2 is None else int(meta2[2]) & (2**63 - 1)
+    duration = 0 if meta2 is None else int(meta2[2])
+    if duration > MAX_TIME:  # a negative one, as the contract's numbers have no sign
+        duration = 0
+    check_packet_numbers(number, duration, *(time for time in (pts, dts) if time is not None))
     return Packet(number, pts, dts, duration, bool(is_key) or number == 0, payload)
 
 

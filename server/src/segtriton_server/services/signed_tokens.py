@@ -27,7 +27,7 @@ class _Verified:
 class SignedTokens:
     """Verifies signature, audience, issuer and time, and takes the subject for the tenant. Calls come from one thread.
 
-    What was verified is remembered until it expires: a signature takes longer to check than a request to handle.
+    The tokens that were used last are remembered: a signature takes longer to check than a request to handle.
     """
 
     def __init__(self, key_file: Path, audience: str, issuer: str) -> None:
@@ -51,10 +51,17 @@ class SignedTokens:
             token: as the client sent it.
             may_have_expired: for the messages of a session: it may last longer than the token that opened it.
         """
-        verified = self._verified.get(token) or self._verify(token)
-        if verified is None or (not may_have_expired and verified.expires + _LEEWAY_SECONDS < time.time()):
+        verified = self._verified.pop(token, None) or self._verify(token)
+        if verified is None:
             return None
-        return verified.tenant
+        self._remember(token, verified)
+        has_expired = verified.expires + _LEEWAY_SECONDS < time.time()
+        return None if has_expired and not may_have_expired else verified.tenant
+
+    def _remember(self, token: str, verified: _Verified) -> None:
+        if len(self._verified) >= _MOST_REMEMBERED:
+            del self._verified[next(iter(self._verified))]
+        self._verified[token] = verified
 
     def _verify(self, token: str) -> _Verified | None:
         try:
@@ -65,11 +72,9 @@ class SignedTokens:
                 audience=self._audience,
                 issuer=self._issuer,
                 leeway=_LEEWAY_SECONDS,
-                options={"require": ["exp", "sub", "aud"]},
+                # Who signed it says whose it is, however old it is; whether it still opens a session is asked above.
+                options={"require": ["exp", "sub", "aud"], "verify_exp": False},
             )
-        except jwt.InvalidTokenError:
+            return _Verified(str(claims["sub"]), float(claims["exp"]))
+        except (jwt.InvalidTokenError, OverflowError, TypeError, ValueError):
             return None
-        if len(self._verified) >= _MOST_REMEMBERED:
-            del self._verified[next(iter(self._verified))]
-        verified = self._verified[token] = _Verified(str(claims["sub"]), float(claims["exp"]))
-        return verified

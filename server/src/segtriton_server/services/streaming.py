@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from segtriton_protocol import (
@@ -74,7 +74,8 @@ class StreamingService:
         )
         self._handled = HandledRequests()
         metrics.set("segtriton_stream_slots", settings.stream_slots)
-        metrics.add("segtriton_worker_restarts_total", 0)
+        for counter in ("segtriton_worker_restarts_total", "segtriton_housekeeping_failures_total"):
+            metrics.add(counter, 0)
         # Those that alerts wait for: Prometheus does not see a counter grow that begins with 1.
         for code in (ErrorCode.RESOURCE_EXHAUSTED, ErrorCode.DRAINING):
             metrics.add("segtriton_streams_rejected_total", 0, reason=code.name)
@@ -83,7 +84,7 @@ class StreamingService:
         metrics.flush()
         self._pool.start()
         self._heartbeat = Heartbeat(settings.heartbeat_file, settings.stage_deadline, metrics)
-        self._reaper = Reaper(settings, self._sessions, metrics, self._heartbeat)
+        self._reaper = Reaper(settings, self._sessions, metrics, self._heartbeat, self._pool.count_missing)
         self._reaper.start()
         _LOG.info("%s ready: network %s, workers %s", SERVER, settings.network, self._pool.worker_pids())
 
@@ -105,18 +106,20 @@ class StreamingService:
                 else:
                     self._handle_message(parse_request(parameters, tensors), responder, dialect, tenant)
         except SegtritonError as error:
-            dialect.send(responder, Failed(error))
             if error.code in _UNREADABLE:
                 self._give_up(tenant, str(parameters.get(PARAMETER_SESSION, "")), error)
+            dialect.send(responder, Failed(error))
         except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
             _LOG.exception("a request failed")
+            self._give_up(tenant, str(parameters.get(PARAMETER_SESSION, "")), internal_error())
             dialect.send(responder, Failed(internal_error()))
 
     def close(self) -> None:
         """End all sessions and workers; Triton would wait for open responders."""
         self._reaper.close()
         for session in self._sessions.all():
-            session.fail(ErrorCode.DRAINING, "The server stops.")
+            with self._failing_alone(session):
+                session.fail(ErrorCode.DRAINING, "The server stops.")
         self._pool.close()
         self._handled.close()
 
@@ -132,7 +135,7 @@ class StreamingService:
             window = CreditWindow(
                 self._settings.window_packets, self._settings.window_bytes, lambda: self._live_load.group_packets
             )
-            self._open(message, message.open_key, window, responder, dialect, tenant)
+            self._open(message, message.open_key and f"open_key {message.open_key}", window, responder, dialect, tenant)
             return
         session = self._sessions.get_for(tenant, message.session_id)
         if isinstance(message, Cancel):
@@ -155,11 +158,12 @@ class StreamingService:
         self, request_id: str, tensors: Tensors, responder: Responder, dialect: Dialect, tenant: str
     ) -> None:
         request = read_sample_request(request_id, tensors)
+        key = f"sample {request.video_id}"
         if request.open is not None:
             window = CreditWindow(_SAMPLE_WINDOW_PACKETS, self._settings.sample_window_bytes)
-            session = self._open(request.open, request.key, window, responder, dialect, tenant)
+            session = self._open(request.open, key, window, responder, dialect, tenant)
         else:
-            session = self._sessions.get_by_key(tenant, request.key)
+            session = self._sessions.get_by_key(tenant, key)
         if request.packet is not None:
             self._put(session, [request.packet])
         if request.is_last:
@@ -189,13 +193,11 @@ class StreamingService:
         except SegtritonError as error:
             self._metrics.add("segtriton_streams_rejected_total", reason=error.code.name)
             raise
-        if request.mode == "live":
-            self._live_load.add(session.session_id, request.video.frame_rate)
-        self._note_load()
-        try:
+        with self._failing_alone(session):
+            if request.mode == "live":
+                self._live_load.add(session.session_id, request.video.frame_rate)
+            self._note_load()
             self._pool.open(session.session_id, request)
-        except SegtritonError as error:
-            session.fail_with(error)
         return session
 
     def _answers(self, request: Open, window: CreditWindow, responder: Responder, dialect: Dialect) -> Answers:
@@ -207,28 +209,29 @@ class StreamingService:
         return OpenRequestAnswers(responder, dialect, limits, window.packets)
 
     def _mark_read(self, session: Session, received: int, acknowledged: AnswerId | None) -> None:
-        try:
+        with self._failing_alone(session):
             session.mark_read(received, acknowledged)
-        except SegtritonError as error:
-            session.fail_with(error)
 
     def _put(self, session: Session, packets: list[Packet]) -> None:
-        try:
-            taken = session.accept(packets)
-        except SegtritonError as error:
-            session.fail_with(error)
-            return
-        if taken:
-            self._pool.put(session.session_id, taken)
+        with self._failing_alone(session):
+            if taken := session.accept(packets):
+                self._pool.put(session.session_id, taken)
 
     def _end(self, session: Session, next_seq: int | None) -> None:
+        with self._failing_alone(session):
+            if session.end(next_seq):
+                self._pool.end(session.session_id)
+
+    @contextlib.contextmanager
+    def _failing_alone(self, session: Session) -> Iterator[None]:
+        """End the session for whatever goes wrong with it, and nothing else."""
         try:
-            is_first = session.end(next_seq)
+            yield
         except SegtritonError as error:
             session.fail_with(error)
-            return
-        if is_first:
-            self._pool.end(session.session_id)
+        except Exception:  # noqa: BLE001 - the thread that came here serves other sessions, too
+            session_log(__name__, session.session_id).exception("the session failed")
+            session.fail_with(internal_error())
 
     # ---------------------------------------------------------------- workers
 
@@ -240,6 +243,10 @@ class StreamingService:
             session = self._sessions.get(message.session_id)
         except SegtritonError:
             return  # it closed while this was on its way
+        with self._failing_alone(session):
+            self._take_from_worker(session, message)
+
+    def _take_from_worker(self, session: Session, message: ChannelMessage) -> None:
         match message.kind:
             case "opened":
                 session.opened(self._opened(session, message.body))
@@ -280,8 +287,8 @@ class StreamingService:
     # ---------------------------------------------------------------- sessions
 
     def _on_session_closed(self, session: Session) -> None:
-        self._pool.release(session.session_id)
         self._sessions.remove(session)
+        self._pool.release(session.session_id)
         self._live_load.remove(session.session_id)
         self._metrics.flush()
         self._note_load()

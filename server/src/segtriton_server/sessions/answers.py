@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -57,6 +58,9 @@ class Answers(Protocol):
 
     def send(self, message: ServerMessage, num_answers: int = 0, num_bytes: int = 0) -> None:
         """Send a message that answers so many packets with so many bytes; Ended and Failed are the last."""
+
+    def abandon(self, message: Failed) -> None:
+        """Send the last message if Triton takes one again, after it has refused another; end all requests anyway."""
 
     def mark_read(self, received: int, acknowledged: AnswerId | None) -> bool:
         """Note what the client says to have read; returns whether it is more than before.
@@ -110,6 +114,13 @@ class OpenRequestAnswers:
             self._unread.append((self._answers, num_bytes))
             self._unread_bytes += num_bytes
         self._dialect.send(self._responder, message)
+
+    def abandon(self, message: Failed) -> None:
+        """Send the last message, or end the request without it."""
+        try:
+            self._dialect.send(self._responder, message)
+        except Exception:  # noqa: BLE001 - nobody knows what Triton's sender raises, and it was no better before
+            _end(self._responder)
 
     def mark_read(self, received: int, acknowledged: AnswerId | None) -> bool:
         """Note how many packets and drop records the client has read."""
@@ -171,18 +182,26 @@ class AcknowledgedAnswers:
     def send(self, message: ServerMessage, num_answers: int = 0, num_bytes: int = 0) -> None:
         """Send a message over the oldest request, which ends with it if there is a newer one."""
         answer_id = AnswerId.new(self._next_number)
-        self._next_number += 1
-        num_bytes += _RESPONSE_BYTES
-        self._unread.append((answer_id, num_bytes))
-        self._unread_bytes += num_bytes
         is_last = isinstance(message, Ended | Failed)
         if is_last:
             # A client hangs up with the last answer, and must not meet another request that ends in that moment.
             while len(self._requests) > 1:
                 self._requests.popleft().close()
         is_final = is_last or len(self._requests) > 1
-        request = self._requests.popleft() if is_final else self._requests[0]
-        self._dialect.send(request, replace(message, answer_id=answer_id), is_final=is_final)
+        self._dialect.send(self._requests[0], replace(message, answer_id=answer_id), is_final=is_final)
+        if is_final:
+            self._requests.popleft()
+        self._next_number += 1
+        self._unread.append((answer_id, num_bytes + _RESPONSE_BYTES))
+        self._unread_bytes += num_bytes + _RESPONSE_BYTES
+
+    def abandon(self, message: Failed) -> None:
+        """Send the last message, or end all requests without it."""
+        try:
+            self.send(message)
+        except Exception:  # noqa: BLE001 - nobody knows what Triton's sender raises, and it was no better before
+            for request in self._requests:
+                _end(request)
 
     def mark_read(self, received: int, acknowledged: AnswerId | None) -> bool:
         """Note the newest answer that the client has read."""
@@ -205,3 +224,9 @@ class AcknowledgedAnswers:
     def is_cancelled(self) -> bool:
         """Whether the client has cancelled or is gone."""
         return self._requests[-1].is_cancelled()
+
+
+def _end(request: Responder) -> None:
+    # Triton keeps a request for ever that has no final flag, which is smaller than any message.
+    with suppress(Exception):
+        request.close()

@@ -21,6 +21,7 @@ from segtriton_protocol import (
     SegtritonError,
     ServerMessage,
 )
+from segtriton_server.observability.logs import session_log
 from segtriton_server.observability.metrics import Metrics
 from segtriton_server.sessions.answers import Answers
 from segtriton_server.sessions.credit_window import CreditWindow
@@ -107,7 +108,7 @@ class Session:
         with self._lock:
             if self._closed:
                 return []
-            self.last_activity = self._last_heard = now
+            self._last_heard = now
             if self._end_seq is not None:
                 raise self._refusal(ErrorCode.INVALID_MESSAGE, "Packets came after END.")
             for packet in packets:
@@ -122,6 +123,8 @@ class Session:
                 drops += missing
                 if is_new:
                     taken.append(packet)
+            if taken:
+                self.last_activity = now
             if drops:
                 self._deliver([], drops)
         return taken
@@ -146,7 +149,7 @@ class Session:
         with self._lock:
             if self._closed:
                 return
-            now = self.last_activity = time.monotonic()
+            now, settled = time.monotonic(), self.ledger.settled_packets
             for _ in range(damaged):
                 self.ledger.note_damage()
             for seq in skipped:
@@ -159,6 +162,8 @@ class Session:
                     self._metrics.observe("segtriton_frame_latency_seconds", now - arrived)
             drops = [record for drop in dropped for record in self.ledger.settle_drop(drop.seq, drop.reason)]
             self._deliver(done, drops + self.ledger.drop_overdue())
+            if self.ledger.settled_packets > settled:
+                self.last_activity = now
             self._pause_or_go_on()
             self._hand_on_if_full()
 
@@ -197,12 +202,12 @@ class Session:
             self.error = error
             error.session_id = self.session_id
             drops = self.ledger.finish(self.ledger.next_seq, DropReason.ABANDONED)
-            if self.is_open or drops:
-                self._deliver([], drops)
             if self.is_open:
                 self._metrics.add("segtriton_sessions_failed_total", code=error.code.name)
             else:
                 self._metrics.add("segtriton_streams_rejected_total", reason=error.code.name)
+            if self.is_open or drops:
+                self._deliver([], drops)
             self._send(Failed(error))
             self._close()
 
@@ -228,7 +233,7 @@ class Session:
             return is_silent and not self._closed and self._answers.is_cancelled()
 
     def is_idle(self, now: float, timeout: float) -> bool:
-        """Whether nothing has come or gone for `timeout` seconds."""
+        """Whether no new packet has come and none was answered for `timeout` seconds; a mere message is no progress."""
         return now - self.last_activity > timeout
 
     def _deliver(self, packets: list[Packet], drops: list[Drop]) -> None:
@@ -238,14 +243,30 @@ class Session:
             self._metrics.add("segtriton_frames_total", len(packets), outcome="out")
         for drop in drops:
             self._metrics.add("segtriton_frames_total", outcome=drop.reason.value)
-        self._answers.send(
+        self._send(
             Output(tuple(packets), tuple(drops), self.window.credit(self.ledger)),
             len(packets) + len(drops),
             sum(len(packet.payload) for packet in packets),
         )
 
-    def _send(self, message: ServerMessage) -> None:
-        self._answers.send(message)
+    def _send(self, message: ServerMessage, num_answers: int = 0, num_bytes: int = 0) -> None:
+        """Send one message; where Triton takes none, as with full shared memory, this session ends and no other."""
+        if self._closed:
+            return
+        try:
+            self._answers.send(message, num_answers, num_bytes)
+        except Exception:  # noqa: BLE001 - nobody knows what Triton's sender raises
+            session_log(__name__, self.session_id).exception("a response could not be sent")
+            self._break_off()
+
+    def _break_off(self) -> None:
+        """End the session without an answer that is sure to arrive: a part of its answers is lost."""
+        self.ledger.finish(self.ledger.next_seq, DropReason.ABANDONED)
+        if self.error is None:
+            self.error = self._refusal(ErrorCode.RESOURCE_EXHAUSTED, "The server could not send an answer.")
+            self._metrics.add("segtriton_sessions_failed_total", code=self.error.code.name)
+        self._answers.abandon(Failed(self.error))
+        self._close()
 
     def _pause_or_go_on(self) -> None:
         is_full = self._answers.is_full(is_paused=self._is_paused, is_ending=self._end_seq is not None)
@@ -260,8 +281,9 @@ class Session:
             self.ask_to_migrate(_HAND_ON_SECONDS)
 
     def _close(self) -> None:
-        self._closed = True
-        self._on_closed(self)
+        if not self._closed:
+            self._closed = True
+            self._on_closed(self)
 
     def _refusal(self, code: ErrorCode, message: str, seq: int | None = None) -> SegtritonError:
         return SegtritonError(code, message, session_id=self.session_id, seq=seq)

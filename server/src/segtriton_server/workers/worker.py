@@ -9,9 +9,11 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 
 from segtriton_server.settings import Settings
+from segtriton_server.supervised_thread import SupervisedThread
 from segtriton_server.workers.channel import Channel, ChannelMessage
 from segtriton_server.workers.worker_process import settings_argument
 
@@ -22,7 +24,10 @@ class Worker:
     """A started worker process with its reader and writer threads.
 
     `send` never blocks, whatever the process does. `on_message` and, once, `on_death` are
-    called from the reader thread.
+    called from the reader thread. A thread that fails ends the process.
+
+    Attributes:
+        has_hung: whether it was killed because it hung.
     """
 
     def __init__(
@@ -37,12 +42,16 @@ class Worker:
         self.busy_seconds = 0.0
         self.ready = threading.Event()
         self.dead = threading.Event()
-        self.environment = environment
+        self.has_hung = False
+        self._unanswered_opens: dict[str, float] = {}
+        self._last_open_answered = self.started
         self._on_message = on_message
         self._on_death = on_death
         self._outbox: queue.SimpleQueue[ChannelMessage | None] = queue.SimpleQueue()
         ours, theirs = socket.socketpair()
-        with theirs:
+        self._channel = Channel(Connection(ours.detach()))
+        with ExitStack() as on_failure, theirs:
+            on_failure.callback(self._channel.close)
             self._process = subprocess.Popen(
                 [
                     settings.worker_python,
@@ -56,9 +65,10 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        self._channel = Channel(Connection(ours.detach()))
-        for loop in (self._read, self._write):
-            threading.Thread(target=loop, name=f"worker-{self.pid}-{loop.__name__}", daemon=True).start()
+            on_failure.callback(self.close)
+            for name, loop in (("write", self._write), ("read", self._read)):
+                SupervisedThread(loop, f"{name}-{self.pid}", self.kill).start()
+            on_failure.pop_all()
 
     @property
     def pid(self) -> int:
@@ -67,7 +77,14 @@ class Worker:
 
     def send(self, message: ChannelMessage) -> None:
         """Queue a message."""
+        if message.kind == "open":
+            self._unanswered_opens[message.session_id] = time.monotonic()
         self._outbox.put(message)
+
+    def seconds_without_progress(self, now: float) -> float:
+        """How long the process has been silent, busy with one call, or has left an OPEN unanswered."""
+        oldest_open = min(list(self._unanswered_opens.values()), default=now)
+        return max(now - self.last_beat, self.busy_seconds, now - max(oldest_open, self._last_open_answered))
 
     @property
     def returncode(self) -> int | None:
@@ -75,8 +92,9 @@ class Worker:
         return self._process.poll()
 
     def kill(self) -> None:
-        """End the process at once; `on_death` follows."""
+        """End the process at once; `on_death` follows, even if a driver's call keeps the process for a while."""
         self._process.kill()
+        self._shut_down()
 
     def close(self) -> None:
         """Let the process end, and make sure of it."""
@@ -89,25 +107,36 @@ class Worker:
 
     def _read(self) -> None:
         try:
-            while True:
-                message = self._channel.receive()
-                if message.kind == "beat":
-                    self.last_beat = time.monotonic()
-                    self.busy_seconds = float(message.body["busy_seconds"])
-                elif message.kind == "ready":
-                    self.last_beat = time.monotonic()
-                    self.ready.set()
-                else:
-                    self._on_message(self, message)
-        except (EOFError, OSError):
-            pass
+            while (message := self._receive()) is not None:
+                self._take(message)
         finally:
             # Whether the process died or wrote what cannot be read, it is of no use any more.
             self.dead.set()
             self._outbox.put(None)
             self._process.kill()
-            self._process.wait()
+            with suppress(subprocess.TimeoutExpired):  # one that sits in a driver's call stays for a while
+                self._process.wait(_GRACE_SECONDS)
             self._on_death(self)
+
+    def _receive(self) -> ChannelMessage | None:
+        try:
+            return self._channel.receive()
+        except (EOFError, OSError):
+            return None
+
+    def _take(self, message: ChannelMessage) -> None:
+        match message.kind:
+            case "beat":
+                self.last_beat = time.monotonic()
+                self.busy_seconds = float(message.body["busy_seconds"])
+            case "ready":
+                self.last_beat = time.monotonic()
+                self.ready.set()
+            case kind:
+                if kind in ("opened", "failed") and message.session_id in self._unanswered_opens:
+                    del self._unanswered_opens[message.session_id]
+                    self._last_open_answered = time.monotonic()
+                self._on_message(self, message)
 
     def _write(self) -> None:
         while (message := self._outbox.get()) is not None:
@@ -119,8 +148,5 @@ class Worker:
 
     def _shut_down(self) -> None:
         # The reader sleeps in a read of the same descriptor: shutting the socket down wakes it.
-        with socket.socket(fileno=os.dup(self._channel.fileno())) as connection:
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                return
+        with suppress(OSError), socket.socket(fileno=os.dup(self._channel.fileno())) as connection:
+            connection.shutdown(socket.SHUT_RDWR)

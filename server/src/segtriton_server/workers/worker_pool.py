@@ -6,9 +6,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from segtriton_protocol import ErrorCode, Open, Packet, SegtritonError
 from segtriton_server.settings import Settings
+from segtriton_server.supervised_thread import SupervisedThread
 from segtriton_server.workers.channel import ChannelMessage
 from segtriton_server.workers.mps import is_shared_by_mps, start_mps
 from segtriton_server.workers.placement import place_workers
@@ -16,12 +18,38 @@ from segtriton_server.workers.worker import Worker
 from segtriton_server.workers.worker_process import open_message
 
 _LOG = logging.getLogger(__name__)
-_FASTEST_RESTART_SECONDS = 1.0
+_MIN_RESTART_SECONDS = 1.0
+_MAX_RESTART_SECONDS = 30.0
 _WATCH_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where one worker runs; `failures` counts the starts in a row after which none became ready."""
+
+    environment: Mapping[str, str]
+    worker: Worker | None = None
+    failures: int = 0
+    next_start: float = 0.0
+
+    @property
+    def ready_worker(self) -> Worker | None:
+        worker = self.worker
+        return worker if worker and worker.ready.is_set() and not worker.dead.is_set() else None
+
+    def vacate(self, now: float) -> None:
+        """Take a dead worker out. One that dies at once must not be started over and over without a pause."""
+        if self.worker is not None and self.worker.ready.is_set():
+            self.failures, since = 0, self.worker.started
+        else:
+            self.failures, since = self.failures + 1, now
+        self.worker, self.next_start = None, since + restart_pause(self.failures)
 
 
 class WorkerPool:
     """Workers by session. Dead and hung workers are replaced. Raises NoDeviceError where a GPU is wanted and missing.
+
+    A worker that cannot be started, or dies before it is ready, is tried again after growing pauses until it works.
 
     Args:
         settings: the server's settings.
@@ -40,14 +68,13 @@ class WorkerPool:
         self._mps = start_mps(settings)
         self._settings, environments = place_workers(settings, side_by_side=is_shared_by_mps(self._mps))
         shared = self._mps.environment if self._mps else {}
-        self._environments = [{**environment, **shared} for environment in environments]
+        self._places = [_Place({**environment, **shared}) for environment in environments]
         self._on_message = on_message
         self._on_lost = on_lost
         self._on_restart = on_restart
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._workers: list[Worker] = []
-        self._hung: set[Worker] = set()
+        self._wakes = threading.Event()
         self._worker_by_session: dict[str, Worker] = {}
 
     def start(self) -> None:
@@ -56,19 +83,22 @@ class WorkerPool:
         Raises:
             RuntimeError: a worker died or took longer than the setting start_timeout.
         """
-        self._workers = [self._start_worker(environment) for environment in self._environments]
+        for place in self._places:
+            place.worker = self._start_worker(place.environment)
         deadline = time.monotonic() + self._settings.start_timeout
-        for worker in list(self._workers):
+        for worker in self._workers:
             while not worker.ready.wait(_WATCH_SECONDS):
                 if worker.dead.is_set() or time.monotonic() > deadline:
                     self.close()
                     raise RuntimeError(f"worker {worker.pid} did not become ready; its log lines say why")
-        threading.Thread(target=self._watch, name="watch-workers", daemon=True).start()
+        SupervisedThread(self._watch, "watch-workers").start()
 
     def close(self) -> None:
         """End all workers."""
-        self._closed.set()
-        for worker in list(self._workers):
+        with self._lock:  # none is started any more
+            self._closed.set()
+        self._wakes.set()
+        for worker in self._workers:
             worker.close()
         if self._mps is not None:
             self._mps.close()
@@ -77,7 +107,7 @@ class WorkerPool:
     def open(self, session_id: str, request: Open) -> None:
         """Give a session to the worker with the fewest; raises WORKER_LOST if none is ready."""
         with self._lock:
-            ready = [worker for worker in self._workers if worker.ready.is_set() and not worker.dead.is_set()]
+            ready = [worker for place in self._places if (worker := place.ready_worker)]
             if not ready:
                 raise SegtritonError(
                     ErrorCode.WORKER_LOST, "No worker is ready at the moment.", retry_after_seconds=1.0
@@ -105,9 +135,17 @@ class WorkerPool:
         with self._lock:
             self._worker_by_session.pop(session_id, None)
 
+    def count_missing(self) -> int:
+        """How many workers should run and are not ready."""
+        return sum(place.ready_worker is None for place in self._places)
+
     def worker_pids(self) -> list[int]:
         """The process ids of the workers."""
         return [worker.pid for worker in self._workers]
+
+    @property
+    def _workers(self) -> list[Worker]:
+        return [place.worker for place in self._places if place.worker is not None]
 
     def _send(self, message: ChannelMessage) -> None:
         worker = self._worker_by_session.get(message.session_id)
@@ -115,39 +153,60 @@ class WorkerPool:
             worker.send(message)
 
     def _start_worker(self, environment: Mapping[str, str]) -> Worker:
-        return Worker(self._settings, environment, lambda worker, message: self._on_message(message), self._replace)
+        return Worker(self._settings, environment, lambda worker, message: self._on_message(message), self._on_death)
 
-    def _replace(self, dead: Worker) -> None:
+    def _on_death(self, dead: Worker) -> None:
         if self._closed.is_set():
             return
         with self._lock:
-            if dead not in self._workers:
-                return
             lost = [session_id for session_id, worker in self._worker_by_session.items() if worker is dead]
             for session_id in lost:
                 del self._worker_by_session[session_id]
-            hung = dead in self._hung
-            self._hung.discard(dead)
+        self._wakes.set()
         _LOG.error("worker %d ended (status %s) with %d sessions", dead.pid, dead.returncode, len(lost))
         for session_id in lost:
-            self._on_lost(session_id, hung)
-        # One that dies at once must not be started over and over without a pause.
-        self._closed.wait(max(0.0, dead.started + _FASTEST_RESTART_SECONDS - time.monotonic()))
-        if self._closed.is_set():
-            return
-        with self._lock:
-            self._workers[self._workers.index(dead)] = self._start_worker(dead.environment)
-        self._on_restart()
+            try:
+                self._on_lost(session_id, dead.has_hung)
+            except Exception:  # noqa: BLE001 - the other sessions of this worker must be told, too
+                _LOG.exception("a session could not be told that its worker is lost")
 
     def _watch(self) -> None:
-        deadline = self._settings.stage_deadline
-        while not self._closed.wait(_WATCH_SECONDS):
+        while not self._closed.is_set():
             now = time.monotonic()
-            for worker in list(self._workers):
-                silent_seconds = now - worker.last_beat
-                if worker.ready.is_set() and max(silent_seconds, worker.busy_seconds) > deadline:
-                    _LOG.error(
-                        "worker %d hangs: silent %.1f s, busy %.1f s", worker.pid, silent_seconds, worker.busy_seconds
-                    )
-                    self._hung.add(worker)
-                    worker.kill()
+            for place in self._places:
+                self._check(place, now)
+            self._wakes.wait(_WATCH_SECONDS)
+            self._wakes.clear()
+
+    def _check(self, place: _Place, now: float) -> None:
+        if place.worker is not None and place.worker.dead.is_set():
+            place.vacate(now)
+        worker = place.worker
+        if worker is None:
+            if now >= place.next_start:
+                self._restart(place, now)
+        elif not worker.ready.is_set():
+            if now - worker.started > self._settings.start_timeout:
+                _LOG.error("worker %d is not ready after %.0f s", worker.pid, self._settings.start_timeout)
+                worker.kill()
+        elif (seconds := worker.seconds_without_progress(now)) > self._settings.stage_deadline:
+            _LOG.error("worker %d hangs: no progress for %.1f s", worker.pid, seconds)
+            worker.has_hung = True
+            worker.kill()
+
+    def _restart(self, place: _Place, now: float) -> None:
+        try:
+            with self._lock:
+                if self._closed.is_set():
+                    return
+                place.worker = self._start_worker(place.environment)
+        except Exception as error:  # noqa: BLE001 - what a start lacks, files or memory, may be there again later
+            place.vacate(now)
+            _LOG.error("a worker does not start (%s): tried again in %.0f s", error, place.next_start - now)
+        else:
+            self._on_restart()
+
+
+def restart_pause(failures: int) -> float:
+    """Seconds between two starts of a worker, after so many in a row that failed."""
+    return min(_MIN_RESTART_SECONDS * 2.0 ** min(failures, 10), _MAX_RESTART_SECONDS)

@@ -228,7 +228,11 @@ def main() -> None:
     _LOG.debug("files restricted: %s", restrict_files(settings))
     worker = WorkerProcess(Channel(Connection(descriptor)), settings)
     _LOG.debug("confined: %s", confine(settings))
-    worker.run()
+    try:
+        worker.run()
+    except Exception:  # noqa: BLE001 - daemon threads would keep a process that is of no use any more
+        _LOG.critical("the messages of the router could not be handled", exc_info=True)
+        os._exit(1)
     # Stages may sit in a codec's call: nothing here is worth waiting for.
     os._exit(0)
 

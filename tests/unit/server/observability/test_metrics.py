@@ -86,3 +86,28 @@ def test_no_metric_outlives_the_model_or_its_family() -> None:
     metrics.close()
     last_metric, first_family = len(gone) - 1 - gone[::-1].index("metric"), gone.index("family")
     assert last_metric < first_family
+
+
+def test_what_triton_does_not_take_is_handed_on_later(
+    metrics: Metrics, families: dict[str, MetricFamily], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(metric: Metric, amount: float) -> None:
+        raise RuntimeError("no room")
+
+    metrics.add(FRAMES, 5, outcome="out")
+    metrics.observe(LATENCY, 0.5)
+    with monkeypatch.context() as broken:
+        broken.setattr(Metric, "increment", fail)
+        with pytest.raises(RuntimeError):
+            metrics.flush()
+    metrics.add(FRAMES, 2, outcome="out")
+    metrics.flush()
+
+    assert [metric.value() for metric in families[FRAMES].metrics] == [7]
+    assert [metric.observations for metric in families[LATENCY].metrics] == [[0.5]]
+
+
+def test_what_is_no_number_is_refused_where_it_comes_from(metrics: Metrics) -> None:
+    with pytest.raises(ValueError, match="x"):
+        metrics.observe(LATENCY, "x")  # type: ignore[arg-type]
+    metrics.flush()

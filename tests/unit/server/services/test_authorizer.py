@@ -152,6 +152,8 @@ def test_a_signed_token_names_its_tenant(signing: Authorizer) -> None:
     [
         signed(seconds=-60),
         signed(exp=None),
+        signed(exp="soon"),
+        signed(exp=10**400),
         signed(sub=None),
         signed(aud="other"),
         signed(aud=None),
@@ -177,6 +179,16 @@ def test_a_session_lasts_longer_than_the_token_that_opened_it(signing: Authorize
     assert tenant_of(signing, token) == "studio"
     later = time.time() + 120
     monkeypatch.setattr(time, "time", lambda: later)
+
+    assert tenant_of(signing, token, is_opening=False) == "studio"
+    with pytest.raises(SegtritonError):
+        tenant_of(signing, token)
+
+
+def test_a_session_lasts_longer_than_its_token_whoever_came_meanwhile(signing: Authorizer) -> None:
+    token = signed(seconds=-60)
+    for number in range(1100):
+        tenant_of(signing, signed(sub=f"other {number}"))
 
     assert tenant_of(signing, token, is_opening=False) == "studio"
     with pytest.raises(SegtritonError):

@@ -49,3 +49,16 @@ def test_closing_sends_what_is_left_and_ends_the_thread() -> None:
 
     assert all(len(responder.closed_by) == 1 for responder in responders)
     assert not responders[0].closed_by[0].is_alive()
+
+
+def test_a_request_that_cannot_be_closed_costs_no_other() -> None:
+    class Broken(Responder):
+        def close(self) -> None:
+            raise RuntimeError("Failed to increase the shared memory pool size")
+
+    requests, responders = HandledRequests(), [Broken(), Responder()]
+    for responder in responders:
+        requests.close_soon(responder)
+    requests.close()
+
+    assert len(responders[1].closed_by) == 1

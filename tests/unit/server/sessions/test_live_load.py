@@ -13,6 +13,13 @@ def test_messages_hold_as_many_packets_as_keep_them_below_the_limit(sessions: in
     assert load.group_packets == packets
 
 
+def test_a_rate_that_no_camera_has_counts_as_the_fastest_camera() -> None:
+    load = LiveLoad(800)
+    for number in range(7):
+        load.add(str(number), Fraction(2**31 - 1))
+        assert load.group_packets == 1 + (number > 5)
+
+
 def test_sessions_count_by_their_frame_rate_and_only_while_they_are_open() -> None:
     load = LiveLoad(100)
     load.add("film", Fraction(24000, 1001))

@@ -213,6 +213,73 @@ def test_a_session_is_idle_when_nothing_has_come_for_the_timeout(make_books: Mak
     assert session.is_idle(session.last_activity + 1.1, timeout=1.0)
 
 
+@pytest.mark.parametrize("message", ["nothing new", "no packets", "no frames"])
+def test_a_message_that_brings_nothing_keeps_no_slot(
+    make_books: MakeBooks, make_packet: MakePacket, message: str, monkeypatch: Any
+) -> None:
+    session = make_books().open()
+    session.accept([make_packet(0)])
+    before = session.last_activity
+    later = time.monotonic() + 50
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+
+    match message:
+        case "nothing new":
+            session.accept([make_packet(0)])
+        case "no packets":
+            session.accept([])
+        case "no frames":
+            session.deliver([make_packet(9)], [], [], 1)
+    assert session.last_activity == before
+
+    session.accept([make_packet(1)])
+    assert session.last_activity == later
+
+
+def test_a_frame_that_is_delivered_is_progress(
+    make_books: MakeBooks, make_packet: MakePacket, monkeypatch: Any
+) -> None:
+    session = make_books().open()
+    session.accept([make_packet(0)])
+    later = time.monotonic() + 50
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    session.deliver([make_packet(0)], [], [], 0)
+
+    assert session.last_activity == later
+
+
+ACTS: dict[str, Callable[[Any, Packet], object]] = {
+    "opened": lambda books, packet: books.open(),
+    "packets after a gap": lambda books, packet: books.session.accept([packet]),
+    "frames": lambda books, packet: books.session.deliver([], [], [Drop(0, DropReason.DAMAGED)], 0),
+    "the end": lambda books, packet: books.session.finish(),
+    "a failure": lambda books, packet: books.session.fail(ErrorCode.IDLE_TIMEOUT, "Nothing came."),
+    "a request to migrate": lambda books, packet: books.session.ask_to_migrate(1.0),
+}
+
+
+@pytest.mark.parametrize("failing", [1, 2], ids=["for a moment", "for good"])
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("acknowledges", [False, True])
+def test_an_answer_that_triton_does_not_take_ends_its_session(
+    make_books: MakeBooks, make_packet: MakePacket, act: str, failing: int, acknowledges: bool
+) -> None:
+    books = make_books(acknowledges=acknowledges)
+    session = books.open()
+    session.accept([make_packet(0)])
+    books.responder.failing = failing
+    ACTS[act](books, make_packet(3))
+
+    assert books.closed == [session]
+    assert books.responder.is_closed
+    failed = [message.error for message in books.responder.messages if isinstance(message, Failed)]
+    assert [error.code for error in failed] == [session.error.code][: 2 - failing]
+    assert books.metric("segtriton_sessions_failed_total") == {(session.error.code.name,): 1}
+    assert session.error.retryable
+    ACTS[act](books, make_packet(4))
+    assert books.closed == [session]
+
+
 def test_the_samples_contract(make_books: MakeBooks, make_packet: MakePacket) -> None:
     books = make_books(SampleDialect())
     session = books.open()

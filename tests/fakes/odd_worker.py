@@ -1,0 +1,58 @@
+"""A worker that decodes nothing and behaves as a file says, which may change.
+
+Run in place of Python (setting `python`), with a file that says how:
+
+odd_worker.py FILE -m segtriton_server.workers.worker_process DESCRIPTOR SETTINGS
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from segtriton_server.workers.channel import Channel, ChannelMessage
+
+HOW = ("well", "deaf", "dying", "garbage")
+_BEAT_SECONDS = 0.1
+
+
+def serve(channel: Channel, how: str) -> None:
+    """Answer every OPEN, none if deaf, and with what nobody can read if told so."""
+    lock = threading.Lock()
+
+    def send(message: ChannelMessage) -> None:
+        with lock:
+            channel.send(message)
+
+    def beat() -> None:
+        while True:
+            send(ChannelMessage("beat", body={"busy_seconds": 0.0}))
+            time.sleep(_BEAT_SECONDS)
+
+    send(ChannelMessage("ready"))
+    threading.Thread(target=beat, daemon=True).start()
+    while True:
+        message = channel.receive()
+        if message.kind == "open" and how == "garbage":
+            os.write(channel.fileno(), b"\0\0\0\2{}")
+        elif message.kind == "open" and how != "deaf":
+            send(ChannelMessage("opened", message.session_id))
+
+
+def main() -> None:
+    """Behave as the file says at this moment."""
+    how = Path(sys.argv[1]).read_text()
+    if how == "dying":
+        sys.exit(1)
+    try:
+        serve(Channel(Connection(int(sys.argv[-2]))), how)
+    except (EOFError, OSError):
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
