@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 from process_tree import descendants, wait_until
-from raw_client import read_clip, stream_clip
+from raw_client import RawStream, read_clip, stream_clip
 
+from segtriton_protocol import ErrorCode, SegtritonError
 from segtriton_server.launch import LaunchSettings, TritonProcess
 from segtriton_server.services.drain_order import DrainOrder
+from segtriton_server.services.keep_order import KeepOrder
 
 MAX_AGE = "4"
 Probe = Callable[[TritonProcess, str], bool]
@@ -33,7 +35,7 @@ def is_well(tmp_path: Path) -> Probe:
 
     def probe(server: TritonProcess, what: str) -> bool:
         command = [sys.executable, "-m", "segtriton_server.probe", what]
-        options = ["--http-url", server.http_url, "--max-age", MAX_AGE]
+        options = ["--http-url", server.http_url, "--max-age", MAX_AGE, "--server-pid", str(server.pid)]
         return subprocess.run([*command, *options], env=environment, check=False, timeout=20).returncode == 0
 
     return probe
@@ -73,6 +75,30 @@ def test_a_server_that_drains_is_not_ready_but_lives(beating: TritonProcess, is_
 
         (tmp_path / "drain").unlink()
         assert is_well(server, "ready")
+
+
+def test_orders_to_an_earlier_life_of_the_pod_are_void(
+    beating: TritonProcess, is_well: Probe, tmp_path: Path
+) -> None:
+    DrainOrder(str(tmp_path / "drain")).write(migrate_within=0)
+    KeepOrder(str(tmp_path / "drain")).write(0, seconds=600)
+    with beating as server:
+        clip = read_clip("carphone_pristine.mp4").head(20)
+        assert stream_clip(server.grpc_address, clip).pts == clip.pts
+        assert wait_until(lambda: is_well(server, "ready"))
+
+        DrainOrder(str(tmp_path / "drain")).write()
+        assert not is_well(server, "ready")
+        assert wait_until(lambda: refusal(server) is ErrorCode.DRAINING)
+
+
+def refusal(server: TritonProcess) -> ErrorCode | None:
+    with RawStream(server.grpc_address) as stream:
+        try:
+            stream.open(read_clip("carphone_pristine.mp4"))
+        except SegtritonError as error:
+            return error.code
+    return None
 
 
 def test_a_server_that_is_gone(beating: TritonProcess, is_well: Probe) -> None:

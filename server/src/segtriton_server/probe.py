@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from segtriton_server.process_start import process_start
 from segtriton_server.services.drain_order import DrainOrder
 
 _HTTP_SECONDS = 2.0
@@ -27,9 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("what", choices=("live", "ready"))
     parser.add_argument("--http-url", default="http://127.0.0.1:8000", help="Triton's HTTP port")
     parser.add_argument("--max-age", type=float, default=10.0, help="seconds after which a heartbeat is too old")
+    parser.add_argument("--server-pid", type=int, default=1, help="process id of Triton")
     options = parser.parse_args(arguments)
     for trouble in (
-        drain_trouble() if options.what == "ready" else "",
+        drain_trouble(options.server_pid) if options.what == "ready" else "",
         heart_trouble(options.max_age),
         triton_trouble(options.http_url, f"/v2/health/{options.what}"),
     ):
@@ -39,9 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def drain_trouble() -> str:
+def drain_trouble(server_pid: int) -> str:
     """That the server takes no session, "" if it does."""
-    return "it drains" if DrainOrder(os.environ.get("SEGTRITON_DRAIN_FILE", "")).read().drains else ""
+    order = DrainOrder(os.environ.get("SEGTRITON_DRAIN_FILE", ""), process_start(server_pid)).read()
+    return "it drains" if order.drains else ""
 
 
 def heart_trouble(max_age_seconds: float) -> str:
