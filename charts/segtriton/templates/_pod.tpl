@@ -42,10 +42,17 @@ readinessProbe:
   timeoutSeconds: {{ .timeoutSeconds }}
   failureThreshold: {{ .readinessFailures }}
 livenessProbe:
-  exec: {command: [segtriton-probe, live]}
+  exec: {command: [segtriton-probe, live{{ include "segtriton.renewalOptions" $ }}]}
   periodSeconds: {{ .periodSeconds }}
   timeoutSeconds: {{ .timeoutSeconds }}
   failureThreshold: {{ .livenessFailures }}
+{{- end }}
+{{- end }}
+
+{{/* A pod that is not alive is restarted with its preStop hook first, which hands its sessions on. */}}
+{{- define "segtriton.renewalOptions" -}}
+{{- if and .Values.tls.enabled (not (kindIs "invalid" .Values.tls.renewalSpreadSeconds)) -}}
+, --certificates, /etc/segtriton/tls, --renewal-spread, {{ .Values.tls.renewalSpreadSeconds | quote }}
 {{- end }}
 {{- end }}
 

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -20,9 +21,9 @@ def test_a_process_started_between_the_moments_before_and_after() -> None:
     assert before - 2 * TICK <= started <= after + 2 * TICK
 
 
-def test_a_name_with_blanks_and_brackets_does_not_matter(tmp_path: os.PathLike[str]) -> None:
-    program = os.path.join(tmp_path, "a) b (c")
-    os.symlink("/bin/sleep", program)
+def test_a_name_with_blanks_and_brackets_does_not_matter(tmp_path: Path) -> None:
+    program = tmp_path / "a) b (c"
+    program.symlink_to("/bin/sleep")
     before = time.time()
     with subprocess.Popen([program, "60"]) as process:
         started = process_start(process.pid)
