@@ -35,6 +35,8 @@ _LOG = logging.getLogger(__name__)
 _HEARTBEAT_SECONDS = 0.5
 _C_LIBRARY = ctypes.CDLL("libc.so.6")
 _M_ARENA_MAX = -8
+_PTHREAD_ATTRIBUTES_BYTES = 56  # sizeof(pthread_attr_t) of glibc on 64 bits
+_STACK_BYTES = 1 << 20
 
 
 class WorkerProcess(ResultSink):
@@ -205,6 +207,17 @@ def read_open(message: ChannelMessage) -> Open:
     return Open.from_tensors("", {MESSAGE.name: encode_json(message.body)})
 
 
+def _limit_stacks() -> None:
+    """Give each further thread a stack of a size that threads of codecs need, not the 8 MiB that most systems set.
+
+    The memory bound counts what is mapped, and a session has ten threads.
+    """
+    attributes = ctypes.create_string_buffer(_PTHREAD_ATTRIBUTES_BYTES)
+    _C_LIBRARY.pthread_attr_init(attributes)
+    _C_LIBRARY.pthread_attr_setstacksize(attributes, ctypes.c_size_t(_STACK_BYTES))
+    _C_LIBRARY.pthread_setattr_default_np(attributes)
+
+
 def _give_up(failure: threading.ExceptHookArgs) -> None:
     """End the process with the thread that failed: what waits for it would wait for ever."""
     threading.__excepthook__(failure)
@@ -221,6 +234,7 @@ def main() -> None:
     threading.excepthook = _give_up
     # Each session brings new threads. For them the C library has eight arenas a core, and each keeps what it once held.
     _C_LIBRARY.mallopt(_M_ARENA_MAX, os.cpu_count() or 1)
+    _limit_stacks()
     _LOG.debug("files restricted: %s", restrict_files(settings))
     worker = WorkerProcess(Channel(Connection(descriptor)), settings)
     _LOG.debug("confined: %s", confine(settings))
