@@ -11,8 +11,8 @@ from segtriton_server.settings import InvalidSettingError, Settings
 MIB, GIB = 1 << 20, 1 << 30
 POD = Settings(workers=2, memory_bytes=2 * GIB)
 SIZES = {"720p": 1280 * 720, "1080p": 1920 * 1080, "2160p": 3840 * 2160, "8K": 8192 * 4320}
-# What sessions were seen to take in their worker (VmData, of which 72 MiB without any), in MiB, by pixels and bytes of a
-# pixel: the largest of H.264, HEVC, VP9 and AV1, coded as H.264 (superfast and medium), MJPEG and masks.
+# Pixels, bytes of a pixel, and the MiB (VmData) that a worker was seen to take with one such session, 72 without: the
+# largest of H.264, HEVC, VP9 and AV1, coded as H.264 (superfast and medium), MJPEG and masks.
 SEEN = [(176 * 144, 1.5, 124), (1280 * 720, 1.5, 181), (1920 * 1080, 1.5, 276), (1920 * 1080, 6, 466),
         (3840 * 2160, 1.5, 561), (8192 * 4320, 1.5, 2110)]  # fmt: skip
 
@@ -78,7 +78,9 @@ def test_workers_that_hold_nothing_are_refused(change: dict[str, int]) -> None:
 def test_gpus_bound_their_workers_themselves() -> None:
     settings = Settings(accelerator="gpu", memory_bytes=GIB)
     assert fit_to_memory(settings) == replace(settings, stream_slots=16)
-    assert plan_memory(replace(settings, memory_bytes=16 * GIB), 4).sessions > 12 * session_bytes(SIZES["1080p"] * 3 // 2)
+    assert plan_memory(replace(settings, memory_bytes=16 * GIB), 4).sessions > 12 * session_bytes(
+        SIZES["1080p"] * 3 // 2
+    )
 
 
 def test_without_an_override_the_containers_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
