@@ -194,13 +194,15 @@ def peak(pid: int) -> int:
 
 @pytest.fixture
 def narrow(server_settings: Callable[..., LaunchSettings]) -> Iterator[TritonProcess]:
-    """A server whose workers have room for some sessions with large pictures, not for all."""
-    with TritonProcess(server_settings(workers=1, worker_memory_bytes=500 * MIB)) as running:
+    """A server whose worker holds small sessions, as many as there are slots, and few that turn out large."""
+    with TritonProcess(server_settings(workers=1, stream_slots=6, worker_memory_bytes=400 * MIB)) as running:
         yield running
 
 
-def test_memory_that_runs_out_is_said_to_be_that(narrow: TritonProcess) -> None:
+def test_pictures_that_turn_out_larger_than_was_said_meet_the_workers_bound(narrow: TritonProcess) -> None:
+    # What OPEN says is counted (tests/integration/test_memory.py); here it is a lie.
     large = large_clip()
+    large = replace(large, format=replace(large.format, width=64, height=48))
 
     def outcome(_: int) -> ErrorCode | None:
         try:
@@ -212,8 +214,8 @@ def test_memory_that_runs_out_is_said_to_be_that(narrow: TritonProcess) -> None:
     with ThreadPoolExecutor(6) as pool:
         outcomes = set(pool.map(outcome, range(6)))
 
-    # Nothing that blames the video or the client. Where it is the worker's own work that has no room, it is replaced.
-    assert outcomes <= {None, ErrorCode.RESOURCE_EXHAUSTED, ErrorCode.WORKER_LOST}
+    # Where it is the worker's own work that has no room, it is replaced.
+    assert outcomes <= {None, ErrorCode.RESOURCE_EXHAUSTED, ErrorCode.WORKER_LOST, ErrorCode.DECODE_FAILED}
     assert outcomes != {None}
     assert wait_until(lambda: bool(worker_pids(narrow.pid)))
     assert stream_clip(narrow.grpc_address, CLIP).pts == CLIP.pts

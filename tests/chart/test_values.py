@@ -1,6 +1,7 @@
 """What the schema and the checks refuse, and with which words."""
 
 import json
+import re
 from dataclasses import fields
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 from chart_tools import CHART, Helm
 from lab import toolchain
 
+from segtriton_server import memory_plan
+from segtriton_server.memory_plan import plan_memory, session_bytes
 from segtriton_server.settings import Settings
 
 # Those that the chart sets itself.
@@ -22,6 +25,7 @@ OWN_SETTINGS = {
     "heartbeat_file",
     "log_level",
     "log_json",
+    "memory_bytes",
     "pod",
     "python",
 }
@@ -112,3 +116,18 @@ def leaves(values: object, node: dict[str, Any], schema: dict[str, Any], path: s
         for key, value in values.items()
         for found in leaves(value, properties.get(key, {}), schema, f"{path}.{key}")
     ]
+
+
+def test_the_chart_counts_memory_as_the_server_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (CHART / "templates" / "_memory.tpl").read_text()
+    figures = {name: int(value) for name, value in re.findall(r"^(\w+): (\d+)$", text, re.MULTILINE)}
+    mib, limit = 1 << 20, 2 << 30
+    monkeypatch.setattr(memory_plan, "_shared_memory_bytes", lambda: limit)
+    plan = plan_memory(Settings(memory_bytes=limit), 2)
+
+    assert figures == {
+        "rest": (limit * 3 // 4 - 2 * plan.worker) // mib,
+        "worker": (plan.worker - plan.sessions) // mib,
+        "session": session_bytes(0) // mib,
+        "pictures": session_bytes(1) - session_bytes(0),
+    }

@@ -40,6 +40,11 @@ def pod(name: str, image: str, *command: str) -> Json:
     }
 
 
+def secret(name: str, content: dict[str, str]) -> Json:
+    """A secret's manifest."""
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": content}
+
+
 def add_secret(pod: Json, secret: str, folder: str) -> None:
     """Lets a pod see a secret's keys as files."""
     pod["spec"]["containers"][0]["volumeMounts"].append({"name": secret, "mountPath": folder})

@@ -17,7 +17,7 @@ SECONDS = "180s"
 # Small, for a lab of two cores, and quick to leave.
 VALUES: Json = {
     "accelerator": "cpu",
-    "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
+    "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
     "shm": {"size": "256Mi"},
     "tmpSize": "256Mi",
     "load": {"capacityPerPod": 4, "slotsPerPod": 16},
@@ -146,5 +146,10 @@ def make_certificate(folder: Path, *names: str) -> dict[str, str]:
     folder.mkdir()
     make_authority(folder)
     issue(folder, Identity("server", "server", names=names))
+    return tls_files(folder)
+
+
+def tls_files(folder: Path) -> dict[str, str]:
+    """A secret's content for TLS, from the authority and the server's certificate in a folder."""
     files = {"tls.crt": "server.crt", "tls.key": "server.key", "ca.crt": "authority.crt"}
     return {key: (folder / file).read_text() for key, file in files.items()}

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from client_pods import CLIP_IN_IMAGE, add_secret, check_reports, pod, run_in_a_pod, segclient
-from lab.kubernetes import Helm, Json, Kubectl
+from client_pods import CLIP_IN_IMAGE, add_secret, check_reports, pod, run_in_a_pod, secret, segclient
+from lab.kubernetes import Helm, Kubectl
 from lab.shell import run, wait_until
 from release import NAME, Release, make_certificate, metric, name_of
 from streams import CLIP, SEGCLIENT, Streams
@@ -76,10 +76,6 @@ def forwarded(here: Kubectl, folder: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
-
-
-def secret(name: str, content: dict[str, str]) -> Json:
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": content}
 
 
 def test_tls_and_token_are_asked_of_everybody(

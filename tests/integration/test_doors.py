@@ -13,12 +13,15 @@ import grpc
 import pytest
 from authorities import Authority
 from raw_client import read_clip
+from servers import ROOT
+from test_token import infer_over_http
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from segtriton_client import Endpoint, GrpcTransport, StreamSession
 from segtriton_client.errors import ServiceUnavailableError
 from segtriton_server.launch import LaunchSettings, TritonProcess
+from segtriton_server.launch.cli import parse
 
 CLIP = read_clip("carphone_pristine.mp4").head(20)
 KEY = "a secret of the operators"
@@ -179,3 +182,38 @@ def test_old_versions_of_tls_are_refused(guarded: TritonProcess) -> None:
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     with socket.create_connection((host, int(port)), 10) as raw, pytest.raises((ssl.SSLError, ConnectionError)):
         context.wrap_socket(raw)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonProcess]:
+    """What the command `segtriton-serve` starts, told nothing about doors."""
+    folder = tmp_path_factory.mktemp("served")
+    ports = [f"--{name}-port=0" for name in ("grpc", "http", "metrics")]
+    places = [f"--model-repository={ROOT}/triton_models", f"--networks={ROOT}/.assets/networks"]
+    settings, _ = parse([*ports, *places, f"--log-file={folder}/triton.log"])
+    with TritonProcess(settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def open_stub(served: TritonProcess) -> Iterator[service_pb2_grpc.GRPCInferenceServiceStub]:
+    with grpc.insecure_channel(served.grpc_address) as channel:
+        yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_server_started_by_hand_has_no_open_door_of_grpc(open_stub: Any, door: str) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        getattr(open_stub, door)(DOORS[door], timeout=10)
+    assert "restricted" in caught.value.details()
+
+
+@pytest.mark.parametrize("door", HTTP_DOORS.keys() - {"metadata", "inference"})
+def test_nor_can_a_page_of_another_site_open_one_of_http(served: TritonProcess, door: str) -> None:
+    cross_site = {"Origin": "https://example.com", "Content-Type": "text/plain"}
+    assert status(served, *HTTP_DOORS[door], cross_site) == 403
+
+
+def test_it_still_says_what_it_serves_and_takes_frames_over_http(served: TritonProcess) -> None:
+    assert status(served, "GET", "/v2") == status(served, "GET", "/v2/models/selfie/ready") == 200
+    assert infer_over_http(served, {}) == 200

@@ -53,6 +53,12 @@
     "summary" "{{ $labels.pod }} drains and does not get empty"
     "description" (printf "Its sessions did not move within %d s; they will be cut when the pod ends." (include "segtriton.drainAlertSeconds" . | int))) }}
 
+{{- $drainSeconds := include "segtriton.drainLimitSeconds" . | int }}
+{{- include "segtriton.alert" (dict "root" . "name" "SegtritonDrainOverdue" "severity" "critical" "for" (printf "%ds" $drainSeconds)
+    "expr" (printf "segtriton_draining%s == 1" $pods)
+    "summary" "{{ $labels.pod }} drains and does not end"
+    "description" (printf "It takes no sessions since %d s or longer, and is still there; whoever drained it should have ended it." $drainSeconds)) }}
+
 {{- include "segtriton.alert" (dict "root" . "name" "SegtritonNetworkWarning" "severity" "warning" "for" "5m"
     "expr" (printf "max by (pod) (segtriton_network_warnings%s) > 0" $pods)
     "summary" "{{ $labels.pod }} warns of its network"
@@ -101,6 +107,11 @@
 
 {{- define "segtriton.drainAlertSeconds" -}}
 {{- max 15 (div (mul (add .Values.drain.endpointDelaySeconds .Values.drain.maxWaitSeconds) 3) 4) }}
+{{- end }}
+
+{{- define "segtriton.drainLimitSeconds" -}}
+{{- $given := .Values.monitoring.rules.drainSeconds }}
+{{- if kindIs "invalid" $given }}{{ include "segtriton.gracePeriod" . }}{{ else }}{{ $given }}{{ end }}
 {{- end }}
 
 {{- define "segtriton.memoryAlertBytes" -}}

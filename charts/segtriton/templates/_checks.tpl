@@ -32,6 +32,9 @@
 {{- if and $limit (ge (include "segtriton.bytes" $shm | int64) (include "segtriton.bytes" $limit | int64)) }}
 {{- fail (printf "shm.size %s counts towards the memory limit, which is %s; raise resources.limits.memory." $shm $limit) }}
 {{- end }}
+{{- if and (not (include "segtriton.onGpu" .)) (lt (include "segtriton.sessionMemory" . | int64) (include "segtriton.plainSession" . | int64)) }}
+{{- fail (printf "resources.limits.memory %s holds no session of 1280x720 beside %s workers at rest; it takes %s or more, or fewer settings.workers." $limit (include "segtriton.workers" .) (include "segtriton.leastMemory" .)) }}
+{{- end }}
 {{- end }}
 
 {{- define "segtriton.checkSecurity" -}}

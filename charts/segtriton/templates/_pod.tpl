@@ -16,7 +16,7 @@ rollingUpdate: {maxSurge: 1, maxUnavailable: 0}
 {{- default (add .Values.probes.startSeconds (include "segtriton.gracePeriod" . | int)) .Values.rollout.progressDeadlineSeconds }}
 {{- end }}
 
-{{/* Pods are replaced when a secret of the chart's own changes; other secrets need `kubectl rollout restart`. */}}
+{{/* Pods are replaced when a secret of the chart's own changes; certificates and tokens of others are seen by the pods. */}}
 {{- define "segtriton.podAnnotations" -}}
 checksum/secrets: {{ list .Values.token.value .Values.admin.value | toJson | sha256sum }}
 kubectl.kubernetes.io/default-container: triton
@@ -42,10 +42,17 @@ readinessProbe:
   timeoutSeconds: {{ .timeoutSeconds }}
   failureThreshold: {{ .readinessFailures }}
 livenessProbe:
-  exec: {command: [segtriton-probe, live]}
+  exec: {command: [segtriton-probe, live{{ include "segtriton.renewalOptions" $ }}]}
   periodSeconds: {{ .periodSeconds }}
   timeoutSeconds: {{ .timeoutSeconds }}
   failureThreshold: {{ .livenessFailures }}
+{{- end }}
+{{- end }}
+
+{{/* A pod that is not alive is restarted with its preStop hook first, which hands its sessions on. */}}
+{{- define "segtriton.renewalOptions" -}}
+{{- if and .Values.tls.enabled (not (kindIs "invalid" .Values.tls.renewalSpreadSeconds)) -}}
+, --certificates, /etc/segtriton/tls, --renewal-spread, {{ .Values.tls.renewalSpreadSeconds | quote }}
 {{- end }}
 {{- end }}
 

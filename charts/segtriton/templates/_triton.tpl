@@ -92,7 +92,7 @@
 {{- else if not (hasKey .Values.settings "workers") }}
 # The server counts the node's cores; what counts is the pod's share of them.
 - name: SEGTRITON_WORKERS
-  value: {{ max 2 (div (include "segtriton.podCores" . | int) 2) | quote }}
+  value: {{ include "segtriton.workers" . | quote }}
 {{- end }}
 {{- if ne .Values.networks.type "baked" }}
 - name: SEGTRITON_NETWORKS

@@ -50,27 +50,33 @@ class Settings:
         batch_size: the most frames of one network call.
         batch_deadline: how long a frame waits for others to fill its batch.
         frames_in_flight: frames of a session between decoder and encoder.
-        stream_slots: sessions served at once; further ones are refused.
+        stream_slots: sessions served at once; further ones are refused. 0 means as many of 1280x720 as the memory
+            holds, at most 16.
         window_packets: packets that a session may have sent and not yet got back; with less than 80, a session can
             stand still where its decoder refuses many packets in turn.
         window_bytes: the same in bytes.
         unacknowledged_bytes: output that a session's client may leave unread; beyond it the session's worker waits.
         handover_bytes: output of a session whose client acknowledges nothing, beyond which it is asked to go on
-            elsewhere; at twice as much it ends. Triton holds all of it until then.
+            elsewhere; at twice as much it ends. Triton holds all of it until then. Less by default where an eighth of
+            the memory is less.
         live_messages_per_second: messages that live sessions may make together; beyond that, clients are asked to put
             several packets into each.
         sample_window_bytes: bytes that a session of the sample's contract, which knows no credit, may queue.
         sample_output_bytes: output of such a session, beyond which it ends: Triton holds all of it until then.
+            A quarter of the memory by default where that is less.
         idle_timeout: a session is ended in which no new packet has come and none was answered for so long, whatever
             other messages its client sends.
         stage_deadline: a stage busy for so long with one frame counts as hung, as does an OPEN that is not answered;
             its worker is replaced.
         confinement: "auto" takes from workers what they need not (see `workers.confinement`): on a GPU only privileges,
             "full" the same there as on a CPU, and "off" nothing.
-        worker_memory_bytes: what one confined worker may allocate; 0 for no limit.
+        memory_bytes: what all processes of the server may use together; 0 means the limit of the container, or what
+            the machine has. An OPEN whose session would not fit is refused.
+        worker_memory_bytes: what one confined worker may allocate, less by default where its share of the memory is
+            less; 0 for no limit.
         start_timeout: how long workers may take to load.
-        max_pixels: the largest picture, width times height; what has more bytes than such a picture in 8-bit 4:2:0 is
-            made 8-bit 4:2:0.
+        max_pixels: the largest picture, width times height, less by default where a worker's memory holds less; what
+            has more bytes than such a picture in 8-bit 4:2:0 is made 8-bit 4:2:0.
         token_file: file with the accepted bearer tokens, or their hashes, one a line, each with its tenant if it has
             one; empty to serve everybody, unless `jwt_key_file` says otherwise.
         jwt_key_file: PEM file with the public key of who signs JSON Web Tokens; empty to accept none.
@@ -106,7 +112,7 @@ class Settings:
     batch_size: int = 4
     batch_deadline: float = 0.0
     frames_in_flight: int = 6
-    stream_slots: int = 16
+    stream_slots: int = 0
     window_packets: int = 96
     window_bytes: int = 16 << 20
     unacknowledged_bytes: int = 8 << 20
@@ -117,6 +123,7 @@ class Settings:
     idle_timeout: float = 60.0
     stage_deadline: float = 10.0
     confinement: Literal["auto", "full", "off"] = "auto"
+    memory_bytes: int = 0
     worker_memory_bytes: int = 8 << 30
     start_timeout: float = 60.0
     max_pixels: int = 8192 * 4320

@@ -10,6 +10,8 @@ import argparse
 import contextlib
 import logging
 import os
+import re
+import secrets
 import shlex
 import signal
 import subprocess
@@ -21,12 +23,13 @@ from pathlib import Path
 from types import FrameType
 from typing import get_args
 
-from segtriton_server.launch.errors import LaunchError, ServerExitedError
+from segtriton_server.launch.errors import AdminKeyError, LaunchError, ServerExitedError
 from segtriton_server.launch.settings import DEFAULT_MODELS, LaunchSettings, LogLevel, default_networks
 from segtriton_server.launch.triton_process import TritonProcess
 
 LOGGER = logging.getLogger(__name__)
 
+ADMIN_KEY = r"[A-Za-z0-9_-]+"
 EXIT_CANNOT_START = 1
 EXIT_COMMAND_NOT_FOUND = 127
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -57,6 +60,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("--log-file", type=Path, help="where Triton's log goes; default: the terminal, with a command a temporary file")
     add("--ready-timeout", type=float, default=defaults.ready_timeout_seconds, help="seconds; default: %(default)s")
     add("--exit-timeout", type=int, default=defaults.exit_timeout_seconds, help="seconds; default: %(default)s")
+    add(
+        "--admin-key-file",
+        type=Path,
+        help="file with the key of Triton's administrative calls, such as loading a model; made, for you alone to "
+        "read, if it is not there; default: a key that nobody knows, so that nobody can make such calls",
+    )
     add("--triton-arg", dest="triton_args", action="append", default=[], help="passed to tritonserver, repeatable")
     return parser
 
@@ -83,9 +92,39 @@ def parse(arguments: Sequence[str]) -> tuple[LaunchSettings, list[str]]:
         log_level=options.log_level,
         ready_timeout_seconds=options.ready_timeout,
         exit_timeout_seconds=options.exit_timeout,
+        admin_key=read_admin_key(options.admin_key_file) if options.admin_key_file else new_admin_key(),
         triton_args=tuple(options.triton_args),
     )
     return settings, command
+
+
+def new_admin_key() -> str:
+    """A key that cannot be guessed."""
+    return secrets.token_urlsafe(32)
+
+
+def read_admin_key(path: Path) -> str:
+    """The key in a file, which is made if it is not there.
+
+    Raises:
+        AdminKeyError: The file cannot be read or made, holds no key, or others may read it.
+    """
+    try:
+        with contextlib.suppress(FileExistsError), open(path, "x", opener=private_opener) as file:
+            file.write(f"{new_admin_key()}\n")
+        if path.stat().st_mode & 0o077:
+            raise AdminKeyError(f"Others may read the key in {path}; run: chmod 600 {path}")
+        key = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise AdminKeyError(f"{path} can hold no key ({error}); name another file with --admin-key-file.") from None
+    if not re.fullmatch(ADMIN_KEY, key):
+        raise AdminKeyError(f"{path} must hold one key of letters, digits, - and _; remove it, and a new one is made.")
+    return key
+
+
+def private_opener(path: str, flags: int) -> int:
+    """Opens a file so that it is its owner's alone from the first moment."""
+    return os.open(path, flags, 0o600)
 
 
 class StopRequest(KeyboardInterrupt):
@@ -152,10 +191,10 @@ def shell_status(status: int) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point."""
     logging.basicConfig(format="segtriton-serve: %(message)s", level=logging.INFO)
-    settings, command = parse(sys.argv[1:] if arguments is None else arguments)
     for number in STOP_SIGNALS:
         signal.signal(number, raise_stop_request)
     try:
+        settings, command = parse(sys.argv[1:] if arguments is None else arguments)
         if not command:
             return serve(settings)
         with log_to_file(settings) as logged:

@@ -30,7 +30,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--endpoint-delay", type=float, default=5.0, help="seconds until no new client is sent here")
-    add("--max-wait", type=float, default=120.0, help="seconds, in all, after which sessions are left to their fate")
+    add("--max-wait", type=float, default=120.0, help="seconds that sessions get to move after that")
     add(
         "--keep",
         type=int,
@@ -58,10 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def drain(order: DrainOrder, options: argparse.Namespace) -> None:
     """Give the orders, and wait until no session is left or the time is over."""
-    deadline = time.monotonic() + options.max_wait
     order.write()
-    time.sleep(min(options.endpoint_delay, options.max_wait))
-    order.write(migrate_within=max(0.0, deadline - time.monotonic()))
+    time.sleep(options.endpoint_delay)
+    order.write(migrate_within=options.max_wait)
+    deadline = time.monotonic() + options.max_wait
     while (active := active_streams(options.metrics_url)) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
     _LOG.info("drained: %d sessions left", active)

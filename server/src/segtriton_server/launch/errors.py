@@ -1,6 +1,7 @@
 """What can go wrong before and while Triton starts; each message is one sentence with the remedy.
 
 LaunchError
+├── AdminKeyError              the file with the operators' key cannot be used
 ├── AssetError                 a network or a clip could not be fetched
 └── TritonError
     ├── TritonNotFoundError    no tritonserver on this machine
@@ -14,6 +15,10 @@ LaunchError
 
 class LaunchError(Exception):
     """Anything this package reports to the person who starts it."""
+
+
+class AdminKeyError(LaunchError):
+    """The file with the key of Triton's administrative calls cannot be used."""
 
 
 class AssetError(LaunchError):

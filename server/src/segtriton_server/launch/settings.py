@@ -28,6 +28,8 @@ class LaunchSettings:
         ready_timeout_seconds: How long the models may take to load.
         exit_timeout_seconds: How long running requests may take to end when Triton is asked to stop.
         environment: What the models' processes find in their environment beside what is there already.
+        admin_key: What callers must show for Triton's administrative calls (`ADMIN_CALLS`), as gRPC header
+            `triton-grpc-protocol-segtriton-admin-key` or HTTP header `segtriton-admin-key`; empty leaves them open.
         triton_args: Further arguments for tritonserver, as they are.
     """
 
@@ -43,6 +45,7 @@ class LaunchSettings:
     ready_timeout_seconds: float = 60.0
     exit_timeout_seconds: int = 10
     environment: Mapping[str, str] = field(default_factory=dict)
+    admin_key: str = field(default="", repr=False)
     triton_args: tuple[str, ...] = ()
 
 

@@ -43,6 +43,8 @@ KEEPALIVE = (
     "--grpc-http2-max-pings-without-data=0",
     "--grpc-http2-min-recv-ping-interval-without-data=10000",
 )
+# Calls that run code, write files or tell of other clients; what streams and asks for health needs none of them.
+ADMIN_CALLS = "shared-memory,model-config,model-repository,statistics,trace,logging"
 LOG_FLAGS = {
     "error": ("--log-info=false", "--log-warning=false"),
     "warning": ("--log-info=false",),
@@ -108,7 +110,6 @@ class TritonProcess:
             if self.settings.log_path is not None:
                 self.settings.log_path.parent.mkdir(parents=True, exist_ok=True)
                 output = resources.enter_context(self.settings.log_path.open("wb"))
-            LOGGER.debug("starting %s", " ".join(command))
             self._process = subprocess.Popen(
                 command,
                 env=environment,
@@ -244,9 +245,21 @@ def build_command(binary: Path, backends: Path, settings: LaunchSettings) -> lis
         f"--metrics-port={settings.metrics_port}",
         f"--exit-timeout-secs={settings.exit_timeout_seconds}",
         *KEEPALIVE,
+        *restrictions(settings.admin_key),
         *LOG_FLAGS[settings.log_level],
         *settings.triton_args,
     ]
+
+
+def restrictions(admin_key: str) -> tuple[str, ...]:
+    """The arguments that shut administrative calls to those without the key, none where it is empty.
+
+    Triton takes the key from its command line only, which every process of the machine can read.
+    """
+    if not admin_key:
+        return ()
+    restricted = f"{ADMIN_CALLS}:segtriton-admin-key={admin_key}"
+    return (f"--grpc-restricted-protocol={restricted}", f"--http-restricted-api={restricted}")
 
 
 def with_free_ports(settings: LaunchSettings) -> LaunchSettings:

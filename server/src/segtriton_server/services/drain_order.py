@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+
+from segtriton_server.services.order_file import OrderFile
 
 _MIGRATE = "migrate"
 
@@ -20,18 +21,16 @@ class Order:
 class DrainOrder:
     """The file, read and written."""
 
-    def __init__(self, path: str) -> None:
-        """Take the file's path; an empty one means that there is never an order."""
-        self._path = Path(path) if path else None
+    def __init__(self, path: str, server_start: float = 0.0) -> None:
+        """Take the file and when the server started, as `OrderFile` does."""
+        self._file = OrderFile(path, server_start)
 
     def read(self) -> Order:
         """Return the order of this moment."""
-        if self._path is None:
+        text = self._file.read()
+        if text is None:
             return Order()
-        try:
-            word, _, seconds = self._path.read_text(encoding="utf-8").partition(" ")
-        except OSError:
-            return Order()
+        word, _, seconds = text.partition(" ")
         if word.strip() != _MIGRATE:
             return Order(drains=True)
         try:
@@ -40,10 +39,5 @@ class DrainOrder:
             return Order(drains=True, migrates=True)
 
     def write(self, *, migrate_within: float | None = None) -> None:
-        """Let the server drain and, if told in how many seconds, its sessions migrate."""
-        if self._path is None:
-            raise ValueError("there is no drain file: set SEGTRITON_DRAIN_FILE for the server and for this command")
-        text = "drain" if migrate_within is None else f"{_MIGRATE} {migrate_within:g}"
-        partial = self._path.with_name(f"{self._path.name}.part")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(self._path)
+        """Let the server drain and, if told in how many seconds, its sessions migrate; raises as `OrderFile` does."""
+        self._file.write("drain" if migrate_within is None else f"{_MIGRATE} {migrate_within:g}")

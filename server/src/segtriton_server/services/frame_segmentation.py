@@ -10,8 +10,8 @@ import numpy as np
 
 from segtriton_protocol import ErrorCode, OutputSpec, SegtritonError
 from segtriton_protocol.json_fields import JsonFields
-from segtriton_server.heap import keep_freed_blocks
 from segtriton_server.observability.logs import configure_logging
+from segtriton_server.process_memory import keep_freed_blocks
 from segtriton_server.settings import Settings
 from segtriton_server.vision.effects import effect_of
 from segtriton_server.vision.frame_engine import FrameJob, Frames, create_frame_engine

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
+
+from segtriton_server.services.order_file import OrderFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,25 +19,19 @@ class Keep:
 class KeepOrder:
     """The file, read and written. It holds when it ends, so that nobody has to take it back."""
 
-    def __init__(self, drain_file: str) -> None:
-        """Take the drain file's path; an empty one means that there is never an order."""
-        self._path = Path(f"{drain_file}.keep") if drain_file else None
+    def __init__(self, drain_file: str, server_start: float = 0.0) -> None:
+        """Take the drain file's path, "" for none, and when the server started, as `OrderFile` does."""
+        self._file = OrderFile(f"{drain_file}.keep" if drain_file else "", server_start)
 
     def read(self) -> Keep | None:
         """Return the order of this moment, None once its time is over."""
-        if self._path is None:
-            return None
+        sessions, _, end = (self._file.read() or "").partition(" ")
         try:
-            sessions, _, end = self._path.read_text(encoding="utf-8").partition(" ")
             keep = Keep(int(sessions), float(end) - time.time())
-        except (OSError, ValueError):
+        except ValueError:
             return None
         return keep if keep.seconds_left > 0 else None
 
     def write(self, sessions: int, seconds: float) -> None:
-        """Let the server keep so many sessions for so many seconds; 0 seconds end an earlier order."""
-        if self._path is None:
-            raise ValueError("there is no drain file: set SEGTRITON_DRAIN_FILE for the server and for this command")
-        partial = self._path.with_name(f"{self._path.name}.part")
-        partial.write_text(f"{sessions} {time.time() + seconds}", encoding="utf-8")
-        partial.replace(self._path)
+        """Let the server keep so many sessions for so many seconds, 0 ends an earlier order; raises as `OrderFile`."""
+        self._file.write(f"{sessions} {time.time() + seconds}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from segtriton_protocol import ErrorCode
 from segtriton_server.observability.metrics import Metrics
 from segtriton_server.observability.shared_memory import SharedMemory
+from segtriton_server.process_start import process_start
 from segtriton_server.services.drain_order import DrainOrder
 from segtriton_server.services.heartbeat import Heartbeat
 from segtriton_server.services.keep_order import KeepOrder
@@ -42,8 +44,9 @@ class Reaper:
         self._sessions = sessions
         self._metrics = metrics
         self._idle_timeout = settings.idle_timeout
-        self._drain_order = DrainOrder(settings.drain_file)
-        self._keep_order = KeepOrder(settings.drain_file)
+        server_start = process_start(os.getppid())
+        self._drain_order = DrainOrder(settings.drain_file, server_start)
+        self._keep_order = KeepOrder(settings.drain_file, server_start)
         self._heartbeat = heartbeat
         self._count_missing_workers = count_missing_workers
         self._missing_workers = 0

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from segtriton_protocol import ErrorCode, Open, Packet, SegtritonError
+from segtriton_server.memory_plan import plan_memory
 from segtriton_server.settings import Settings
 from segtriton_server.supervised_thread import SupervisedThread
 from segtriton_server.workers.channel import ChannelMessage
 from segtriton_server.workers.mps import is_shared_by_mps, start_mps
 from segtriton_server.workers.placement import place_workers
+from segtriton_server.workers.session_memory import SessionMemory
 from segtriton_server.workers.worker import Worker
 from segtriton_server.workers.worker_process import open_message
 
@@ -76,6 +78,7 @@ class WorkerPool:
         self._closed = threading.Event()
         self._wakes = threading.Event()
         self._worker_by_session: dict[str, Worker] = {}
+        self._memory = SessionMemory(plan_memory(self._settings, len(environments)))
 
     def start(self) -> None:
         """Start the workers and wait until all are ready.
@@ -105,7 +108,13 @@ class WorkerPool:
             self._mps = None
 
     def open(self, session_id: str, request: Open) -> None:
-        """Give a session to the worker with the fewest; raises WORKER_LOST if none is ready."""
+        """Give a session to the worker with the fewest of those whose memory holds it.
+
+        Raises:
+            SegtritonError: WORKER_LOST if none is ready, RESOURCE_EXHAUSTED if others take the memory, or
+                LIMIT_EXCEEDED if it is too small for this session at any time.
+        """
+        needed = self._memory.needed_bytes(request.video)
         with self._lock:
             ready = [worker for place in self._places if (worker := place.ready_worker)]
             if not ready:
@@ -113,7 +122,8 @@ class WorkerPool:
                     ErrorCode.WORKER_LOST, "No worker is ready at the moment.", retry_after_seconds=1.0
                 )
             load = list(self._worker_by_session.values())
-            worker = min(ready, key=load.count)
+            worker = min(self._memory.choose(ready, needed), key=load.count)
+            self._memory.take(session_id, worker, needed)
             self._worker_by_session[session_id] = worker
         worker.send(open_message(session_id, request))
 
@@ -134,6 +144,7 @@ class WorkerPool:
         self._send(ChannelMessage("close", session_id))
         with self._lock:
             self._worker_by_session.pop(session_id, None)
+            self._memory.give_back(session_id)
 
     def count_missing(self) -> int:
         """How many workers should run and are not ready."""

@@ -18,8 +18,8 @@ from pathlib import Path
 from segtriton_protocol import Open, SegtritonError
 from segtriton_protocol.json_fields import encode_json
 from segtriton_protocol.tensors import MESSAGE
-from segtriton_server.heap import give_memory_back, keep_freed_blocks, limit_arenas
 from segtriton_server.observability.logs import configure_logging
+from segtriton_server.process_memory import give_memory_back, keep_freed_blocks, limit_arenas, limit_stacks
 from segtriton_server.settings import Settings
 from segtriton_server.workers.accelerator import create_accelerator
 from segtriton_server.workers.channel import Channel, ChannelMessage
@@ -224,6 +224,7 @@ def main() -> None:
     configure_logging(settings)
     threading.excepthook = _give_up
     limit_arenas()
+    limit_stacks()
     keep_freed_blocks()
     _LOG.debug("files restricted: %s", restrict_files(settings))
     worker = WorkerProcess(Channel(Connection(descriptor)), settings)

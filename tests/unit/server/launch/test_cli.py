@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from segtriton_server.launch.cli import parse
+from segtriton_server.launch.errors import AdminKeyError
 
 BACKGROUND = "--grpc-port=0 --http-port=0 --metrics-port=0 --model=any"
 
@@ -120,3 +121,41 @@ def test_two_dashes_without_a_command_are_refused(capsys: pytest.CaptureFixture[
 
     assert caught.value.code == 2
     assert "there is no command after --" in capsys.readouterr().err
+
+
+def test_administrative_calls_are_shut_by_a_key_that_is_new_each_time() -> None:
+    keys = {parse([])[0].admin_key for _ in range(3)}
+    assert len(keys) == 3
+    assert min(map(len, keys)) >= 40
+    assert not any(key in repr(parse([])[0]) for key in keys)
+
+
+def test_a_key_is_made_for_its_owner_alone_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    key = parse([f"--admin-key-file={path}"])[0].admin_key
+
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.read_text() == f"{key}\n"
+    assert parse([f"--admin-key-file={path}"])[0].admin_key == key
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "reason"),
+    [("key", 0o640, "chmod 600"), ("", 0o600, "must hold one key"), ("a:b=c", 0o600, "must hold one key")],
+)
+def test_a_key_that_others_may_read_or_that_is_none_is_refused(
+    content: str, mode: int, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "key"
+    path.write_text(content)
+    path.chmod(mode)
+    with pytest.raises(AdminKeyError, match=reason):
+        parse([f"--admin-key-file={path}"])
+
+
+def test_a_key_that_cannot_be_made_is_one_line(command: list[str]) -> None:
+    result = subprocess.run([*command, "--admin-key-file=/nowhere/key"], capture_output=True, text=True, check=False)
+
+    assert result.returncode == 1
+    assert result.stderr.startswith("segtriton-serve: /nowhere/key can hold no key (")
+    assert result.stderr.count("\n") == 1

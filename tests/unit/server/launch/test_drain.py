@@ -84,15 +84,23 @@ def test_refuses_new_sessions_before_it_asks_those_that_it_has_to_go(
     assert DrainOrder(str(drain_file)).read().migrates
 
 
-def test_the_delay_is_part_of_the_time_in_all(
+def test_sessions_get_their_whole_time_after_the_delay(
     drain_file: Path, monkeypatch: pytest.MonkeyPatch, serve_metrics: Callable[[Count], str]
 ) -> None:
-    slept: list[float] = []
-    monkeypatch.setattr("time.sleep", slept.append)
+    clock = [100.0]
+    orders: list[tuple[float, Order]] = []
 
-    drain(serve_metrics(lambda: 0), delay=7, wait=0.5)
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+        orders.append((clock[0], DrainOrder(str(drain_file)).read()))
 
-    assert slept == [0.5]
+    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+
+    drain(serve_metrics(lambda: 3), delay=7, wait=2)
+
+    told = [moment for moment, order in orders if order == Order(drains=True, migrates=True, within_seconds=2)]
+    assert (told[0], told[-1]) == (107.25, 109)
 
 
 def test_sessions_that_do_not_go_are_left_to_their_fate(

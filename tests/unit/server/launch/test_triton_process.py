@@ -130,7 +130,11 @@ def test_addresses_are_those_a_client_can_use(address: str, grpc_address: str, h
 
 def test_command_line() -> None:
     settings = LaunchSettings(
-        Path("/models"), models=("a", "b"), log_level="warning", triton_args=("--backend-config=python,x=1",)
+        Path("/models"),
+        models=("a", "b"),
+        log_level="warning",
+        admin_key="k",
+        triton_args=("--backend-config=python,x=1",),
     )
 
     assert build_command(Path("/t"), Path("/b"), settings) == [
@@ -151,6 +155,8 @@ def test_command_line() -> None:
         "--metrics-port=8002",
         "--exit-timeout-secs=10",
         *KEEPALIVE,
+        "--grpc-restricted-protocol=shared-memory,model-config,model-repository,statistics,trace,logging:segtriton-admin-key=k",
+        "--http-restricted-api=shared-memory,model-config,model-repository,statistics,trace,logging:segtriton-admin-key=k",
         "--log-info=false",
         "--backend-config=python,x=1",
     ]

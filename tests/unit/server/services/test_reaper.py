@@ -12,6 +12,7 @@ from triton_python_backend_utils import MetricFamily
 from segtriton_protocol import ErrorCode, SegtritonError
 from segtriton_server.observability.metrics import Metrics
 from segtriton_server.services.heartbeat import Heartbeat
+from segtriton_server.services.order_file import OrderFile
 from segtriton_server.services.reaper import Reaper
 from segtriton_server.sessions.session_table import SessionTable
 from segtriton_server.settings import Settings
@@ -88,14 +89,15 @@ def test_all_is_well(scene: Scene) -> None:
     assert session.ended == [ErrorCode.CANCELLED]
 
 
-def test_a_step_that_fails_stops_the_heartbeat_and_no_other_step(scene: Scene) -> None:
+def test_a_step_that_fails_stops_the_heartbeat_and_no_other_step(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     session = FakeSession()
     scene.admit(session)
-    scene.drain_file.write_bytes(b"\xff")
-    assert not scene.beats()
-    assert not scene.beats()
+    with monkeypatch.context() as broken:
+        broken.setattr(OrderFile, "read", fail)
+        assert not scene.beats()
+        assert not scene.beats()
     assert session.ended[:1] == [ErrorCode.CANCELLED]
-    assert scene.value("segtriton_housekeeping_failures_total") == 2
+    assert scene.value("segtriton_housekeeping_failures_total") == 4
 
     scene.drain_file.write_text("migrate 5")
     assert scene.beats()

@@ -1,4 +1,4 @@
-"""What the C library does with memory that was freed: kept at hand for the next picture, or given back to the kernel.
+"""What the C library does with a process's memory: what was freed is kept for the next picture, or given back.
 
 The server is started with the C library's thresholds fixed at their small defaults (`launch.environment`, and the
 images), so that Triton does not keep what a busy time has left. Processes that work on pictures take and free blocks of
@@ -12,6 +12,8 @@ _C_LIBRARY = ctypes.CDLL("libc.so.6")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 # The most that the C library takes.
 _LARGEST_BLOCK = 32 << 20
+_PTHREAD_ATTRIBUTES_BYTES = 56  # sizeof(pthread_attr_t) of glibc on 64 bits
+_STACK_BYTES = 1 << 20
 
 
 def keep_freed_blocks() -> None:
@@ -28,3 +30,14 @@ def limit_arenas() -> None:
 def give_memory_back() -> None:
     """Give back to the kernel what is free."""
     _C_LIBRARY.malloc_trim(0)
+
+
+def limit_stacks() -> None:
+    """Give each further thread a stack of a size that threads of codecs need, not the 8 MiB that most systems set.
+
+    A worker's memory bound counts what is mapped, and a session has ten threads.
+    """
+    attributes = ctypes.create_string_buffer(_PTHREAD_ATTRIBUTES_BYTES)
+    _C_LIBRARY.pthread_attr_init(attributes)
+    _C_LIBRARY.pthread_attr_setstacksize(attributes, ctypes.c_size_t(_STACK_BYTES))
+    _C_LIBRARY.pthread_setattr_default_np(attributes)

@@ -1,0 +1,57 @@
+from fractions import Fraction
+
+import pytest
+
+from segtriton_protocol import ErrorCode, Framing, SegtritonError, VideoFormat
+from segtriton_server.memory_plan import MemoryPlan
+from segtriton_server.workers.session_memory import SessionMemory
+
+MIB = 1 << 20
+PLAN = MemoryPlan(limit=2048 * MIB, worker=640 * MIB, sessions=496 * MIB)
+
+
+def video(width: int, height: int, pixel_format: str = "yuv420p") -> VideoFormat:
+    return VideoFormat("h264", width, height, Fraction(1, 25), Framing.ANNEX_B, b"", pixel_format=pixel_format)
+
+
+@pytest.fixture
+def memory() -> SessionMemory:
+    return SessionMemory(PLAN)
+
+
+def test_a_worker_that_is_full_is_left_out_until_a_session_ends(memory: SessionMemory) -> None:
+    needed = memory.needed_bytes(video(3840, 2160))
+    assert memory.choose(["a", "b"], needed) == ["a", "b"]
+    memory.take("1", "a", needed)
+    assert memory.choose(["a", "b"], needed) == ["b"]
+    memory.take("2", "b", needed)
+    with pytest.raises(SegtritonError, match="Other sessions leave no worker the 486 MiB") as caught:
+        memory.choose(["a", "b"], needed)
+    assert caught.value.code is ErrorCode.RESOURCE_EXHAUSTED
+    assert caught.value.retryable
+    assert caught.value.retry_after_seconds
+
+    memory.give_back("1")
+    memory.give_back("1")
+    assert memory.choose(["a", "b"], needed) == ["a"]
+
+
+def test_small_sessions_find_room_beside_a_large_one(memory: SessionMemory) -> None:
+    memory.take("1", "a", memory.needed_bytes(video(2560, 1440)))
+    assert memory.choose(["a"], memory.needed_bytes(video(1280, 720))) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("size", "pixel_format"), [((8192, 4320), "yuv420p"), ((3840, 2160), "yuv420p10le"), ((2560, 1440), "gbrp12le")]
+)
+def test_what_never_fits_is_not_to_be_tried_again(
+    size: tuple[int, int], pixel_format: str, memory: SessionMemory
+) -> None:
+    with pytest.raises(SegtritonError, match=rf"{size[0]}x{size[1]} in .* and a worker here has 496") as caught:
+        memory.needed_bytes(video(*size, pixel_format))
+    assert caught.value.code is ErrorCode.LIMIT_EXCEEDED
+    assert not caught.value.retryable
+
+
+def test_a_format_that_nobody_knows_counts_as_plain(memory: SessionMemory) -> None:
+    assert memory.needed_bytes(video(640, 480, "mystery")) == memory.needed_bytes(video(640, 480))
