@@ -249,8 +249,9 @@ def drain_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def triton(server_settings: Callable[..., LaunchSettings], drain_file: Path) -> Iterator[TritonProcess]:
     heartbeat = drain_file.with_name("heartbeat")
+    # Enough for the sessions of one client, those that the last one left, and the neighbour.
     settings = server_settings(
-        workers=2, stream_slots=12, idle_timeout=IDLE_SECONDS, drain_file=drain_file, heartbeat_file=heartbeat
+        workers=2, stream_slots=3 * STEPS, idle_timeout=IDLE_SECONDS, drain_file=drain_file, heartbeat_file=heartbeat
     )
     with TritonProcess(settings) as running:
         yield running
