@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from fractions import Fraction
 from math import ceil
 
@@ -16,7 +17,7 @@ class LiveLoad:
 
     Each message of a client costs the router the same, whatever it holds: Triton hands requests to a model one after
     another. Frames that arrive singly from very many sessions would queue there and all come late; two or three in a
-    message come a frame or two late, and no more.
+    message come a frame or two late, and no more. Any thread may call.
 
     Attributes:
         group_packets: the packets that each live message should hold at present, 1 to 8.
@@ -26,18 +27,21 @@ class LiveLoad:
         """Take how many messages a second live sessions may make together."""
         self.group_packets = 1
         self._messages_per_second = messages_per_second
+        self._lock = threading.Lock()
         self._frame_rates: dict[str, Fraction] = {}
 
     def add(self, session_id: str, frame_rate: Fraction | None) -> None:
         """Count a session in; `frame_rate` is in frames a second, None where its client does not know."""
-        self._frame_rates[session_id] = min(frame_rate or _USUAL_FRAME_RATE, _MAX_FRAME_RATE)
-        self._update()
+        with self._lock:
+            self._frame_rates[session_id] = min(frame_rate or _USUAL_FRAME_RATE, _MAX_FRAME_RATE)
+            self._update()
 
     def remove(self, session_id: str) -> None:
         """Count a session out; one that was not in is left alone."""
-        if self._frame_rates.pop(session_id, None) is not None:
-            self._update()
+        with self._lock:
+            if self._frame_rates.pop(session_id, None) is not None:
+                self._update()
 
     def _update(self) -> None:
-        frames_per_second = float(sum(list(self._frame_rates.values())))
+        frames_per_second = float(sum(self._frame_rates.values()))
         self.group_packets = min(max(1, ceil(frames_per_second / self._messages_per_second)), _MAX_PACKETS)

@@ -261,7 +261,8 @@ class Session:
 
     def _break_off(self) -> None:
         """End the session without an answer that is sure to arrive: a part of its answers is lost."""
-        self.ledger.finish(self.ledger.next_seq, DropReason.ABANDONED)
+        for drop in self.ledger.finish(self.ledger.next_seq, DropReason.ABANDONED):
+            self._metrics.add("segtriton_frames_total", outcome=drop.reason.value)
         if self.error is None:
             self.error = self._refusal(ErrorCode.RESOURCE_EXHAUSTED, "The server could not send an answer.")
             self._metrics.add("segtriton_sessions_failed_total", code=self.error.code.name)

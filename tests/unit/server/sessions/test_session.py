@@ -276,6 +276,7 @@ def test_an_answer_that_triton_does_not_take_ends_its_session(
     assert [error.code for error in failed] == [session.error.code][: 2 - failing]
     assert books.metric("segtriton_sessions_failed_total") == {(session.error.code.name,): 1}
     assert session.error.retryable
+    assert sum(books.metric("segtriton_frames_total").values()) == session.ledger.frames_in
     ACTS[act](books, make_packet(4))
     assert books.closed == [session]
 
