@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import socket
@@ -11,11 +12,17 @@ import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 
+from segtriton_protocol import SegtritonError
 from segtriton_server.settings import Settings
 from segtriton_server.workers.channel import Channel, ChannelMessage
+from segtriton_server.workers.environment import worker_environment
+from segtriton_server.workers.message_budget import MessageBudget
+from segtriton_server.workers.worker_messages import check_message
 from segtriton_server.workers.worker_process import settings_argument
 
+_LOG = logging.getLogger(__name__)
 _GRACE_SECONDS = 2.0
+_MIN_MESSAGE_BYTES = 64 << 20
 
 
 class Worker:
@@ -41,6 +48,7 @@ class Worker:
         self._on_message = on_message
         self._on_death = on_death
         self._outbox: queue.SimpleQueue[ChannelMessage | None] = queue.SimpleQueue()
+        self._budget = MessageBudget()
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -52,11 +60,11 @@ class Worker:
                     settings_argument(settings),
                 ],
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, **environment},
+                env={**worker_environment(os.environ), **environment},
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        self._channel = Channel(Connection(ours.detach()))
+        self._channel = Channel(Connection(ours.detach()), max_bytes=_max_message_bytes(settings))
         for loop in (self._read, self._write):
             threading.Thread(target=loop, name=f"worker-{self.pid}-{loop.__name__}", daemon=True).start()
 
@@ -90,7 +98,9 @@ class Worker:
     def _read(self) -> None:
         try:
             while True:
-                message = self._channel.receive()
+                message = self._receive()
+                if message is None:
+                    return
                 if message.kind == "beat":
                     self.last_beat = time.monotonic()
                     self.busy_seconds = float(message.body["busy_seconds"])
@@ -109,9 +119,21 @@ class Worker:
             self._process.wait()
             self._on_death(self)
 
+    def _receive(self) -> ChannelMessage | None:
+        """Return the next message, None if it is not one that a worker may write; what follows is not read."""
+        try:
+            message = self._channel.receive()
+            check_message(message)
+            self._budget.spend()
+        except SegtritonError as error:
+            _LOG.error("worker %d is ended for what it wrote: %s", self.pid, error.message)
+            return None
+        return message
+
     def _write(self) -> None:
         while (message := self._outbox.get()) is not None:
             try:
+                self._budget.earn(message)
                 self._channel.send(message)
             except OSError:
                 return
@@ -124,3 +146,8 @@ class Worker:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
                 return
+
+
+def _max_message_bytes(settings: Settings) -> int:
+    """Return the most that one message of results has: a group of coded pictures, each far smaller than its samples."""
+    return max(_MIN_MESSAGE_BYTES, settings.max_pixels * settings.group_size)

@@ -12,6 +12,7 @@ from segtriton_server.settings import Settings
 from segtriton_server.workers.channel import ChannelMessage
 from segtriton_server.workers.mps import is_shared_by_mps, start_mps
 from segtriton_server.workers.placement import place_workers
+from segtriton_server.workers.process_usage import find_excess, read_usage
 from segtriton_server.workers.worker import Worker
 from segtriton_server.workers.worker_process import open_message
 
@@ -111,7 +112,16 @@ class WorkerPool:
             worker.send(message)
 
     def _start_worker(self, environment: Mapping[str, str]) -> Worker:
-        return Worker(self._settings, environment, lambda worker, message: self._on_message(message), self._replace)
+        return Worker(self._settings, environment, self._receive, self._replace)
+
+    def _receive(self, worker: Worker, message: ChannelMessage) -> None:
+        """Pass on what a worker says of its own sessions; what it says of one that has closed is late."""
+        owner = self._worker_by_session.get(message.session_id)
+        if message.session_id == "" or owner is worker:
+            self._on_message(message)
+        elif owner is not None:
+            _LOG.error("worker %d is ended, as it answers for a session of worker %d", worker.pid, owner.pid)
+            worker.kill()
 
     def _replace(self, dead: Worker) -> None:
         if self._closed.is_set():
@@ -140,6 +150,7 @@ class WorkerPool:
         while not self._closed.wait(_WATCH_SECONDS):
             now = time.monotonic()
             for worker in list(self._workers):
+                self._end_if_excessive(worker)
                 silent_seconds = now - worker.last_beat
                 if worker.ready.is_set() and max(silent_seconds, worker.busy_seconds) > deadline:
                     _LOG.error(
@@ -147,3 +158,9 @@ class WorkerPool:
                     )
                     self._hung.add(worker)
                     worker.kill()
+
+    def _end_if_excessive(self, worker: Worker) -> None:
+        usage = read_usage(worker.pid)
+        if usage is not None and (excess := find_excess(usage, self._settings)):
+            _LOG.error("worker %d is ended, as it has %s", worker.pid, excess)
+            worker.kill()
