@@ -140,6 +140,7 @@ def test_a_worker_that_turns_hostile_ends_alone(
     (ended,) = set(before) - set(worker_pids(hostile_server.pid))
     assert f"worker {ended} is ended" in log.read_text()
     assert stream_clip(address, NEIGHBOUR).payloads == alone.payloads
-    metrics = read_metrics(hostile_server)
-    assert metrics["segtriton_active_streams"] == 0
-    assert {stage for name in metrics for stage in re.findall('stage="([^"]*)"', name)} <= set(STAGES)
+    assert wait_until(lambda: read_metrics(hostile_server)["segtriton_active_streams"] == 0)
+    assert {stage for name in read_metrics(hostile_server) for stage in re.findall('stage="([^"]*)"', name)} <= set(
+        STAGES
+    )

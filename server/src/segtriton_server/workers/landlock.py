@@ -25,6 +25,7 @@ _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _ASK_VERSION = 1
 _PATH_BENEATH = 1
 _WRITE_FILE, _READ_FILE, _READ_DIR, _IOCTL_DEV = 1 << 1, 1 << 2, 1 << 3, 1 << 15
+_MAKE_AND_REMOVE_FILES = (1 << 5) | (1 << 8)
 _ALL_OF_FIRST_VERSION = (1 << 13) - 1
 _REFER, _TRUNCATE = 1 << 13, 1 << 14
 _BIND_TCP, _CONNECT_TCP = 1 << 0, 1 << 1
@@ -73,7 +74,7 @@ def restrict_files(settings: Settings) -> bool:
         for path in {os.path.realpath(path) for path in _readable(settings.networks)}:
             _allow(descriptor, path, _READ_FILE)
         if has_device:
-            _allow_devices(descriptor, _READ_FILE | _WRITE_FILE | (_IOCTL_DEV & _rights(version)))
+            _allow_gpu(descriptor, _rights(version), settings.compile_folder)
         take_no_new_privileges()
         system_call(_RESTRICT_SELF, descriptor, _restriction(version))
     finally:
@@ -115,12 +116,14 @@ def _readable(networks: Path) -> Iterator[str]:
     yield from (path for path in sys.path[1:] if path)
 
 
-def _allow_devices(ruleset: int, access: int) -> None:
+def _allow_gpu(ruleset: int, known: int, compile_folder: Path | None) -> None:
     for path in _GPU_SYSTEM:
         _allow(ruleset, path, _READ_FILE)
     for pattern in _GPU_DEVICES:
         for device in Path("/dev").glob(pattern):
-            _allow(ruleset, str(device), access)
+            _allow(ruleset, str(device), known & (_READ_FILE | _WRITE_FILE | _IOCTL_DEV))
+    if compile_folder is not None:  # kernels are compiled before system calls are filtered, which ends writing there
+        _allow(ruleset, str(compile_folder), known & (_READ_FILE | _WRITE_FILE | _MAKE_AND_REMOVE_FILES | _TRUNCATE))
 
 
 def _allow(ruleset: int, path: str, access: int) -> None:

@@ -103,3 +103,14 @@ def test_each_version_of_the_interface_is_asked_for_what_it_knows(version: int, 
 def test_on_a_gpu_only_when_all_is_to_be_taken(tmp_path: Path) -> None:
     assert read("open('/etc/passwd')", tmp_path, accelerator="gpu").stdout == "False\n"
     assert "PermissionError" in read("open('/etc/passwd')", tmp_path, accelerator="gpu", confinement="full").stderr
+
+
+def test_compiled_kernels_can_be_kept(tmp_path: Path) -> None:
+    cache = tmp_path / "compiled"
+    cache.mkdir()
+    settings = {"accelerator": "gpu", "confinement": "full", "compile_cache": str(cache)}
+    write = "from segtriton_server.device.compile_cache import write_whole; write_whole(Path({folder!r}, 'x'), b'x')"
+
+    done = read(write.format(folder=str(cache)), tmp_path, **settings)
+    assert (done.stderr, (cache / "x").read_bytes()) == ("", b"x")
+    assert "PermissionError" in read(write.format(folder=str(tmp_path)), tmp_path, **settings).stderr
