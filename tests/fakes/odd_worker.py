@@ -18,6 +18,20 @@ from segtriton_server.workers.channel import Channel, ChannelMessage
 
 HOW = ("well", "deaf", "dying", "garbage")
 _BEAT_SECONDS = 0.1
+OPENED = {
+    "network": "none",
+    "class_name": "",
+    "classes": [],
+    "decoder": "none",
+    "encoder": "none",
+    "encoder_reason": "",
+    "output_codec": "h264",
+    "output_pixel_format": "yuv420p",
+    "output_extradata": "",
+    "output_width": 64,
+    "output_height": 48,
+    "warnings": [],
+}
 
 
 def serve(channel: Channel, how: str) -> None:
@@ -40,7 +54,7 @@ def serve(channel: Channel, how: str) -> None:
         if message.kind == "open" and how == "garbage":
             os.write(channel.fileno(), b"\0\0\0\2{}")
         elif message.kind == "open" and how != "deaf":
-            send(ChannelMessage("opened", message.session_id))
+            send(ChannelMessage("opened", message.session_id, OPENED))
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from segtriton_server.settings import Settings
+from segtriton_server.workers.environment import worker_environment
 
 _LOG = logging.getLogger(__name__)
 _DAEMON = "nvidia-cuda-mps-control"
@@ -39,7 +40,7 @@ class MpsDaemon:
         self._command = daemon
         try:
             self._process = subprocess.Popen(
-                [daemon, "-f"], env={**os.environ, **self.environment}, stdin=subprocess.DEVNULL
+                [daemon, "-f"], env={**worker_environment(os.environ), **self.environment}, stdin=subprocess.DEVNULL
             )
         except OSError:
             self._remove_folder()
@@ -47,7 +48,7 @@ class MpsDaemon:
 
     def works(self, python: str) -> bool:
         """Whether a process that uses the service gets a context."""
-        environment = {**os.environ, **self.environment}
+        environment = {**worker_environment(os.environ), **self.environment}
         try:
             probe = subprocess.run([python, "-c", _PROBE], env=environment, timeout=_START_SECONDS, check=False)
         except (OSError, subprocess.TimeoutExpired):
@@ -60,7 +61,7 @@ class MpsDaemon:
             subprocess.run(
                 [self._command],
                 input=b"quit\n",
-                env={**os.environ, **self.environment},
+                env={**worker_environment(os.environ), **self.environment},
                 capture_output=True,
                 timeout=_STOP_SECONDS,
                 check=False,

@@ -253,10 +253,10 @@ class SessionPipeline:
     def _render_frames(self) -> None:
         self._render_until_end()
         if not self._closed.is_set():
-            results = Results()
             with self._clock.timed("encode", Results(), 1):  # watched, but not the time of a frame
-                results.packets = [_packet(frame) for frame in self._encoder.flush()]
-            self._sink.results(self.session_id, results)
+                flushed = self._encoder.flush()
+            for frame in flushed:  # one by one, as the length of a message is bounded
+                self._sink.results(self.session_id, Results(packets=[_packet(frame)]))
             self._sink.ended(self.session_id, self._decoder.notes)
 
     def _render_until_end(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import socket
@@ -12,12 +13,18 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 
+from segtriton_protocol import SegtritonError
 from segtriton_server.settings import Settings
 from segtriton_server.supervised_thread import SupervisedThread
 from segtriton_server.workers.channel import Channel, ChannelMessage
+from segtriton_server.workers.environment import worker_environment
+from segtriton_server.workers.message_budget import MessageBudget
+from segtriton_server.workers.worker_messages import check_message
 from segtriton_server.workers.worker_process import settings_argument
 
+_LOG = logging.getLogger(__name__)
 _GRACE_SECONDS = 2.0
+_MIN_MESSAGE_BYTES = 64 << 20
 
 
 class Worker:
@@ -48,8 +55,9 @@ class Worker:
         self._on_message = on_message
         self._on_death = on_death
         self._outbox: queue.SimpleQueue[ChannelMessage | None] = queue.SimpleQueue()
+        self._budget = MessageBudget()
         ours, theirs = socket.socketpair()
-        self._channel = Channel(Connection(ours.detach()))
+        self._channel = Channel(Connection(ours.detach()), max_bytes=_max_message_bytes(settings))
         with ExitStack() as on_failure, theirs:
             on_failure.callback(self._channel.close)
             self._process = subprocess.Popen(
@@ -61,7 +69,7 @@ class Worker:
                     settings_argument(settings),
                 ],
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, **environment},
+                env={**worker_environment(os.environ), **environment},
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
@@ -119,10 +127,17 @@ class Worker:
             self._on_death(self)
 
     def _receive(self) -> ChannelMessage | None:
+        """Return the next message; None if there is none any more, or it is not one that a worker may write."""
         try:
-            return self._channel.receive()
+            message = self._channel.receive()
+            check_message(message)
+            self._budget.spend()
         except (EOFError, OSError):
             return None
+        except SegtritonError as error:
+            _LOG.error("worker %d is ended for what it wrote: %s", self.pid, error.message)
+            return None
+        return message
 
     def _take(self, message: ChannelMessage) -> None:
         match message.kind:
@@ -141,6 +156,7 @@ class Worker:
     def _write(self) -> None:
         while (message := self._outbox.get()) is not None:
             try:
+                self._budget.earn(message)
                 self._channel.send(message)
             except OSError:
                 return
@@ -150,3 +166,8 @@ class Worker:
         # The reader sleeps in a read of the same descriptor: shutting the socket down wakes it.
         with suppress(OSError), socket.socket(fileno=os.dup(self._channel.fileno())) as connection:
             connection.shutdown(socket.SHUT_RDWR)
+
+
+def _max_message_bytes(settings: Settings) -> int:
+    """Return the most that one message of results has: a group of coded pictures, each far smaller than its samples."""
+    return max(_MIN_MESSAGE_BYTES, settings.max_pixels * settings.group_size)

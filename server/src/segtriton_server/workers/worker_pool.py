@@ -15,6 +15,7 @@ from segtriton_server.supervised_thread import SupervisedThread
 from segtriton_server.workers.channel import ChannelMessage
 from segtriton_server.workers.mps import is_shared_by_mps, start_mps
 from segtriton_server.workers.placement import place_workers
+from segtriton_server.workers.process_usage import find_excess, read_usage
 from segtriton_server.workers.session_memory import SessionMemory
 from segtriton_server.workers.worker import Worker
 from segtriton_server.workers.worker_process import open_message
@@ -164,7 +165,16 @@ class WorkerPool:
             worker.send(message)
 
     def _start_worker(self, environment: Mapping[str, str]) -> Worker:
-        return Worker(self._settings, environment, lambda worker, message: self._on_message(message), self._on_death)
+        return Worker(self._settings, environment, self._receive, self._on_death)
+
+    def _receive(self, worker: Worker, message: ChannelMessage) -> None:
+        """Pass on what a worker says of its own sessions; what it says of one that has closed is late."""
+        owner = self._worker_by_session.get(message.session_id)
+        if message.session_id == "" or owner is worker:
+            self._on_message(message)
+        elif owner is not None:
+            _LOG.error("worker %d is ended, as it answers for a session of worker %d", worker.pid, owner.pid)
+            worker.kill()
 
     def _on_death(self, dead: Worker) -> None:
         if self._closed.is_set():
@@ -196,6 +206,9 @@ class WorkerPool:
         if worker is None:
             if now >= place.next_start:
                 self._restart(place, now)
+        elif excess := _find_excess(worker, self._settings):
+            _LOG.error("worker %d is ended, as it has %s", worker.pid, excess)
+            worker.kill()
         elif not worker.ready.is_set():
             if now - worker.started > self._settings.start_timeout:
                 _LOG.error("worker %d is not ready after %.0f s", worker.pid, self._settings.start_timeout)
@@ -221,3 +234,8 @@ class WorkerPool:
 def restart_pause(failures: int) -> float:
     """Seconds between two starts of a worker, after so many in a row that failed."""
     return min(_MIN_RESTART_SECONDS * 2.0 ** min(failures, 10), _MAX_RESTART_SECONDS)
+
+
+def _find_excess(worker: Worker, settings: Settings) -> str:
+    usage = read_usage(worker.pid)
+    return find_excess(usage, settings) if usage is not None else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import os
@@ -26,16 +25,44 @@ from segtriton_server.workers.channel import Channel, ChannelMessage
 from segtriton_server.workers.confinement import confine
 from segtriton_server.workers.failures import judge_failure
 from segtriton_server.workers.frame_batcher import FrameBatcher
+from segtriton_server.workers.landlock import restrict_files
 from segtriton_server.workers.network_job import NetworkJob
-from segtriton_server.workers.readable_files import restrict_files
 from segtriton_server.workers.results import Results, ResultSink
 from segtriton_server.workers.session_pipeline import SessionPipeline
+from segtriton_server.workers.worker_messages import MAX_NOTES
 
 _LOG = logging.getLogger(__name__)
 _HEARTBEAT_SECONDS = 0.5
 # The C library keeps what sessions have freed, hundreds of megabytes after a busy time. It is given back in the beats
 # after their end, as their threads and codecs need a moment to go.
 _TRIM_BEATS = 6
+
+WORKER_SETTINGS = (
+    "accelerator",
+    "network",
+    "networks",
+    "weights",
+    "network_width",
+    "network_height",
+    "visualization_class_name",
+    "inference_backend",
+    "compile_cache",
+    "workers",
+    "group_size",
+    "spare_decoders",
+    "device_cache_bytes",
+    "decoder_threads",
+    "network_threads",
+    "batch_size",
+    "batch_deadline",
+    "frames_in_flight",
+    "confinement",
+    "worker_memory_bytes",
+    "max_pixels",
+    "log_level",
+    "log_json",
+)
+"""The settings that a worker is told; the others name files with secrets, or are none of its business."""
 
 
 class WorkerProcess(ResultSink):
@@ -89,7 +116,7 @@ class WorkerProcess(ResultSink):
 
     def ended(self, session_id: str, notes: Sequence[str]) -> None:
         """Say that all results of the session are out, and what was changed about its pictures."""
-        self._outbox.put(ChannelMessage("ended", session_id, {"notes": list(notes)}))
+        self._outbox.put(ChannelMessage("ended", session_id, {"notes": list(notes[:MAX_NOTES])}))
 
     def failed(self, session_id: str, error: SegtritonError) -> None:
         """Say that the session cannot go on."""
@@ -239,8 +266,8 @@ def main() -> None:
 
 
 def settings_argument(settings: Settings) -> str:
-    """Return the settings as the argument that `main` reads."""
-    return json.dumps(dataclasses.asdict(settings), default=str)
+    """Return the settings that a worker has, as the argument that `main` reads."""
+    return json.dumps({name: getattr(settings, name) for name in WORKER_SETTINGS}, default=str)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 """A worker over parts that do nothing: what the router is told of batches and failures."""
 
+import dataclasses
+import json
 import multiprocessing
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from pipeline_parts import DeviceLostError, Parts
@@ -13,7 +17,12 @@ from segtriton_protocol import ErrorCode, Open, Packet, VideoFormat
 from segtriton_server.settings import Settings
 from segtriton_server.workers import worker_process
 from segtriton_server.workers.channel import Channel, ChannelMessage
-from segtriton_server.workers.worker_process import WorkerProcess, open_message
+from segtriton_server.workers.worker_process import (
+    WORKER_SETTINGS,
+    WorkerProcess,
+    open_message,
+    settings_argument,
+)
 
 OPEN = Open(video=VideoFormat("h264", 64, 48, Fraction(1, 25)))
 PACKETS = [Packet(seq, seq, seq, 1, True, b"x") for seq in range(6)]
@@ -129,3 +138,22 @@ def test_memory_is_given_back_once_no_session_is_open(start: Callable[[Parts], R
     while not parts.named("give_memory_back") and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(parts.named("give_memory_back")) == 1
+
+
+def test_what_a_worker_is_told_names_no_file_with_secrets() -> None:
+    told = json.loads(settings_argument(Settings(token_file="/etc/token", jwt_key_file="/etc/key", jwt_issuer="us")))
+
+    assert {"token_file", "jwt_key_file", "jwt_issuer", "jwt_audience", "drain_file"}.isdisjoint(told)
+
+
+def test_a_worker_is_told_each_setting_that_it_asks_for() -> None:
+    package = Path(worker_process.__file__).parents[1]
+    files = [file for room in ("media", "vision", "encoders", "device") for file in package.glob(f"{room}/**/*.py")]
+    files += [
+        package / "workers" / f"{name}.py"
+        for name in ("accelerator", "confinement", "gpu_accelerator", "landlock", "session_pipeline", "worker_process")
+    ]
+    asked = {name for file in files for name in re.findall(r"\bsettings\.(\w+)", file.read_text())}
+    known = {field.name for field in dataclasses.fields(Settings)}
+
+    assert asked & known <= set(WORKER_SETTINGS)

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segtriton_protocol import ErrorCode, Packet, SegtritonError
+from segtriton_server.workers.channel import ChannelMessage
+from segtriton_server.workers.worker_messages import check_message
+
+OPENED = {
+    "network": "selfie",
+    "class_name": "person",
+    "classes": ["background", "person"],
+    "decoder": "h264",
+    "encoder": "libx264",
+    "encoder_reason": "It was asked for.",
+    "output_codec": "h264",
+    "output_pixel_format": "yuv420p",
+    "output_extradata": "00ff",
+    "output_width": 176,
+    "output_height": 144,
+    "warnings": [],
+}
+RESULTS = {"skipped": [1], "drops": [[2, "damaged"]], "damaged": 1, "stages": {"decode": [[0.001, 1], [1, 8]]}}
+FAILED = SegtritonError(ErrorCode.INTERNAL, "A stage failed.", seq=3, retry_after_seconds=2.0).to_json()
+SOUND = {
+    "ready": {"pid": 1},
+    "beat": {"busy_seconds": 0.0},
+    "batch": {"frames": 4},
+    "opened": OPENED,
+    "results": RESULTS,
+    "ended": {"notes": ["The pictures are interlaced; they were deinterlaced."]},
+    "failed": FAILED,
+}
+OF_NO_SESSION = ("ready", "beat", "batch")
+PACKET = Packet(0, 0, 0, 1, True, b"x")
+
+HUGE = 2**62
+BAD: list[tuple[str, str, object]] = [
+    ("beat", "busy_seconds", math.nan),
+    ("beat", "busy_seconds", math.inf),
+    ("beat", "busy_seconds", -1),
+    ("beat", "busy_seconds", "x"),
+    ("beat", "busy_seconds", None),
+    ("batch", "frames", "x"),
+    ("batch", "frames", 0),
+    ("batch", "frames", True),
+    ("batch", "frames", HUGE),
+    ("opened", "decoder", "h264\n2026-01-01 ERROR forged"),
+    ("opened", "encoder", "x" * 5000),
+    ("opened", "classes", "person"),
+    ("opened", "classes", [1]),
+    ("opened", "classes", ["x"] * 20_000),
+    ("opened", "warnings", ["x"] * 65),
+    ("opened", "output_extradata", "0"),
+    ("opened", "output_extradata", "no"),
+    ("opened", "output_width", 0),
+    ("opened", "output_height", HUGE),
+    ("results", "skipped", 1),
+    ("results", "skipped", ["1"]),
+    ("results", "skipped", [-1]),
+    ("results", "skipped", [2**63]),
+    ("results", "skipped", [0] * 2000),
+    ("results", "drops", [[1]]),
+    ("results", "drops", [[1, "invented"]]),
+    ("results", "drops", [[1, "abandoned"]]),
+    ("results", "drops", [[1, []]]),
+    ("results", "drops", [[2**80, "damaged"]]),
+    ("results", "damaged", HUGE),
+    ("results", "damaged", -1),
+    ("results", "stages", []),
+    ("results", "stages", {"invented": [[0.1, 1]]}),
+    ("results", "stages", {"decode": [[math.nan, 1]]}),
+    ("results", "stages", {"decode": [[math.inf, 1]]}),
+    ("results", "stages", {"decode": [[-0.1, 1]]}),
+    ("results", "stages", {"decode": [[0.1, 0]]}),
+    ("results", "stages", {"decode": [[0.1, HUGE]]}),
+    ("results", "stages", {"decode": [[0.1]]}),
+    ("results", "stages", {"decode": [[0.1, 1]] * 5000}),
+    ("ended", "notes", "x"),
+    ("ended", "notes", ["x"] * 65),
+    ("ended", "notes", ["x" * 5000]),
+    ("failed", "code", "INVENTED"),
+    ("failed", "code", ["INTERNAL"]),
+    ("failed", "message", "x" * 5000),
+    ("failed", "message", None),
+    ("failed", "seq", -1),
+    ("failed", "seq", 2**80),
+    ("failed", "retry_after_seconds", math.nan),
+    ("failed", "retry_after_seconds", HUGE),
+]
+
+
+def message(kind: str, body: dict[str, Any], packets: tuple[Packet, ...] = ()) -> ChannelMessage:
+    return ChannelMessage(kind, "" if kind in OF_NO_SESSION else "session", body, packets)
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_what_workers_write_is_taken(kind: str) -> None:
+    check_message(message(kind, SOUND[kind], (PACKET,) if kind == "results" else ()))
+
+
+@pytest.mark.parametrize(("kind", "field", "value"), BAD, ids=lambda value: repr(value)[:40])
+def test_each_field_has_a_type_and_bounds(kind: str, field: str, value: object) -> None:
+    with pytest.raises(SegtritonError, match=f"{kind}.*({field}|stages)"):
+        check_message(message(kind, {**SOUND[kind], field: value}))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SOUND if kind not in ("ready", "results")])
+def test_no_field_may_be_missing_and_no_packets_come_with_it(kind: str) -> None:
+    with pytest.raises(SegtritonError):
+        check_message(message(kind, {}))
+    with pytest.raises(SegtritonError, match="packets"):
+        check_message(message(kind, SOUND[kind], (PACKET,)))
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_a_message_is_of_a_session_or_of_none(kind: str) -> None:
+    with pytest.raises(SegtritonError, match="session"):
+        check_message(ChannelMessage(kind, "session" if kind in OF_NO_SESSION else "", SOUND[kind]))
+
+
+def test_kinds_are_known() -> None:
+    with pytest.raises(SegtritonError, match=r"kind must be one of .*, not 'open'"):
+        check_message(ChannelMessage("open", "session"))
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(kind=st.sampled_from(sorted(SOUND)), changed=st.data())
+def test_anything_else_is_refused_by_a_sentence(kind: str, changed: st.DataObject) -> None:
+    body = dict(SOUND[kind])
+    body[changed.draw(st.sampled_from(sorted(body)))] = changed.draw(ANYTHING)
+    with contextlib.suppress(SegtritonError):
+        check_message(message(kind, body))
