@@ -25,7 +25,6 @@ OWN_SETTINGS = {
     "heartbeat_file",
     "log_level",
     "log_json",
-    "memory_bytes",
     "pod",
     "python",
 }

@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 KILL_THE_ROUTER = """
 import os, pathlib, signal
 for process in pathlib.Path("/proc").glob("[0-9]*"):
-    if b"selfie_streaming/1/model.py" in (process / "cmdline").read_bytes():
+    command = (process / "cmdline").read_bytes()
+    if b"selfie_streaming/1/model.py" in command and int(process.name) != os.getpid():
         os.kill(int(process.name), signal.SIGKILL)
 """
 

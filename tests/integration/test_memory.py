@@ -87,8 +87,8 @@ def fits(server: TritonProcess, clip: Clip) -> bool:
 def test_all_that_is_admitted_fits(pod: TritonProcess) -> None:
     workers = worker_pids(pod.pid)
     with ThreadPoolExecutor(12) as pool:
-        large = [pool.submit(fits, pod, large_clip()) for _ in range(4)]
-        small = [pool.submit(fits, pod, CLIP) for _ in range(8)]
+        large = [pool.submit(fits, pod, large_clip()) for _ in range(8)]
+        small = [pool.submit(fits, pod, CLIP) for _ in range(4)]
         outcomes = [job.result(120) for job in large + small]
 
     assert sum(outcomes) >= 2
