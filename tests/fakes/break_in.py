@@ -28,9 +28,6 @@ _NONE = b"/none/none"
 _GROWS_DOWN, _LOCKED, _HUGE = 0x100, 0x2000, 0x40000
 _PAGE = mmap.PAGESIZE
 
-# Asked for before the process is confined; a lower one may be refused to everybody.
-_PRIORITY = os.getpriority(os.PRIO_PROCESS, 0)
-
 
 def system_call(number: int, *arguments: object) -> int:
     # A call takes six registers; what is not given must not be what lies there by chance.
@@ -71,6 +68,10 @@ def _parent() -> int:
     return os.getppid()
 
 
+def _priority(process: int) -> int:
+    return os.getpriority(os.PRIO_PROCESS, process)
+
+
 def _grandparent() -> int:
     return int(Path(f"/proc/{_parent()}/stat").read_text().rpartition(")")[2].split()[1])
 
@@ -102,9 +103,11 @@ PROCESSES: dict[str, Act] = {
     "memory of a process, to write": lambda: system_call(311, _parent()),
     "a process to trace": lambda: system_call(101, 16),
     "advice about a process": lambda: system_call(440, -1),
-    "the priority of a process": lambda: os.setpriority(os.PRIO_PROCESS, _parent(), _PRIORITY),
+    "the priority of a process": lambda: os.setpriority(os.PRIO_PROCESS, _parent(), _priority(_parent())),
     "the cores of a process": lambda: os.sched_setaffinity(_parent(), os.sched_getaffinity(_parent())),
-    "the scheduler of a process": lambda: os.sched_setscheduler(_parent(), os.SCHED_OTHER, os.sched_param(0)),
+    "the scheduler of a process": lambda: os.sched_setscheduler(
+        _parent(), os.sched_getscheduler(_parent()), os.sched_getparam(_parent())
+    ),
     "the input and output priority of a process": lambda: system_call(251, 1, _parent()),
     "the limits of a process": lambda: resource.prlimit(_parent(), resource.RLIMIT_NOFILE),
     "limits of its own": lambda: system_call(160, resource.RLIMIT_DATA, 0),
@@ -139,7 +142,7 @@ DESCRIPTORS: dict[str, Act] = {
     "changes of files": lambda: system_call(253),
     "changes of a folder": lambda: system_call(254, -1, b"/dev/shm", 0xFFF),
     "changes of a folder, by a signal": lambda: fcntl.fcntl(0, fcntl.F_NOTIFY, 1),
-    "a lease": lambda: fcntl.fcntl(0, fcntl.F_SETLEASE, fcntl.F_UNLCK),
+    "a lease": lambda: system_call(72, -1, fcntl.F_SETLEASE),
     "a lock": lambda: fcntl.flock(0, fcntl.LOCK_SH),
     "a lock of a range": lambda: fcntl.lockf(0, fcntl.LOCK_UN),
     "a larger pipe": lambda: fcntl.fcntl(0, 1031, _PAGE),
@@ -175,7 +178,6 @@ FILES_TO_WRITE: dict[str, Act] = {
     "another root": lambda: os.chroot(_NONE),
     "a mount": lambda: system_call(165, _NONE, _NONE, _NONE),
 }
-# Where a kernel has them switched off, or leaves them to root, they are refused to everybody.
 KERNEL: dict[str, Act] = {
     "rings of calls": lambda: system_call(425, 0),
     "faults of pages": lambda: system_call(323, -1),
@@ -207,6 +209,9 @@ FILES_TO_READ: dict[str, Act] = {
     },
     "Triton's command line": lambda: os.open(f"/proc/{_grandparent()}/cmdline", os.O_RDONLY),
 }
+
+# What a container's own filter, or a kernel, may refuse to everybody, or to all but root.
+MAY_BE_REFUSED = {*KERNEL, "other namespaces", "a secret in memory", "poisoned memory", "the router's mem"}
 
 
 def refused(acts: Mapping[str, Act]) -> list[str]:

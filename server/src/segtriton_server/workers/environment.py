@@ -37,7 +37,11 @@ _NAMES = frozenset(
 )
 _PREFIXES = ("CUBLAS_", "CUDA_", "CUDNN_", "GOMP_", "KMP_", "LC_", "MALLOC_", "MKL_", "OMP_", "OPENBLAS_")
 
+# A thread that a library starts before files are hidden could still read them, and workers fill the cores themselves.
+_ONE_THREAD = {"MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
 
 def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return of the server's environment what a worker's libraries may need."""
-    return {name: value for name, value in environment.items() if name in _NAMES or name.startswith(_PREFIXES)}
+    known = {name: value for name, value in environment.items() if name in _NAMES or name.startswith(_PREFIXES)}
+    return {**_ONE_THREAD, **known}

@@ -1,8 +1,8 @@
 """The system calls of a worker process: an allow list, so that a decoder that was taken over reaches little.
 
 The filter is written for x86-64 (Documentation/userspace-api/seccomp_filter.rst of the kernel). What the list holds was
-measured with strace over the media tests; what differs between the C libraries and kernels of Ubuntu 22.04 to 26.04 and
-Debian 12 and 13 was added. No privilege is needed to set it, and none removes it again.
+measured with strace over the media tests on Debian 12; what the C libraries of Ubuntu 22.04 and 24.04 and of Debian 13
+may ask for besides was added. No privilege is needed to set it, and none removes it again.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ _MAP_PRIVATE = (
     | _MAP_FIXED_NOREPLACE
     | _MAP_NORESERVE
 )
+_STACK_GUARDS = (102, 103)  # MADV_GUARD_INSTALL and MADV_GUARD_REMOVE
 _ADVICE = (
     mmap.MADV_DONTNEED,
     mmap.MADV_FREE,
@@ -82,6 +83,7 @@ _ADVICE = (
     mmap.MADV_NOHUGEPAGE,
     mmap.MADV_DONTDUMP,
     mmap.MADV_DODUMP,
+    *_STACK_GUARDS,
 )
 _PRIVATE_BARRIERS = (0, 8, 16)  # query, private expedited, and its registration
 _PR_SET_NAME, _PR_GET_NAME, _PR_SET_VMA = 15, 16, 0x53564D41

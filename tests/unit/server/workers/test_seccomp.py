@@ -42,7 +42,7 @@ def test_what_decoding_needs_not_is_refused() -> None:
 
 
 def test_without_the_filter_the_same_acts_reach_the_kernel() -> None:
-    assert refused("SYSTEM_CALLS", "") == set()
+    assert refused("SYSTEM_CALLS", "") <= break_in.MAY_BE_REFUSED
 
 
 def test_a_gpus_libraries_get_device_files_and_nothing_of_others() -> None:
