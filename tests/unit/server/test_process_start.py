@@ -34,3 +34,11 @@ def test_a_name_with_blanks_and_brackets_does_not_matter(tmp_path: Path) -> None
 def test_nobody_did_not_start() -> None:
     with pytest.raises(OSError, match="No such file"):
         process_start(2**22 + 1)
+
+
+def test_an_interruption_between_the_clocks_makes_no_process_older(monkeypatch: pytest.MonkeyPatch) -> None:
+    undisturbed = process_start(os.getpid())
+    interruptions = iter([0.5, 0.5, 0.0, 0.5, 0.5])
+    clock = time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda number: clock(number) + next(interruptions))
+    assert abs(process_start(os.getpid()) - undisturbed) < 0.1
