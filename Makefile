@@ -76,7 +76,7 @@ test-chart: setup ## the chart: lint, unit tests, schemas of Kubernetes, alerts,
 test-chaos: setup ## everything goes wrong, by seeds (CHAOS_RUNS=, RESUME_RUNS=, RESUME_KILLS=, CHAOS_SEED=...); installs iptables as root
 	@pytest -q tests/chaos
 
-# The long form of hostile media is FUZZ_INPUTS=20000 (ten minutes), that of messages FUZZ_RUNS=1500 FUZZ_STEPS=40.
+# The long form of hostile media is FUZZ_INPUTS=20000 (ten minutes), that of messages FUZZ_RUNS=1200 FUZZ_STEPS=40 (twenty).
 test-fuzz: setup ## hostile media, by numbers (FUZZ_INPUTS= inputs from FUZZ_SEED= on), and messages at random (FUZZ_RUNS=, FUZZ_STEPS=)
 	@pytest -q tests/fuzz
 
