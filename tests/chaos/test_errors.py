@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,10 +57,7 @@ class Scene:
 def scene(server_settings: Callable[..., LaunchSettings], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("scene")
     (folder / "tokens").write_text(f"{OWNER} owner\n{OTHER} other\n")
-    python = folder / "python"
-    script = Path(hanging_worker.__file__)
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" decode failing "$@"\n')
-    python.chmod(0o755)
+    python = hanging_worker.make_python(folder, "decode", "failing")
     settings = server_settings(
         workers=1,
         stream_slots=2,

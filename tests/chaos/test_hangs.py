@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -30,15 +29,6 @@ DEADLINE = 4.0
 pytestmark = pytest.mark.timeout(120)
 
 
-def make_python(folder: Path, stage: str, how: str) -> Path:
-    """Return what takes the place of the workers' Python; it tries to read what lies in the folder."""
-    python = folder / "python"
-    script = Path(hanging_worker.__file__)
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "{stage}" "{how}" "{folder}" "$@"\n')
-    python.chmod(0o755)
-    return python
-
-
 def is_confined(pid: int) -> bool:
     return "\nSeccomp:\t2\n" in Path(f"/proc/{pid}/status").read_text()
 
@@ -46,7 +36,7 @@ def is_confined(pid: int) -> bool:
 @pytest.fixture
 def start(server_settings: Callable[..., LaunchSettings], tmp_path: Path) -> Callable[..., TritonProcess]:
     def start(stage: str, how: str, **settings: object) -> TritonProcess:
-        python = make_python(tmp_path, stage, how)
+        python = hanging_worker.make_python(tmp_path, stage, how)
         return TritonProcess(server_settings(workers=2, stage_deadline=DEADLINE, python=python, **settings))
 
     return start
@@ -111,7 +101,7 @@ def hostile_server(
     server_settings: Callable[..., LaunchSettings], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TritonProcess]:
     """A server whose workers turn hostile as the victim's frame rate says."""
-    python = make_python(tmp_path_factory.mktemp("hostile"), "decode", "hostile")
+    python = hanging_worker.make_python(tmp_path_factory.mktemp("hostile"), "decode", "hostile")
     with TritonProcess(server_settings(workers=2, worker_memory_bytes=512 << 20, python=python)) as server:
         yield server
 
