@@ -77,7 +77,11 @@ def soak(
 def check_holdings(looks: list[Look]) -> None:
     """Nothing but memory grows at all; memory, see `check_memory`."""
     first, last = looks[0].held, looks[-1].held
-    assert last.files <= first.files + 4
+    # A GPU's decoders have three files each, and some of them are closed between sessions.
+    earlier, later = (
+        [look.held.files for look in half] for half in (looks[: len(looks) // 2], looks[len(looks) // 2 :])
+    )
+    assert statistics.median(later) <= max(earlier) + 4
     assert last.model_threads <= first.model_threads + 2
     assert last.threads <= first.threads + 16  # gRPC's pool comes and goes
     assert last.shared_memory_entries <= first.shared_memory_entries + 1

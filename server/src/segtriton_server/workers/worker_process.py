@@ -214,7 +214,7 @@ class WorkerProcess(ResultSink):
             if closed_before != self._closed_sessions:
                 closed_before = self._closed_sessions
                 beats_to_trim = _TRIM_BEATS
-            elif beats_to_trim:
+            if beats_to_trim:
                 beats_to_trim -= 1
                 give_memory_back()
                 if not self._pipelines:
