@@ -173,24 +173,30 @@ def _rules(has_device: bool) -> dict[int, Sequence[Sequence[_Check]]]:
 # ---------------------------------------------------------------- on a GPU
 
 _DEVICE = """
-    eventfd2 290, pipe2 293, dup 32, getpgrp 111, get_mempolicy 239, mbind 237, mincore 27, recvmsg 47, sendmsg 46
+    eventfd2 290, pipe2 293, dup 32, getpgrp 111, getpriority 140, get_mempolicy 239, mbind 237, mincore 27,
+    recvmsg 47, sendmsg 46
 """
 
 
 def _device_rules() -> dict[int, Sequence[Sequence[_Check]]]:
-    """What CUDA needs more: device files, which Landlock names, are opened for writing, commanded and mapped."""
-    shared = _MAP_PRIVATE | mmap.MAP_SHARED | mmap.MAP_POPULATE
+    """What CUDA needs more: device files, which Landlock names, are opened for writing, commanded and mapped.
+
+    Its pinned memory is shared and anonymous (seen with CUDA 13 on an H200).
+    """
     protection = mmap.PROT_READ | mmap.PROT_WRITE
     return {
         _MMAP: (
-            (_within(2, protection), _within(3, shared & ~mmap.MAP_ANONYMOUS)),
-            (_within(2, protection), _within(3, _MAP_PRIVATE | mmap.MAP_POPULATE)),
+            (_within(2, protection), _within(3, _MAP_PRIVATE | mmap.MAP_SHARED | mmap.MAP_POPULATE)),
             (_within(2, mmap.PROT_READ | mmap.PROT_EXEC), _within(3, _MAP_PRIVATE & ~mmap.MAP_ANONYMOUS)),
         ),
         _MADVISE: ((_one_of(2, (*_ADVICE, mmap.MADV_DONTFORK, mmap.MADV_DOFORK)),),),
         _OPEN: ((_within(1, _READS | os.O_RDWR),),),
         _OPENAT: ((_within(2, _READS | os.O_RDWR),),),
         _IOCTL: ((),),
+        _FCNTL: (
+            (_one_of(1, (fcntl.F_GETFL, fcntl.F_GETFD, fcntl.F_SETFD)),),
+            (_one_of(1, (fcntl.F_SETFL,)), _one_of(2, (os.O_NONBLOCK,))),
+        ),
     }
 
 
