@@ -40,6 +40,6 @@ def test_what_is_held_does_not_grow(soaked: TritonProcess) -> None:
     def look() -> Look:
         return Look(time.monotonic(), holdings(soaked.pid), device_bytes_used())
 
-    looks = soak(run_session, lambda: wait_idle(soaked), look, sessions=1600)
+    looks = soak(run_session, lambda: wait_idle(soaked), look, sessions=3200)
     check_holdings(looks)
     check_memory(looks, lambda look: look.device_bytes)
