@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -216,9 +217,10 @@ class WorkerProcess(ResultSink):
                 beats_to_trim = _TRIM_BEATS
             if beats_to_trim:
                 beats_to_trim -= 1
-                give_memory_back()
                 if not self._pipelines:
+                    gc.collect()  # it stops all threads, so not while others have sessions here
                     self._accelerator.give_memory_back()
+                give_memory_back()
             now = time.monotonic()
             busy = [pipeline.busy_seconds(now) for pipeline in list(self._pipelines.values())]
             busy += [now - since for since in (self._network_since, self._opening_since) if since is not None]
