@@ -39,7 +39,7 @@ def rules(helm3: Helm, tmp_path: Path) -> Path:
 def test_the_rules_are_ones_that_prometheus_takes(promtool: str, rules: Path) -> None:
     result = run(promtool, "check", "rules", rules)
     assert result.status == 0, result.output + result.errors
-    assert "23 rules found" in result.output
+    assert "24 rules found" in result.output
 
 
 def test_each_alert_fires_when_it_should_and_only_then(promtool: str, rules: Path) -> None:
