@@ -63,18 +63,19 @@ test-integration: setup ## tests against a real Triton
 test-media: setup ## every container, codec and feature of the matrix, against a real Triton
 	@pytest -q tests/integration/media
 
+# Fixtures that install packages take as long as the network does, so they have no time limit.
 test-players: setup ## results played by ffmpeg and Chromium, sources from a real RTSP server (Debian's; installs them as root)
-	@pytest -q tests/players
+	@pytest -q -o timeout_func_only=true tests/players
 
 test-examples: setup ## clients in other languages against a real Triton and the Python client (node; installs it as root)
-	@pytest -q tests/examples
+	@pytest -q -o timeout_func_only=true tests/examples
 
 test-chart: setup ## the chart: lint, unit tests, schemas of Kubernetes, alerts, README
 	@pytest -q --timeout 900 tests/chart
 
 # CI's is short. The long one: CHAOS_RUNS=500 RESUME_RUNS=50 RESUME_KILLS=20 (about an hour); CHAOS_SEED= has one again.
 test-chaos: setup ## everything goes wrong, by seeds (CHAOS_RUNS=, RESUME_RUNS=, RESUME_KILLS=, CHAOS_SEED=...); installs iptables as root
-	@pytest -q tests/chaos
+	@pytest -q -o timeout_func_only=true tests/chaos
 
 # The long form of hostile media is FUZZ_INPUTS=20000 (ten minutes), that of messages FUZZ_RUNS=1200 FUZZ_STEPS=40 (twenty).
 test-fuzz: setup ## hostile media, by numbers (FUZZ_INPUTS= inputs from FUZZ_SEED= on), and messages at random (FUZZ_RUNS=, FUZZ_STEPS=)
