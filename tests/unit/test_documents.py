@@ -27,6 +27,8 @@ OTHERS = {
     "--kube-version",
     "--logs",
     "--set",
+    "--grpc-restricted-protocol",
+    "--http-restricted-api",
     "--require-hashes",
     "--enable-shared",
 }
