@@ -128,11 +128,13 @@ class OpenRequestAnswers:
             raise SegtritonError(
                 ErrorCode.INVALID_MESSAGE, f"{received} answers are said to be received, and {self._answers} were sent."
             )
-        while self._unread and self._unread[0][0] <= received:
+        has_grown = received > self._received
+        self._received = max(received, self._received)
+        while self._unread and self._unread[0][0] <= self._received:
             self._unread_bytes -= self._unread.popleft()[1]
-        if self._answers - received > _UNREAD_WINDOWS * self._window_packets:
-            raise SegtritonError(ErrorCode.SLOW_CONSUMER, f"{self._answers - received} answers are unread.")
-        has_grown, self._received = received > self._received, received
+        unread = self._answers - self._received
+        if unread > _UNREAD_WINDOWS * self._window_packets:
+            raise SegtritonError(ErrorCode.SLOW_CONSUMER, f"{unread} answers are unread.")
         return has_grown
 
     def is_full(self, *, is_paused: bool, is_ending: bool) -> bool:

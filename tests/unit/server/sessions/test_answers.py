@@ -138,6 +138,15 @@ def test_more_received_than_was_sent_is_refused(make_books: MakeBooks, make_pack
     assert caught.value.code is ErrorCode.INVALID_MESSAGE
 
 
+def test_what_was_read_stays_read(make_books: MakeBooks, make_packet: MakePacket) -> None:
+    books = make_books(window_packets=4)
+    session = books.open()
+    run_frames(books, make_packet, range(8))
+    session.mark_read(8, None)
+    run_frames(books, make_packet, range(8, 16))
+    session.mark_read(0, None)
+
+
 def test_two_windows_of_unread_answers_are_too_many(make_books: MakeBooks, make_packet: MakePacket) -> None:
     books = make_books(window_packets=4)
     session = books.open()
