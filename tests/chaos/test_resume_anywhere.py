@@ -32,6 +32,7 @@ from segtriton_client.resuming import ResumingSession
 from segtriton_client.transport import GrpcTransport
 from segtriton_protocol import Framing, OutputSpec, VideoFormat
 from segtriton_server.launch import LaunchSettings, TritonProcess
+from segtriton_server.launch.errors import ServerExitedError
 
 RUNS = int(os.environ.get("RESUME_RUNS", "3"))
 KILLS = int(os.environ.get("RESUME_KILLS", "5"))
@@ -134,10 +135,21 @@ class Pair:
 
     def _replace(self, dead: TritonProcess) -> None:
         dead.stop()
-        fresh = self._make()
-        fresh.start()
-        fresh.wait_ready()
+        fresh = self._start()
         self._servers.append(fresh)
+
+    def _start(self, attempts: int = 3) -> TritonProcess:
+        """Start a server: on a very busy machine, Triton 24.10 may abort while it loads (a lock's exception of its own)."""
+        fresh = self._make()
+        try:
+            fresh.start()
+            fresh.wait_ready()
+        except ServerExitedError:
+            fresh.stop()
+            if attempts <= 1:
+                raise
+            return self._start(attempts - 1)
+        return fresh
 
 
 @pytest.fixture(scope="module")
