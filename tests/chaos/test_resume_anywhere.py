@@ -139,7 +139,7 @@ class Pair:
         self._servers.append(fresh)
 
     def _start(self, attempts: int = 3) -> TritonProcess:
-        """Start a server: on a very busy machine, Triton 24.10 may abort while it loads (a lock's exception of its own)."""
+        """Start a server: on a very busy machine, Triton 24.10 may abort while it loads."""
         fresh = self._make()
         try:
             fresh.start()
