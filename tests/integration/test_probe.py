@@ -7,6 +7,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,10 @@ from segtriton_server.services.keep_order import KeepOrder
 
 MAX_AGE = "4"
 Probe = Callable[..., bool]
+
+
+# The kernel counts processes' starts in hundredths of a second.
+SEVERAL_TICKS = 0.1
 
 
 @pytest.fixture
@@ -85,6 +90,7 @@ def test_a_server_that_drains_is_not_ready_but_lives(beating: TritonProcess, is_
 def test_orders_to_an_earlier_life_of_the_pod_are_void(beating: TritonProcess, is_well: Probe, tmp_path: Path) -> None:
     DrainOrder(str(tmp_path / "drain")).write(migrate_within=0)
     KeepOrder(str(tmp_path / "drain")).write(0, seconds=600)
+    time.sleep(SEVERAL_TICKS)
     with beating as server:
         clip = read_clip("carphone_pristine.mp4").head(20)
         assert stream_clip(server.grpc_address, clip).pts == clip.pts
@@ -117,6 +123,7 @@ def test_a_server_with_certificates_that_were_renewed_wants_to_be_restarted(
 
     def serve() -> TritonProcess:
         tls = (f"--grpc-server-cert={folder}/tls.crt", f"--grpc-server-key={folder}/tls.key")
+        time.sleep(SEVERAL_TICKS)
         return TritonProcess(server_settings(("--grpc-use-ssl=true", *tls), workers=1, heartbeat_file=beat))
 
     def lives(server: TritonProcess) -> bool:
