@@ -27,6 +27,7 @@ from segtriton_protocol import (
     parse_response,
 )
 from segtriton_protocol.tensors import Tensors
+from segtriton_server.observability.logs import configure_logging
 from segtriton_server.observability.metrics import Metrics
 from segtriton_server.services.streaming import StreamingService
 from segtriton_server.settings import Settings
@@ -83,6 +84,7 @@ class Router:
             log_level="ERROR",
             max_pixels=4096 * 2304,
         )
+        configure_logging(settings)
         self._families: list[MetricFamily] = []
         self._service = StreamingService(settings, Metrics(self._make_family()))
         self._lock = threading.Lock()

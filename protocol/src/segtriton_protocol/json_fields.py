@@ -79,7 +79,7 @@ class JsonFields:
     def integer(self, key: str, low: int, high: int = _MAX_INTEGER, default: int | None = None) -> int:
         """Return an integer field within [low, high]."""
         value = self.wire.get(key, default)
-        if not _is_integer(value, low, high):
+        if not is_integer(value, low, high):
             raise self.refuse(key, f"an integer from {low} to {high}")
         return value
 
@@ -105,7 +105,7 @@ class JsonFields:
         if (
             not isinstance(value, list)
             or len(value) != 2
-            or not all(_is_integer(part, 1, _MAX_FRACTION_PART) for part in value)
+            or not all(is_integer(part, 1, _MAX_FRACTION_PART) for part in value)
             or value[0] > high * value[1]
         ):
             raise self.refuse(key, f"a pair of positive integers, and at most {high}")
@@ -132,14 +132,14 @@ class JsonFields:
     def integers(self, key: str, low: int, high: int) -> tuple[int, ...]:
         """Return a list of integers within [low, high]."""
         value = self.wire.get(key, [])
-        if not isinstance(value, list) or not all(_is_integer(item, low, high) for item in value):
+        if not isinstance(value, list) or not all(is_integer(item, low, high) for item in value):
             raise self.refuse(key, f"a list of integers from {low} to {high}")
         return tuple(value)
 
     def counts(self, key: str) -> dict[str, int]:
         """Return an object whose values are integers that are not negative."""
         value = self.wire.get(key, {})
-        if not isinstance(value, dict) or not all(_is_integer(count, 0, _MAX_INTEGER) for count in value.values()):
+        if not isinstance(value, dict) or not all(is_integer(count, 0, _MAX_INTEGER) for count in value.values()):
             raise self.refuse(key, f"an object of integers from 0 to {_MAX_INTEGER}")
         return value
 
@@ -156,5 +156,6 @@ class JsonFields:
         return JsonFields(self.wire.get(key), f"{self.name}.{key}")
 
 
-def _is_integer(value: object, low: int, high: int) -> TypeGuard[int]:
+def is_integer(value: object, low: int, high: int) -> TypeGuard[int]:
+    """Whether a JSON value is an integer within [low, high]; true and false are none."""
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

@@ -10,7 +10,6 @@ import numpy as np
 
 from segtriton_protocol import ErrorCode, OutputSpec, SegtritonError
 from segtriton_protocol.json_fields import JsonFields
-from segtriton_server.observability.logs import configure_logging
 from segtriton_server.process_memory import keep_freed_blocks
 from segtriton_server.settings import Settings
 from segtriton_server.vision.effects import effect_of
@@ -25,7 +24,6 @@ class FrameSegmentation:
 
     def __init__(self, settings: Settings) -> None:
         """Load the network; raises the network's own errors."""
-        configure_logging(settings)
         keep_freed_blocks()
         self._settings = settings
         self._engine = create_frame_engine(settings)

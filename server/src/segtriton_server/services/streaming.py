@@ -27,7 +27,7 @@ from segtriton_protocol import (
     parse_request,
 )
 from segtriton_protocol.tensors import PARAMETER_PROTOCOL, PARAMETER_SESSION, Tensors
-from segtriton_server.observability.logs import configure_logging, session_log
+from segtriton_server.observability.logs import session_log
 from segtriton_server.observability.metrics import Metrics
 from segtriton_server.services.handled_requests import HandledRequests
 from segtriton_server.services.heartbeat import Heartbeat
@@ -61,7 +61,6 @@ class StreamingService:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         """Start the workers and wait until they are ready; raises RuntimeError if they are not."""
-        configure_logging(settings)
         self._settings = settings
         self._metrics = metrics
         self._sessions = SessionTable(settings.stream_slots, settings.tenant_slots, settings.tenant_opens_per_minute)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from segtriton_protocol import DropReason, ErrorCode
-from segtriton_protocol.json_fields import JsonFields
+from segtriton_protocol.json_fields import JsonFields, is_integer
 from segtriton_protocol.packets import MAX_PACKETS
 from segtriton_server.workers.channel import ChannelMessage
 
@@ -67,7 +67,7 @@ def _check_opened(fields: JsonFields) -> None:
 
 
 def _check_results(fields: JsonFields) -> None:
-    if not all(_is_integer(seq, 0, _MAX_SEQ) for seq in _items(fields, "skipped", MAX_PACKETS)):
+    if not all(is_integer(seq, 0, _MAX_SEQ) for seq in _items(fields, "skipped", MAX_PACKETS)):
         raise fields.refuse("skipped", "packet numbers")
     if not all(_is_drop(item) for item in _items(fields, "drops", MAX_PACKETS)):
         raise fields.refuse("drops", f"pairs of a packet number and one of {', '.join(_DROP_REASONS)}")
@@ -119,12 +119,8 @@ def _check_texts(fields: JsonFields, key: str, most: int, max_length: int) -> No
         raise fields.refuse(key, f"texts of at most {max_length} characters")
 
 
-def _is_integer(value: object, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
 def _is_drop(item: object) -> bool:
-    return isinstance(item, list) and len(item) == 2 and _is_integer(item[0], 0, _MAX_SEQ) and item[1] in _DROP_REASONS
+    return isinstance(item, list) and len(item) == 2 and is_integer(item[0], 0, _MAX_SEQ) and item[1] in _DROP_REASONS
 
 
 def _is_call(item: object) -> bool:
@@ -133,5 +129,5 @@ def _is_call(item: object) -> bool:
         and len(item) == 2
         and isinstance(item[0], int | float)
         and 0 <= item[0] <= _MAX_SECONDS
-        and _is_integer(item[1], 1, MAX_PACKETS)
+        and is_integer(item[1], 1, MAX_PACKETS)
     )

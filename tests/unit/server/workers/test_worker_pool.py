@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import odd_worker
+import process_tree
 import pytest
 
 from segtriton_protocol import Open, Packet, SegtritonError, VideoFormat
@@ -21,6 +23,8 @@ from segtriton_server.settings import Settings
 from segtriton_server.workers import worker_pool
 from segtriton_server.workers.channel import ChannelMessage
 from segtriton_server.workers.worker_pool import WorkerPool, restart_pause
+
+wait_until = partial(process_tree.wait_until, seconds=20.0)
 
 OPEN = Open(video=VideoFormat("h264", 64, 48, Fraction(1, 25)))
 
@@ -66,16 +70,7 @@ class Scene:
             self.pool.open(f"{count}", OPEN)
         except SegtritonError:
             return False
-        return wait_until(lambda: self.messages.count("opened") > count, 5)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
+        return wait_until(lambda: self.messages.count("opened") > count, seconds=5)
 
 
 @pytest.fixture
