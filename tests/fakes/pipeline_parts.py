@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from segtriton_protocol import OutputSpec, Packet, VideoFormat
+from segtriton_protocol import UPRIGHT, Orientation, OutputSpec, Packet, VideoFormat
 from segtriton_server.device.memory_patience import call_until_memory_is_back
 from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup, FrameTag
 from segtriton_server.media.decoder import Decoded, FrameGroup
@@ -93,11 +93,13 @@ class Parts:
         self._note("decode", seqs)
         return Decoded([FrameGroup(seqs, Numbered(seqs))], damaged=0)
 
-    def preprocess(self, pictures: Numbered) -> Numbered:
+    def preprocess(self, pictures: Numbered, orientation: Orientation = UPRIGHT) -> Numbered:
         self._note("preprocess", pictures.numbers)
         return pictures
 
-    def segment(self, inputs: Sequence[Numbered], classes: Sequence[ClassIds]) -> list[str]:
+    def segment(
+        self, inputs: Sequence[Numbered], classes: Sequence[ClassIds], orientations: Sequence[Orientation] = ()
+    ) -> list[str]:
         self._note("segment", tuple(classes))
         return [f"masks of {len(item)}" for item in inputs]
 

@@ -1,6 +1,7 @@
 """What the GPU draws is what the CPU draws."""
 
 from functools import cache
+from itertools import product
 
 import cv2
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from gpu_clips import source_planes, source_rgb
 from gpu_pictures import Planes, download, empty_like, least_psnr, psnr, to_picture, upload
 
+from segtriton_protocol import UPRIGHT, Orientation
 from segtriton_server.device.pictures import DeviceMasks, DevicePictures, record_event
 from segtriton_server.frames import ColorMatrix, ColorRange, Picture
 from segtriton_server.vision.color import rgb_to_yuv, rgb_to_yuv_affine, yuv_to_rgb_affine
@@ -28,6 +30,7 @@ EFFECTS = [
 SIZES = [(176, 144), (640, 360), (1280, 720), (1920, 1080), (322, 182)]
 COLORS = [(ColorMatrix.BT601, ColorRange.FULL), (ColorMatrix.BT709, ColorRange.LIMITED)]
 MASK_HW = 224, 224
+ORIENTATIONS = [Orientation(*flags) for flags in product((False, True), repeat=3)]
 SAME = 40.0  # dB
 
 
@@ -152,8 +155,9 @@ def unclipped_rgb(planes: Planes, matrix: ColorMatrix, color_range: ColorRange) 
 
 @pytest.mark.parametrize("kind", ["nv12", "rgb"])
 @pytest.mark.parametrize("size_wh", SIZES[1:4], ids=size_id)
-def test_the_networks_input_is_the_picture_shrunk_by_means(
-    size_wh: tuple[int, int], kind: str, kernels: PixelKernels
+@pytest.mark.parametrize("orientation", ORIENTATIONS, ids=str)
+def test_the_networks_input_is_the_shown_picture_shrunk_by_means(
+    orientation: Orientation, size_wh: tuple[int, int], kind: str, kernels: PixelKernels
 ) -> None:
     planes = pictures_of(kind, size_wh, 2)
     pictures = upload(planes, ColorMatrix.BT709)
@@ -161,12 +165,12 @@ def test_the_networks_input_is_the_picture_shrunk_by_means(
     network_input = torch.zeros((2, *MASK_HW, 3), dtype=torch.half, device="cuda")
     guide = torch.zeros((2, *MASK_HW), dtype=torch.uint8, device="cuda")
 
-    kernels.to_input(pictures, normal, network_input, guide)
+    kernels.to_input(pictures, orientation, normal, network_input, guide)
     torch.cuda.synchronize()
 
     for source, small, grey in zip(planes, network_input.float().cpu().numpy(), guide.cpu().numpy(), strict=True):
-        rgb = exact_rgb(source, ColorMatrix.BT709, ColorRange.LIMITED)
-        expected = cv2.resize(rgb, MASK_HW[::-1], interpolation=cv2.INTER_AREA)
+        rgb = orientation.to_shown(exact_rgb(source, ColorMatrix.BT709, ColorRange.LIMITED))
+        expected = cv2.resize(np.ascontiguousarray(rgb), MASK_HW[::-1], interpolation=cv2.INTER_AREA)
         assert psnr(small * 255, expected) > 38.0
         assert psnr(grey, expected @ (0.299, 0.587, 0.114)) > 38.0
 
@@ -177,7 +181,7 @@ def test_normalisation_is_a_factor_and_an_offset_for_each_colour(kernels: PixelK
     network_input = torch.zeros((1, 32, 32, 3), dtype=torch.half, device="cuda")
     guide = torch.zeros((1, 32, 32), dtype=torch.uint8, device="cuda")
 
-    kernels.to_input(upload([(grey,)]), normal, network_input, guide)
+    kernels.to_input(upload([(grey,)]), UPRIGHT, normal, network_input, guide)
 
     assert torch.allclose(network_input.float().cpu(), torch.tensor([0.0, 2.0, 4.0]), atol=2e-3)
     assert (guide == 100).all()

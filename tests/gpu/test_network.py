@@ -4,6 +4,7 @@ import gc
 import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from gpu_clips import source_planes, source_rgb
 from gpu_pictures import upload
 from torch import Tensor, nn
 
+from segtriton_protocol import UPRIGHT, Orientation
 from segtriton_server.device.pictures import DeviceMasks, DevicePictures
 from segtriton_server.settings import Settings
 from segtriton_server.vision.gpu.networks import GPU_NETWORKS, create_gpu_segmenter
@@ -25,6 +27,7 @@ from segtriton_server.vision.segmenter import ClassIds
 
 INPUT_HW = 224, 224
 MOST = 32
+ORIENTATIONS = [Orientation(*flags) for flags in product((False, True), repeat=3)]
 DECIDED = 0.1  # how far ahead a class must be, in logits, that half precision cannot turn it
 PERSON = frozenset({15})
 
@@ -136,6 +139,24 @@ def test_groups_of_mixed_sizes_give_what_each_gives_alone(loaded: Loaded, kernel
         difference = (shared.int() - single.int()).abs().float()
         assert float(difference.max()) <= 8
         assert float((difference <= 2).float().mean()) > 0.999
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS, ids=str)
+def test_masks_lie_as_their_pictures_are_stored(kernels: PixelKernels, orientation: Orientation) -> None:
+    settings = Settings(accelerator="gpu", network="lraspp_mobilenet_v3_large", weights=SEEDED, batch_size=4)
+    segmenter = create_gpu_segmenter(settings, kernels)
+    upright = source_rgb((320, 192), 2)
+    stored = [(np.ascontiguousarray(orientation.to_stored(rgb)),) for rgb in upright]
+    beside = upload([(rgb,) for rgb in upright])
+
+    turned, plain = segmenter.segment([upload(stored), beside], [PERSON, PERSON], [orientation, UPRIGHT])
+    torch.cuda.synchronize()
+
+    assert turned.tensor.is_contiguous()
+    for mask, expected in zip(turned.tensor.cpu().numpy(), plain.tensor.cpu().numpy(), strict=True):
+        difference = np.abs(orientation.to_shown(mask).astype(int) - expected)
+        assert difference.max() <= 8
+        assert expected.std() > 1
 
 
 def test_a_network_goes_on_after_other_work_has_used_the_memory(kernels: PixelKernels) -> None:

@@ -10,6 +10,7 @@ from segtriton_protocol.errors import ErrorCode, SegtritonError
 from segtriton_protocol.formats import ColorTags, Framing, VideoFormat
 from segtriton_protocol.matte_spec import MatteSpec
 from segtriton_protocol.messages import parse_request, parse_response
+from segtriton_protocol.orientation import UPRIGHT, Orientation
 from segtriton_protocol.output_spec import (
     EFFECTS,
     ENCODERS,
@@ -31,6 +32,7 @@ __all__ = [
     "PIXEL_FORMATS",
     "PLAIN_PIXEL_FORMAT",
     "PROTOCOL_VERSION",
+    "UPRIGHT",
     "X264_PRESETS",
     "Acknowledge",
     "AnswerId",
@@ -49,6 +51,7 @@ __all__ = [
     "Migrate",
     "Open",
     "Opened",
+    "Orientation",
     "Output",
     "OutputSpec",
     "Packet",

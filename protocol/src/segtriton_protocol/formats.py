@@ -8,10 +8,12 @@ from fractions import Fraction
 from typing import Any
 
 from segtriton_protocol.json_fields import JsonFields, encode_bytes, encode_fraction
+from segtriton_protocol.orientation import MATRIX_ENTRIES, Orientation
 
 MAX_EXTRADATA_BYTES = 1 << 16
 MAX_DIMENSION = 16384
 MAX_FRAME_RATE = 1_000_000
+_MATRIX_LIMIT = 1 << 31
 _UNSPECIFIED = 2  # ITU-T H.273 code point
 
 
@@ -63,7 +65,8 @@ class VideoFormat:
 
     `codec` is FFmpeg's decoder name (`h264`, `hevc`, `vp9`, `av1`...), `width` and `height` are
     in pixels as the container says, `time_base` is the unit of pts, dts and duration in seconds,
-    `rotation` is in degrees clockwise and `frame_rate` a hint that no timestamp depends on.
+    `display_matrix` says how the pictures are turned to be seen, nine integers in FFmpeg's layout, or none; what knows
+    of no matrix gives `rotation`, in degrees clockwise. `frame_rate` is a hint that no timestamp depends on.
     `pixel_format` is a hint too: FFmpeg's name (`yuv420p10le`...), empty if unknown.
     """
 
@@ -78,6 +81,14 @@ class VideoFormat:
     rotation: int = 0
     color: ColorTags = field(default_factory=ColorTags)
     pixel_format: str = ""
+    display_matrix: tuple[int, ...] = ()
+
+    @property
+    def orientation(self) -> Orientation:
+        """How the pictures are turned to be seen, to the nearest right angle."""
+        if self.display_matrix:
+            return Orientation.from_matrix(self.display_matrix)
+        return Orientation.from_rotation(self.rotation)
 
     def to_json(self) -> dict[str, Any]:
         """Return the wire form."""
@@ -93,6 +104,7 @@ class VideoFormat:
             "rotation": self.rotation,
             "color": self.color.to_json(),
             "pixel_format": self.pixel_format,
+            "display_matrix": list(self.display_matrix),
         }
 
     @classmethod
@@ -101,6 +113,9 @@ class VideoFormat:
         time_base = fields.fraction("time_base")
         if time_base is None:
             raise fields.refuse("time_base", "a pair of positive integers")
+        display_matrix = fields.integers("display_matrix", -_MATRIX_LIMIT, _MATRIX_LIMIT - 1)
+        if len(display_matrix) not in (0, MATRIX_ENTRIES):
+            raise fields.refuse("display_matrix", "a list of nine integers, or none")
         return cls(
             codec=fields.text("codec", max_length=32),
             width=fields.integer("width", 1, MAX_DIMENSION),
@@ -113,4 +128,5 @@ class VideoFormat:
             rotation=fields.integer("rotation", -360, 360, 0),
             color=ColorTags.from_json(fields.inner("color")),
             pixel_format=fields.text("pixel_format", "", max_length=32),
+            display_matrix=display_matrix,
         )

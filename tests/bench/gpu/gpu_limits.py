@@ -97,6 +97,7 @@ def pre_post(clip: Clip, seconds: float, __: int) -> Callable[[], float]:
     import torch
     from gpu_parts import DEVICE, INPUT_HW, per_second
 
+    from segtriton_protocol import UPRIGHT
     from segtriton_server.device.pictures import DeviceMasks, DevicePictures, nv12_planes
     from segtriton_server.vision.effects import EffectSpec
     from segtriton_server.vision.gpu.compositor import GpuCompositor
@@ -116,7 +117,7 @@ def pre_post(clip: Clip, seconds: float, __: int) -> Callable[[], float]:
     torch.cuda.synchronize()
 
     def step() -> int:
-        kernels.to_input(pictures, normal, inputs, guide)
+        kernels.to_input(pictures, UPRIGHT, normal, inputs, guide)
         compositor.compose(pictures, masks, drawn)
         return GROUP_SIZE
 

@@ -80,6 +80,7 @@ video_formats = st.builds(
     rotation=st.integers(-360, 360),
     color=st.builds(ColorTags, CODE_POINT, CODE_POINT, CODE_POINT, st.booleans()),
     pixel_format=st.text(max_size=32),
+    display_matrix=st.just(()) | st.lists(st.integers(-(2**31), 2**31 - 1), min_size=9, max_size=9).map(tuple),
 )
 output_specs = st.builds(
     OutputSpec,

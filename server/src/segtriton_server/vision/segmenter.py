@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from segtriton_protocol import ErrorCode, OutputSpec, SegtritonError
+from segtriton_protocol import UPRIGHT, ErrorCode, Orientation, OutputSpec, SegtritonError
 
 ClassIds = frozenset[int]
 
@@ -34,17 +34,23 @@ class Segmenter(Protocol):
 
     @property
     def input_hw(self) -> tuple[int, int]:
-        """Height and width of the network's input and of its masks."""
+        """Height and width of the network's input, and of its masks of upright pictures."""
 
     @property
     def max_batch_size(self) -> int:
         """The most pictures that `segment` takes at once."""
 
-    def preprocess(self, pictures: Any) -> Any:
-        """The network's input for a group of pictures."""
+    def preprocess(self, pictures: Any, orientation: Orientation = UPRIGHT) -> Any:
+        """The network's input for a group of pictures: upright, however they are stored."""
 
-    def segment(self, inputs: Sequence[Any], classes: Sequence[ClassIds]) -> list[Any]:
-        """The masks of each input, 0..255: the probability that a pixel is of one of its classes."""
+    def segment(
+        self, inputs: Sequence[Any], classes: Sequence[ClassIds], orientations: Sequence[Orientation] = ()
+    ) -> list[Any]:
+        """The masks of each input, 0..255: the probability that a pixel is of one of its classes.
+
+        A mask lies as its pictures are stored; its height and width are `Orientation.stored_hw` of `input_hw`. Without
+        orientations all are upright.
+        """
 
     def close(self) -> None:
         """Release the network's memory. Calling it again does nothing."""

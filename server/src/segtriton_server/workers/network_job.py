@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from segtriton_protocol import Orientation
 from segtriton_server.encoders.encoder import FrameTag
 from segtriton_server.media.decoder import FrameGroup
 from segtriton_server.vision.segmenter import ClassIds
@@ -20,6 +21,7 @@ class NetworkJob:
         class_ids: what the network shall find in them.
         group: the frames.
         tags: one for each of them.
+        orientation: how their pictures are turned to be seen.
         network_input: what the segmenter made of their pictures; None if the network is not to run for them, and the
             job only keeps its place in the session's line.
         deliver: takes the job back with its masks; jobs of a session come back in the order that they were given.
@@ -30,6 +32,7 @@ class NetworkJob:
     class_ids: ClassIds
     group: FrameGroup
     tags: tuple[FrameTag, ...]
+    orientation: Orientation
     network_input: Any
     deliver: Callable[[NetworkJob], None]
     masks: Any = None

@@ -56,6 +56,7 @@ class SessionPipeline:
         )
         self._batcher = batcher
         self._sink = sink
+        self._orientation = request.video.orientation
         self._open_parts(request, settings)
         self._admission = Admission(request.wanted_seq, request.answered_seqs)
         self._packets: queue.SimpleQueue[Sequence[Packet] | None] = queue.SimpleQueue()
@@ -134,7 +135,7 @@ class SessionPipeline:
         pixel_format = self._accelerator.choose_format(video, request.output)
         setup = EncoderSetup(
             size_hw=(video.height, video.width),
-            mask_hw=self._segmenter.input_hw,
+            mask_hw=self._orientation.stored_hw(self._segmenter.input_hw),
             time_base=video.time_base,
             frame_rate=video.frame_rate,
             color=video.color,
@@ -224,9 +225,11 @@ class SessionPipeline:
             if not self._acquire_slots(self._slots_of(group)):
                 return
             with self._clock.timed("preprocess", results, len(group)):
-                network_input = self._segmenter.preprocess(group.pictures)
+                network_input = self._segmenter.preprocess(group.pictures, self._orientation)
             self._submitted += 1
-            job = NetworkJob(self.session_id, self._class_ids, group, tags, network_input, self._masked.put)
+            job = NetworkJob(
+                self.session_id, self._class_ids, group, tags, self._orientation, network_input, self._masked.put
+            )
             if self._matte is not None and not self._matte.wants_mask(network_input):
                 job.network_input = None
             self._batcher.add(self.session_id, job, job.num_network_frames)

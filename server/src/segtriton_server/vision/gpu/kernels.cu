@@ -94,14 +94,26 @@ __device__ inline Texel<3> transform(const float* affine, Texel<3> color) {
     return result;
 }
 
+// What makes the shown picture of the stored one: a transposition, then flips, each if it is not 0.
+struct Turn {
+    int transposes, flips_rows, flips_columns;
+    // The mean of what cell (y, x) of a grid over the shown picture covers.
+    template <class Source>
+    __device__ Texel<3> cell(Source stored, int n, int y, int x, int rows, int columns) const {
+        if (flips_rows) y = rows - 1 - y;
+        if (flips_columns) x = columns - 1 - x;
+        return transposes ? stored.cell(n, x, y, columns, rows) : stored.cell(n, y, x, rows, columns);
+    }
+};
+
 // What the network sees: half [n, rows, columns, 3], normalised; and the grey guide of the mask's edges, uint8.
 // `affine` [3, 4] makes RGB 0..255 of the picture's code values; `normal` [2, 3] holds factors and offsets to add.
 template <class Source>
 __device__ inline void write_input(Source source, const float* affine, const float* normal, unsigned short* input, u8* guide,
-                                   int rows, int columns) {
+                                   int rows, int columns, Turn turn) {
     Place at = place();
     if (at.x >= columns || at.y >= rows) return;
-    Texel<3> rgb = transform(affine, source.cell(at.n, at.y, at.x, rows, columns));
+    Texel<3> rgb = transform(affine, turn.cell(source, at.n, at.y, at.x, rows, columns));
     i64 pixel = (i64(at.n) * rows + at.y) * columns + at.x;
     for (int c = 0; c < 3; ++c) input[3 * pixel + c] = to_half(rgb.of[c] * normal[c] + normal[3 + c]);
     guide[pixel] = to_u8(0.299f * rgb.of[0] + 0.587f * rgb.of[1] + 0.114f * rgb.of[2]);
@@ -109,13 +121,16 @@ __device__ inline void write_input(Source source, const float* affine, const flo
 
 extern "C" __global__ void nv12_to_input(const u8* luma, i64 luma_step, const u8* chroma, i64 chroma_step, int height, int width,
                                          const float* affine, const float* normal, unsigned short* input, u8* guide, int rows,
-                                         int columns) {
-    write_input(Nv12{luma, chroma, luma_step, chroma_step, height, width}, affine, normal, input, guide, rows, columns);
+                                         int columns, int transposes, int flips_rows, int flips_columns) {
+    write_input(Nv12{luma, chroma, luma_step, chroma_step, height, width}, affine, normal, input, guide, rows, columns,
+                Turn{transposes, flips_rows, flips_columns});
 }
 
 extern "C" __global__ void rgb_to_input(const u8* pixels, i64 step, int height, int width, const float* affine,
-                                        const float* normal, unsigned short* input, u8* guide, int rows, int columns) {
-    write_input(Rgb{pixels, step, height, width}, affine, normal, input, guide, rows, columns);
+                                        const float* normal, unsigned short* input, u8* guide, int rows, int columns,
+                                        int transposes, int flips_rows, int flips_columns) {
+    write_input(Rgb{pixels, step, height, width}, affine, normal, input, guide, rows, columns,
+                Turn{transposes, flips_rows, flips_columns});
 }
 
 // The subject on the effect's grid: the mask [n, mask_rows, mask_columns] enlarged, then a ramp between two thresholds.

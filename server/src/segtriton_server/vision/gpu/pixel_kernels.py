@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from segtriton_protocol import Orientation
 from segtriton_server.device.kernels import KernelModule
 from segtriton_server.device.pictures import DevicePictures
 from segtriton_server.frames import ColorMatrix, ColorRange
@@ -25,12 +26,18 @@ class PixelKernels:
         self._module = KernelModule(_SOURCE, compile_cache)
 
     def to_input(
-        self, pictures: DevicePictures, normal: torch.Tensor, network_input: torch.Tensor, guide: torch.Tensor
+        self,
+        pictures: DevicePictures,
+        orientation: Orientation,
+        normal: torch.Tensor,
+        network_input: torch.Tensor,
+        guide: torch.Tensor,
     ) -> None:
-        """Write the network's input and the grey guide of a group.
+        """Write the network's input and the grey guide of a group, as its pictures are seen.
 
         Args:
             pictures: n pictures.
+            orientation: what makes them as they are seen.
             normal: float32 [2, 3], factors and offsets that turn RGB 0..255 into what the network wants.
             network_input: half [n, rows, columns, 3], written.
             guide: uint8 [n, rows, columns], written.
@@ -38,9 +45,10 @@ class PixelKernels:
         rows, columns = network_input.shape[1:3]
         name = "rgb_to_input" if pictures.is_rgb else "nv12_to_input"
         source = *_source(pictures), _affine(pictures)
-        self._module.launch(
-            name, (len(pictures), rows, columns), *source, normal, network_input, guide, c_int(rows), c_int(columns)
-        )
+        sizes = c_int(rows), c_int(columns)
+        flips = c_int(orientation.flips_rows), c_int(orientation.flips_columns)
+        turn = c_int(orientation.is_transposed), *flips
+        self._module.launch(name, (len(pictures), rows, columns), *source, normal, network_input, guide, *sizes, *turn)
 
     def subject(self, masks: torch.Tensor, slope: float, offset: float, subject: torch.Tensor) -> None:
         """Enlarge masks uint8 [n, h, w] to the grid of `subject` and put them through a ramp."""

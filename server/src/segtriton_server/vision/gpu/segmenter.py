@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import torch
 
+from segtriton_protocol import UPRIGHT, Orientation
 from segtriton_server.device.pictures import DeviceMasks, DevicePictures, record_event
 from segtriton_server.vision.errors import InvalidMaskError
 from segtriton_server.vision.gpu import operators
@@ -54,36 +55,44 @@ class GpuSegmenter:
         self._in_flight: deque[torch.cuda.Event] = deque()
         torch.cuda.synchronize()
 
-    def preprocess(self, pictures: DevicePictures) -> DevicePictures:
-        """Nothing: `segment` shrinks pictures straight into the batch."""
+    def preprocess(self, pictures: DevicePictures, orientation: Orientation = UPRIGHT) -> DevicePictures:
+        """Nothing: `segment` shrinks and turns pictures straight into the batch."""
         return pictures
 
-    def segment(self, inputs: Sequence[DevicePictures], classes: Sequence[ClassIds]) -> list[DeviceMasks]:
+    def segment(
+        self, inputs: Sequence[DevicePictures], classes: Sequence[ClassIds], orientations: Sequence[Orientation] = ()
+    ) -> list[DeviceMasks]:
         """Masks of each group, which are ready later; waits while two batches are under way."""
         count = sum(map(len, inputs))
         if count > self.max_batch_size:
             raise InvalidMaskError(f"need at most {self.max_batch_size} pictures, got {count}")
+        orientations = orientations or [UPRIGHT] * len(inputs)
         while len(self._in_flight) >= _BATCHES_IN_FLIGHT:
             self._in_flight.popleft().synchronize()
         with torch.cuda.stream(self._stream), torch.inference_mode():
-            ends = self._prepare(inputs, classes)
+            ends = self._prepare(inputs, classes, orientations)
             masks = self._follow_edges(self._runner.run(count))
+            parts = [masks[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+            turned = [_to_stored(*part) for part in zip(parts, orientations, strict=True)]
             ready = record_event(self._stream)
         self._in_flight.append(ready)
-        return [DeviceMasks(masks[start:end], ready) for start, end in zip([0, *ends], ends, strict=False)]
+        return [DeviceMasks(part, ready) for part in turned]
 
     def close(self) -> None:
         """Wait until the device has done what it was given."""
         self._stream.synchronize()
 
-    def _prepare(self, inputs: Sequence[DevicePictures], classes: Sequence[ClassIds]) -> list[int]:
+    def _prepare(
+        self, inputs: Sequence[DevicePictures], classes: Sequence[ClassIds], orientations: Sequence[Orientation]
+    ) -> list[int]:
         """Write the inputs; return where each group ends in the batch."""
         ends: list[int] = []
         start = 0
-        for pictures, wanted in zip(inputs, classes, strict=True):
+        for pictures, wanted, orientation in zip(inputs, classes, orientations, strict=True):
             end = start + len(pictures)
             pictures.wait(self._stream)
-            self._kernels.to_input(pictures, self._normal, self._runner.inputs[start:end], self._guide[start:end])
+            network_input, guide = self._runner.inputs[start:end], self._guide[start:end]
+            self._kernels.to_input(pictures, orientation, self._normal, network_input, guide)
             self._runner.weights[start:end] = _weights(wanted)
             ends.append(end)
             start = end
@@ -96,6 +105,13 @@ class GpuSegmenter:
             masks.unsqueeze(3), guide, refined.unsqueeze(3), _EDGE_DIAMETER, _EDGE_COLOR, _EDGE_SPACE
         )
         return refined
+
+
+def _to_stored(masks: torch.Tensor, orientation: Orientation) -> torch.Tensor:
+    """Turn masks uint8 [n, h, w] as their pictures are stored, as `Orientation.to_stored` does."""
+    flipped_axes = [axis for axis, flips in ((1, orientation.flips_rows), (2, orientation.flips_columns)) if flips]
+    turned = masks.flip(flipped_axes) if flipped_axes else masks
+    return turned.transpose(1, 2).contiguous() if orientation.is_transposed else turned
 
 
 @lru_cache(maxsize=64)

@@ -12,6 +12,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
+from segtriton_protocol import UPRIGHT, Orientation
 from segtriton_server.frames import Picture
 from segtriton_server.vision.errors import InvalidMaskError, NetworkFileError
 from segtriton_server.vision.preprocess import small_rgb
@@ -57,11 +58,16 @@ class SelfieSegmenter:
         batch_sizes = sorted({min(_LARGE_BATCH, max_batch_size), 1}, reverse=True)
         self._runs = [_FixedBatchRun(model, size, self.input_hw, num_threads) for size in batch_sizes]
 
-    def preprocess(self, pictures: Picture) -> NDArray[np.float32]:
-        """RGB [h, w, 3] in 0..1, whatever the picture's size and colour."""
-        return small_rgb(pictures, self.input_hw)
+    def preprocess(self, pictures: Picture, orientation: Orientation = UPRIGHT) -> NDArray[np.float32]:
+        """RGB [h, w, 3] in 0..1, whatever the picture's size, colour and orientation."""
+        return small_rgb(pictures, self.input_hw, orientation)
 
-    def segment(self, inputs: Sequence[NDArray[np.float32]], classes: Sequence[ClassIds]) -> list[NDArray[np.uint8]]:
+    def segment(
+        self,
+        inputs: Sequence[NDArray[np.float32]],
+        classes: Sequence[ClassIds],
+        orientations: Sequence[Orientation] = (),
+    ) -> list[NDArray[np.uint8]]:
         """Masks [h, w] in 0..255; bit-identical whichever inputs share the call."""
         self._check(inputs, classes)
         masks: list[NDArray[np.uint8]] = []
@@ -75,7 +81,8 @@ class SelfieSegmenter:
                 mask.fill(255 if wanted else 0)
             elif BACKGROUND_ID in wanted:
                 np.subtract(255, mask, out=mask)
-        return masks
+        turned = zip(masks, orientations or [UPRIGHT] * len(masks), strict=True)
+        return [np.ascontiguousarray(orientation.to_stored(mask)) for mask, orientation in turned]
 
     def close(self) -> None:
         """Drop the interpreters; LiteRT frees their memory with them."""
