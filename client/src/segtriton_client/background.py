@@ -13,18 +13,27 @@ from numpy.typing import NDArray
 
 from segtriton_client.demuxer import describe_video, pick_video
 from segtriton_client.errors import InputError
-from segtriton_client.pictures import PictureReader
+from segtriton_client.first_picture import display_matrix_of
+from segtriton_client.pictures import PictureReader, display_aspect
 from segtriton_client.sources import open_input
+from segtriton_protocol import UPRIGHT, VideoFormat
 
 Picture = NDArray[np.uint8]
 
 
 class Background:
-    """Pictures scaled and cropped to cover what they stand behind."""
+    """Pictures scaled and cropped to cover what they stand behind, both as they are seen."""
 
-    def __init__(self, path: Path) -> None:
-        """Open a picture or video; raises InputError."""
+    def __init__(self, path: Path, video: VideoFormat | None = None) -> None:
+        """Open a picture or video; raises InputError.
+
+        Args:
+            path: the file.
+            video: what it stands behind; None for pictures that are given as they are seen.
+        """
         self._path = path
+        self._orientation = video.orientation if video else UPRIGHT
+        self._aspect = display_aspect(video) if video else None
         self._shots = self._play()
         self._shown, self._until = next(self._shots)
         self._fitted: Picture | None = None
@@ -35,7 +44,10 @@ class Background:
             self._shown, self._until = next(self._shots)
             self._fitted = None
         if self._fitted is None or self._fitted.shape[:2] != shape[:2]:
-            self._fitted = _cover(self._shown, shape[0], shape[1])
+            shown_hw = self._orientation.stored_hw((shape[0], shape[1]))
+            aspect = self._aspect or Fraction(shape[1], shape[0])
+            covering = _cover(self._shown, aspect / self._shown_aspect, shown_hw)
+            self._fitted = np.ascontiguousarray(self._orientation.to_stored(covering))
         return self._fitted
 
     def _play(self) -> Iterator[tuple[Picture, Fraction | None]]:
@@ -59,22 +71,31 @@ class Background:
     def _read(self) -> Iterator[tuple[Picture, Fraction]]:
         with open_input(self._path) as container:
             stream = pick_video(container, self._path)
-            reader = PictureReader(describe_video(stream, self._path, 0))
+            reader = PictureReader(describe_video(stream, self._path))
             start: Fraction | None = None
             try:
                 for frame in container.decode(stream):
                     time = (frame.pts or 0) * (frame.time_base or Fraction(0))
                     start = time if start is None else start
-                    yield reader.to_rgb(frame), time - start
+                    video = describe_video(stream, self._path, display_matrix_of(frame))
+                    self._shown_aspect = display_aspect(video)
+                    yield video.orientation.to_shown(reader.to_rgb(frame)), time - start
             except av.error.FFmpegError as error:
                 raise InputError(f"Cannot read {self._path}: {error.strerror}.") from None
 
 
-def _cover(rgb: Picture, height: int, width: int) -> Picture:
-    """Scale a picture so that it covers the size, and cut off what stands out."""
-    factor = max(height / rgb.shape[0], width / rgb.shape[1])
-    large_hw = max(height, round(rgb.shape[0] * factor)), max(width, round(rgb.shape[1] * factor))
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24")
-    large = np.asarray(frame.reformat(large_hw[1], large_hw[0], "rgb24", interpolation="AREA").to_ndarray(), np.uint8)
-    top, left = (large_hw[0] - height) // 2, (large_hw[1] - width) // 2
-    return np.ascontiguousarray(large[top : top + height, left : left + width])
+def _cover(rgb: Picture, aspect_ratio: Fraction, size_hw: tuple[int, int]) -> Picture:
+    """Cut off what stands out of a picture that covers another, and scale the rest.
+
+    Args:
+        rgb: the picture [height, width, 3].
+        aspect_ratio: the aspect of what is covered, over the picture's own.
+        size_hw: height and width of the result in pixels.
+    """
+    height, width = rgb.shape[:2]
+    rows = max(1, round(height * min(Fraction(1), 1 / aspect_ratio)))
+    columns = max(1, round(width * min(Fraction(1), aspect_ratio)))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    cut = np.ascontiguousarray(rgb[top : top + rows, left : left + columns])
+    scaled = av.VideoFrame.from_ndarray(cut, "rgb24").reformat(*size_hw[::-1], "rgb24", interpolation="AREA")
+    return np.asarray(scaled.to_ndarray(), np.uint8)

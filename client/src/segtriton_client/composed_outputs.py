@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -90,17 +89,19 @@ class DrawnVideo(OutputFile):
 
 
 class DrawnImages(ImageSequence):
-    """An effect as numbered images."""
+    """An effect as numbered images, turned as they are seen."""
 
-    def __init__(self, pattern: Path, compose: Compose, time_base: Fraction) -> None:
+    def __init__(self, pattern: Path, compose: Compose, video: VideoFormat) -> None:
         """Check the pattern; raises OutputError."""
         super().__init__(pattern)
         self._compose = compose
-        self._time_base = time_base
+        self._time_base = video.time_base
+        self._orientation = video.orientation
 
     def draw(self, rgb: Plane, mask: Plane, packet: Packet) -> None:
         """See `Drawing`."""
-        self.write_image(self._compose(rgb, mask, (packet.pts or 0) * self._time_base))
+        composite = self._compose(rgb, mask, (packet.pts or 0) * self._time_base)
+        self.write_image(self._orientation.to_shown(composite))
 
     def finish(self) -> None:
         """See `Drawing`."""
@@ -109,16 +110,19 @@ class DrawnImages(ImageSequence):
 class MaskLines:
     """Masks as text, a JSON object a line: seq, pts, time, duration, size [h, w] and COCO's run lengths.
 
+    A mask lies as its picture is stored: to be seen, it is mirrored left to right where `mirrored` is true, then
+    turned by `rotation` degrees clockwise.
     `counts` are the lengths of runs of 0 and 1 in turn, beginning with 0, down the columns (Lin et al., "Microsoft
     COCO", 2014): what pycocotools calls an uncompressed RLE.
     """
 
-    def __init__(self, path: Path, time_base: Fraction) -> None:
+    def __init__(self, path: Path, video: VideoFormat) -> None:
         """Open the file under its temporary name; raises OutputError."""
         self.notes: list[str] = []
         self._path = path
         self._part = path.with_name(f"{path.stem}.part{path.suffix}")
-        self._time_base = time_base
+        self._time_base = video.time_base
+        self._orientation = video.orientation
         try:
             self._file = self._part.open("w", encoding="utf-8")
         except OSError as error:
@@ -141,6 +145,8 @@ class MaskLines:
             "time": None if packet.pts is None else float(packet.pts * self._time_base),
             "duration": packet.duration,
             "size": list(mask.shape),
+            "rotation": self._orientation.rotation,
+            "mirrored": self._orientation.is_mirrored,
             "counts": run_lengths(mask > 127),
         }
         self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
@@ -210,9 +216,9 @@ def open_drawing(
 ) -> Drawing:
     """Return an output by its name; raises OutputError."""
     if isinstance(path, Path) and is_sequence(path):
-        return DrawnImages(path, compose, video.time_base)
+        return DrawnImages(path, compose, video)
     if isinstance(path, Path) and path.suffix.lower() == _MASK_LINES_ENDING:
-        return MaskLines(path, video.time_base)
+        return MaskLines(path, video)
     return DrawnVideo(path, effect, compose, video, carried, spec)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import av.error
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from segtriton_client.demuxer import describe_video, pick_video
 from segtriton_client.errors import InputError
+from segtriton_client.first_picture import display_matrix_of
 from segtriton_client.image_files import write_image
-from segtriton_client.pictures import PictureReader
+from segtriton_client.pictures import PictureReader, display_aspect
 from segtriton_client.sources import open_input
 
 _COLUMNS = 5
@@ -25,8 +27,15 @@ _PAPER = 255
 Image = NDArray[np.uint8]
 
 
+class _Shown(NamedTuple):
+    """Pictures turned as they are seen, and the width over the height that they then have."""
+
+    images: list[Image]
+    aspect: Fraction
+
+
 def write_contact_sheet(rows: Sequence[Path], output: Path) -> None:
-    """Write a PNG whose rows are the videos and whose columns are the same moments of each.
+    """Write a PNG whose rows are the videos, as they are seen, and whose columns are the same moments of each.
 
     Raises:
         InputError: a video cannot be read.
@@ -34,10 +43,12 @@ def write_contact_sheet(rows: Sequence[Path], output: Path) -> None:
     """
     moments = _spread(rows[0])
     videos = [_pictures_at(path, moments) for path in rows]
-    height, width = videos[0][0].shape[:2]
+    width, aspect = videos[0].images[0].shape[1], videos[0].aspect
     tile_width = max(_TILE_WIDTH, min(width, 2 * _TILE_WIDTH))
-    tile_height = round(height * tile_width / width)
-    write_image(_lay_out([[_scale(image, tile_width, tile_height) for image in row] for row in videos]), output)
+    tile_height = round(tile_width / aspect)
+    write_image(
+        _lay_out([[_scale(image, tile_width, tile_height) for image in video.images] for video in videos]), output
+    )
 
 
 def _spread(path: Path) -> list[Fraction]:
@@ -54,25 +65,27 @@ def _spread(path: Path) -> list[Fraction]:
     return [times[(2 * column + 1) * len(times) // (2 * _COLUMNS)] for column in range(_COLUMNS)]
 
 
-def _pictures_at(path: Path, moments: Sequence[Fraction]) -> list[Image]:
+def _pictures_at(path: Path, moments: Sequence[Fraction]) -> _Shown:
     """Return the frame shown at each moment."""
-    images: list[Image] = []
+    frames: list[av.VideoFrame] = []
     with open_input(path) as container:
         stream = pick_video(container, path)
-        reader = PictureReader(describe_video(stream, path, 0))
         frame = None
         try:
             for frame in container.decode(stream):
                 # Half a millisecond forgives containers with a coarser time base.
-                while len(images) < len(moments) and _time_of(frame) >= moments[len(images)] - Fraction(1, 2000):
-                    images.append(reader.to_rgb(frame))
-                if len(images) == len(moments):
+                while len(frames) < len(moments) and _time_of(frame) >= moments[len(frames)] - Fraction(1, 2000):
+                    frames.append(frame)
+                if len(frames) == len(moments):
                     break
         except av.error.FFmpegError as error:
             raise InputError(f"{path} is damaged: {error.strerror}.") from None
-    if frame is None:
-        raise InputError(f"{path} holds no frames.")
-    return images + [reader.to_rgb(frame)] * (len(moments) - len(images))
+        if frame is None:
+            raise InputError(f"{path} holds no frames.")
+        video = describe_video(stream, path, display_matrix_of(frame))
+    reader = PictureReader(video)
+    frames += [frame] * (len(moments) - len(frames))
+    return _Shown([video.orientation.to_shown(reader.to_rgb(frame)) for frame in frames], display_aspect(video))
 
 
 def _time_of(frame: av.VideoFrame) -> Fraction:

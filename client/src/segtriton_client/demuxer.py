@@ -17,14 +17,14 @@ from av.video.stream import VideoStream
 
 from segtriton_client.carried import Carried
 from segtriton_client.errors import InputError
+from segtriton_client.first_picture import FirstPicture
 from segtriton_client.reencoder import Reencoder, needs_coding
 from segtriton_client.sources import Source, damage_of, is_live, open_input
 from segtriton_client.timeline import Timeline, reopen, time_of
-from segtriton_protocol import ColorTags, Framing, Packet, VideoFormat
+from segtriton_protocol import ColorTags, Framing, Orientation, Packet, VideoFormat
 from segtriton_protocol.formats import MAX_FRAME_RATE
 
 _START_CODED = ("h264", "hevc")
-_TURNING_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 _FULL_RANGE = 2
 _MOST_HEAD_PACKETS = 64
 _FRACTION_LIMIT = 2**31
@@ -48,18 +48,6 @@ def pick_video(container: InputContainer, path: Source) -> VideoStream:
     raise InputError(f"{path} holds no video.")
 
 
-def read_rotation(path: Source) -> int:
-    """Return by how many degrees, counter-clockwise, a player turns the pictures; 0 if it cannot be known."""
-    with open_input(path) as container:
-        stream = pick_video(container, path)
-        stream.thread_type = "NONE"  # frame threads would read further than the first picture
-        try:
-            frame = next(container.decode(stream), None)
-        except av.error.FFmpegError:
-            return 0
-        return frame.rotation if frame is not None else 0
-
-
 # A packet, and whether it is the video's.
 _Found: TypeAlias = "tuple[av.Packet[Any], bool]"
 
@@ -81,13 +69,11 @@ class Demuxer:
         self._duration = duration
         self._reconnect_seconds = reconnect_seconds
         self._num_lost = 0
-        self._rotation: int | None = None
+        self._first_picture = FirstPicture()
         self._container = open_input(path)
         try:
             self._video = pick_video(self._container, path)
             self._video.thread_type = "NONE"  # frame threads would read further than the first picture
-            if self._container.format.name not in _TURNING_FORMATS:
-                self._rotation = 0
             self._reencoder = self._open_reencoder()
             self.frames = self._video.frames or _guess_frames(self._container, self._video)
             self.carried = Carried.of(self._container, self._video)
@@ -115,21 +101,23 @@ class Demuxer:
     def _open_reencoder(self) -> Reencoder | None:
         if not needs_coding(self._video.codec_context.name):
             return None
-        reencoder = Reencoder(self._video)
+        reencoder = Reencoder(self._video, self._first_picture)
         self.notes.append(reencoder.note)
         return reencoder
 
     def _describe(self) -> VideoFormat:
-        source = describe_video(self._video, self.path, self._rotation or 0)
+        source = describe_video(self._video, self.path, self._first_picture.display_matrix)
         return self._reencoder.describe(source) if self._reencoder is not None else source
 
     def _read_head(self) -> list[Packet | CarriedPacket]:
-        """Read to the first picture, which says how it is turned; refuse a video of no frames before all is sent."""
+        """Read to the first picture, which says how all are shown; refuse a video of no frames before any is sent."""
         head: list[Packet | CarriedPacket] = []
         for packet in self._packets:
             head.append(packet)
-            if isinstance(packet, Packet) and (self._rotation is not None or len(head) >= _MOST_HEAD_PACKETS):
+            if isinstance(packet, Packet) and (self._first_picture.is_known or len(head) >= _MOST_HEAD_PACKETS):
                 return head
+        if self._reencoder is None:
+            self._first_picture.look_at(self._video, None)
         if not any(isinstance(packet, Packet) for packet in head):
             raise InputError(f"{self.path} holds no frames.")
         return head
@@ -177,30 +165,22 @@ class Demuxer:
             elif self._reencoder is not None:
                 yield from ((coded, True) for coded in self._reencoder.encode(packet))
             else:
-                self._look_at(packet)
+                self._first_picture.look_at(self._video, packet)
                 yield packet, True
-
-    def _look_at(self, packet: av.Packet[Any]) -> None:
-        """Decode until the first picture says how a player turns it."""
-        if self._rotation is None:
-            try:
-                self._rotation = next((frame.rotation for frame in packet.decode()), None)
-            except av.error.FFmpegError:
-                self._rotation = 0
 
     def _reconnect(self) -> bool:
         """Open the source again, and go on with it if it is still the same video."""
-        known = describe_video(self._video, self.path, 0)  # while what it is read from is there
+        known = describe_video(self._video, self.path)  # while what it is read from is there
         self._container.close()
         container = reopen(self.path, self._reconnect_seconds)
         if container is None:
             return False
         self._container, self._video = container, pick_video(container, self.path)
-        found = describe_video(self._video, self.path, 0)
+        found = describe_video(self._video, self.path)
         if (found.codec, found.time_base) != (known.codec, known.time_base):
             raise InputError(f"{self.path} came back as another video.", "Run the command again.")
         if self._reencoder is not None:
-            self._reencoder = Reencoder(self._video)
+            self._reencoder = Reencoder(self._video, self._first_picture)
         self.carried.tracks[:] = Carried.of(container, self._video).tracks
         self._num_lost += 1
         self.notes = [note for note in self.notes if "was lost" not in note]
@@ -220,8 +200,8 @@ def _convert(packet: av.Packet[Any], seq: int) -> Packet:
     )
 
 
-def describe_video(stream: VideoStream, path: Source, rotation: int) -> VideoFormat:
-    """Return the coding of a video as OPEN describes it; `rotation` is in degrees counter-clockwise."""
+def describe_video(stream: VideoStream, path: Source, display_matrix: tuple[int, ...] = ()) -> VideoFormat:
+    """Return the coding of a video as OPEN describes it; the matrix is the first picture's."""
     context = stream.codec_context
     time_base = _bounded(stream.time_base)
     if time_base is None:
@@ -237,7 +217,7 @@ def describe_video(stream: VideoStream, path: Source, rotation: int) -> VideoFor
         extradata=extradata,
         frame_rate=_bounded(stream.average_rate, MAX_FRAME_RATE),
         sample_aspect=_bounded(stream.sample_aspect_ratio),
-        rotation=-rotation % 360,
+        rotation=Orientation.from_matrix(display_matrix).rotation if display_matrix else 0,
         color=ColorTags(
             primaries=int(context.color_primaries),
             transfer=int(context.color_trc),
@@ -245,6 +225,7 @@ def describe_video(stream: VideoStream, path: Source, rotation: int) -> VideoFor
             full_range=int(context.color_range) == _FULL_RANGE,
         ),
         pixel_format=context.pix_fmt or "",
+        display_matrix=display_matrix,
     )
 
 

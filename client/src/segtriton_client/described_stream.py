@@ -49,7 +49,9 @@ def describe_pictures(stream: VideoStream, video: VideoFormat) -> None:
     """Say how a player shows a track: turned, how wide a sample is, in which colours."""
     stream.codec_context.sample_aspect_ratio = video.sample_aspect or Fraction(0, 1)
     describe_colors(stream.codec_context, video.color)
-    if video.rotation:
+    if video.display_matrix:
+        stream.set_display_matrix(video.display_matrix)
+    elif video.rotation:
         stream.set_display_rotation(-video.rotation)
 
 

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from segtriton_client.demuxer import pick_video
 from segtriton_client.errors import InputError, OutputError
+from segtriton_client.first_picture import display_matrix_of
 from segtriton_client.sources import Destination, Source, open_input
+from segtriton_protocol import UPRIGHT, Orientation
 
 _Images = TypeVar("_Images", bound="UnfinishedImages")
 
@@ -99,7 +101,7 @@ def is_images(source: Source) -> TypeGuard[Path]:
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Return an image, UINT8 [height, width, 3]; raises InputError."""
+    """Return an image as it is seen, UINT8 [height, width, 3]; raises InputError."""
     container = open_input(path)
     with container:
         try:
@@ -108,7 +110,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
             raise InputError(f"Cannot read {path}: {error.strerror}.") from None
     if frame is None:
         raise InputError(f"{path} holds no picture.")
-    return np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
+    matrix = display_matrix_of(frame)
+    orientation = Orientation.from_matrix(matrix) if matrix else UPRIGHT
+    return np.ascontiguousarray(orientation.to_shown(frame.to_ndarray(format="rgb24")))
 
 
 def write_image(rgb: NDArray[np.uint8], path: Path) -> None:

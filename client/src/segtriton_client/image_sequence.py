@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import av
-import numpy as np
 from av.video.codeccontext import VideoCodecContext
 
 from segtriton_client.errors import OutputError
@@ -48,11 +47,12 @@ class ImageSequence(UnfinishedImages):
 
 
 class ImageSequenceWriter:
-    """Decodes finished packets and writes each as an image."""
+    """Decodes finished packets and writes each as an image, turned as it is seen: an image cannot say how it is."""
 
     def __init__(self, output: ImageSequence, video: VideoFormat, codec: str, extradata: bytes) -> None:
         self._output = output
         self._pictures = PictureReader(video, deinterlace=False)
+        self._orientation = video.orientation
         self._context = cast(VideoCodecContext, av.CodecContext.create(codec, "r"))
         self._context.extradata = extradata or None
 
@@ -67,4 +67,4 @@ class ImageSequenceWriter:
 
     def _write(self, frames: list[av.VideoFrame]) -> None:
         for frame in frames:
-            self._output.write_image(np.ascontiguousarray(self._pictures.to_rgb(frame)))
+            self._output.write_image(self._orientation.to_shown(self._pictures.to_rgb(frame)))

@@ -27,7 +27,7 @@ from segtriton_client.described_stream import add_described_stream, can_describe
 from segtriton_client.errors import OutputError, StoppedError
 from segtriton_client.rising_times import RisingTimes
 from segtriton_client.sources import STANDARD_STREAM, Destination, scheme_of
-from segtriton_protocol import Packet, VideoFormat
+from segtriton_protocol import UPRIGHT, Packet, VideoFormat
 
 _CONTAINERS = {
     ".mp4": "mp4",
@@ -96,7 +96,7 @@ class OutputFile:
             self.notes.append(
                 f"{self.path} stores no times: players count its frames, and may be one late; .mp4 and .mkv keep them."
             )
-        if container_format in _BARE_CONTAINERS and video.rotation:
+        if container_format in _BARE_CONTAINERS and video.orientation != UPRIGHT:
             self.notes.append(f"{self.path} cannot say that its pictures are turned; .mp4 and .mkv can.")
         if container_format in _BARE_CONTAINERS and self._carried.chapters:
             self.notes.append(f"{self.path} holds no chapters; .mp4 and .mkv do.")

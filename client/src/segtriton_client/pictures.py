@@ -108,6 +108,12 @@ class PictureReader:
             return frames
 
 
+def display_aspect(video: VideoFormat) -> Fraction:
+    """Return width over height of a video as it is seen: turned, and with its samples as wide as they are."""
+    stored = Fraction(video.width, video.height) * (video.sample_aspect or 1)
+    return 1 / stored if video.orientation.is_transposed else stored
+
+
 def _make_graph(frame: av.VideoFrame) -> av.filter.Graph:
     """FFmpeg's bwdif, one picture out for each one in; progressive pictures pass unchanged."""
     graph = av.filter.Graph()

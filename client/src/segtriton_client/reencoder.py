@@ -10,6 +10,7 @@ import av
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
+from segtriton_client.first_picture import FirstPicture
 from segtriton_protocol import ColorTags, Framing, VideoFormat
 
 # Nearly without loss, and with no picture held back.
@@ -32,8 +33,9 @@ class Reencoder:
         note: one sentence for the report.
     """
 
-    def __init__(self, stream: VideoStream) -> None:
-        """Open the encoder for a stream of pictures."""
+    def __init__(self, stream: VideoStream, first_picture: FirstPicture) -> None:
+        """Open the encoder for a stream of pictures; the first is noted in `first_picture`."""
+        self._first_picture = first_picture
         source = stream.codec_context
         self.note = f"The input is {source.name}; it was coded as H.264 for the way to the server."
         self._is_rgb = source.pix_fmt is not None and av.VideoFormat(source.pix_fmt).is_rgb
@@ -61,6 +63,8 @@ class Reencoder:
     def encode(self, packet: av.Packet[Any]) -> list[av.Packet[Any]]:
         """Take a packet of pictures; return the coded ones."""
         frames: list[av.VideoFrame] = packet.decode()
+        for frame in frames[:1]:
+            self._first_picture.take(frame)
         return [coded for frame in frames for coded in self._encode(frame)]
 
     def _encode(self, frame: av.VideoFrame) -> list[av.Packet[Any]]:

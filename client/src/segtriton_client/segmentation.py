@@ -115,7 +115,7 @@ def _open_output(job: Job, demuxer: Demuxer, session: ResumingSession, frames: L
 
 
 def _open_drawing(composed: Composed, job: Job, demuxer: Demuxer) -> Drawing:
-    background = Background(composed.background) if composed.background else None
+    background = Background(composed.background, demuxer.format) if composed.background else None
     compose = make_compose(composed.effect, job.spec, background)
     return open_drawing(composed.output, composed.effect, compose, demuxer.format, demuxer.carried, job.spec)
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtriton_client.carried import Carried
-from segtriton_client.demuxer import describe_video, pick_video, read_rotation
+from segtriton_client.demuxer import describe_video, pick_video
 from segtriton_client.errors import MENDED, InputError, OutputError, damage_error
+from segtriton_client.first_picture import read_first_picture
 from segtriton_client.local_encoder import LocalEncoder
 from segtriton_client.muxer import OutputFile
 from segtriton_client.pictures import PictureReader
@@ -48,7 +49,8 @@ class VideoFile:
             self._video.thread_type = "AUTO"
             self.frames = self._video.frames
             self._carried = Carried.of(self._container, self._video)
-            self._format = describe_video(self._video, input_path, read_rotation(input_path))
+            first = read_first_picture(input_path, self._video.index)
+            self._format = describe_video(self._video, input_path, first.display_matrix)
             is_even = self._format.width % 2 == 0 and self._format.height % 2 == 0
             self.pixel_format = "yuv420p" if is_even else "yuv444p"  # odd sizes need full chroma
             self._pictures = PictureReader(self._format, deinterlace=deinterlace, becomes=self.pixel_format)
@@ -73,7 +75,7 @@ class VideoFile:
         self._container.close()
 
     def read(self) -> Iterator[tuple[NDArray[np.uint8], Place]]:
-        """Give each picture with its pts and duration; what is copied goes straight to the output."""
+        """Give each picture, as it is seen, with its pts and duration; what is copied goes straight to the output."""
         count = seq = 0
         try:
             for packet in self._container.demux(self._video, *self._carried.tracks):
@@ -84,7 +86,10 @@ class VideoFile:
                 self._seq_by_pts[packet.pts] = seq
                 for frame in self._decode(packet, seq):
                     count += 1
-                    yield self._pictures.to_rgb(frame), (frame.pts, frame.duration or 0)
+                    yield (
+                        self._format.orientation.to_shown(self._pictures.to_rgb(frame)),
+                        (frame.pts, frame.duration or 0),
+                    )
                 seq += 1
         except av.error.FFmpegError as error:
             raise damage_of(self._path, self._container, count, error) from None
@@ -92,8 +97,9 @@ class VideoFile:
             raise InputError(f"{self._path} holds no frames.")
 
     def write(self, rgb: NDArray[np.uint8], place: Place) -> None:
-        """Encode one picture with its pts and duration."""
-        self._encoder.encode(self._pictures.to_yuv(rgb, self.pixel_format), *place)
+        """Encode one picture, given as it is seen, with its pts and duration."""
+        stored = self._format.orientation.to_stored(rgb)
+        self._encoder.encode(self._pictures.to_yuv(stored, self.pixel_format), *place)
 
     def finish(self) -> None:
         """Encode what is left."""

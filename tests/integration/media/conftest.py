@@ -15,7 +15,7 @@ from segtriton_client.segmentation import segment_video
 from segtriton_protocol import OutputSpec
 from segtriton_server.launch import TritonProcess
 
-__all__ = ["segment", "stream", "web"]
+__all__ = ["photograph", "segment", "stream", "web"]
 
 
 def _segment(work: Any, server: TritonProcess) -> Segment:
@@ -35,3 +35,9 @@ def segment(request: pytest.FixtureRequest, server: TritonProcess) -> Segment:
 def stream(server: TritonProcess) -> Segment:
     """The streamed way alone."""
     return _segment(segment_video, server)
+
+
+@pytest.fixture
+def photograph(server: TritonProcess) -> Segment:
+    """The way of single pictures alone."""
+    return _segment(segment_frames, server)
