@@ -91,6 +91,7 @@ class Demuxer:
             self._reencoder = self._open_reencoder()
             self.frames = self._video.frames or _guess_frames(self._container, self._video)
             self.carried = Carried.of(self._container, self._video)
+            self.notes += self.carried.notes
             self._packets = self._number(self._read())
             self._head = self._read_head()
             self.format = self._describe()

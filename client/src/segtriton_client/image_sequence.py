@@ -37,7 +37,7 @@ class ImageSequence(UnfinishedImages):
 
     def write_carried(self, packet: av.Packet[Any]) -> None:
         """Leave a packet of another track out."""
-        self.notes = ["Images hold no sound or subtitles; they were left out."]
+        self.notes = ["Images hold no other tracks, such as sound and subtitles; they were left out."]
 
     def write_image(self, pixels: RgbPicture) -> None:
         """Write the next image, UINT8 [height, width, 3 or 4]."""

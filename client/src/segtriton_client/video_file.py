@@ -77,7 +77,7 @@ class VideoFile:
         count = seq = 0
         try:
             for packet in self._container.demux(self._video, *self._carried.tracks):
-                if packet.stream_index != self._video.index:
+                if packet.stream.index != self._video.index:  # the empty packet at the end has no index of its own
                     if packet.size:
                         self._output.write_carried(packet)
                     continue
@@ -109,7 +109,7 @@ class VideoFile:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was changed about the pictures or left out, each one sentence."""
-        return (*self._pictures.notes, *self._output.notes)
+        return (*self._carried.notes, *self._pictures.notes, *self._output.notes)
 
     def _decode(self, packet: av.Packet[Any], seq: int) -> list[av.VideoFrame]:
         """Decode a packet, or, with the empty one, what is left."""
