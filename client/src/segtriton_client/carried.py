@@ -8,6 +8,8 @@ from typing import Any
 from av.container import InputContainer, OutputContainer
 from av.stream import Discard, Disposition, Stream
 
+from segtriton_client.picture_metadata import PictureMetadata
+
 # They describe the file that they stand in, not what it shows.
 _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "creation_time"}
 _OF_THE_TRACK = _OF_THE_FILE | {"handler_name", "vendor_id", "number_of_frames", "number_of_bytes", "bps"}
@@ -31,6 +33,7 @@ class Carried:
     Attributes:
         tracks: all whose packets can be copied; whether an output has a place for them is its own matter.
         notes: what no output can hold, each one sentence.
+        picture: what the first picture says beside its samples.
     """
 
     tracks: list[Stream] = field(default_factory=list)
@@ -39,6 +42,7 @@ class Carried:
     video_disposition: Disposition = field(default_factory=lambda: Disposition(0))
     chapters: list[Any] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+    picture: PictureMetadata = field(default_factory=PictureMetadata)
 
     @classmethod
     def of(cls, container: InputContainer, video: Stream) -> Carried:

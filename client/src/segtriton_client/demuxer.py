@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from types import TracebackType
@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from segtriton_client.carried import Carried
 from segtriton_client.errors import InputError
+from segtriton_client.picture_metadata import PictureMetadata
 from segtriton_client.reencoder import Reencoder, needs_coding
 from segtriton_client.sources import Source, damage_of, is_live, open_input
 from segtriton_client.timeline import Timeline, reopen, time_of
@@ -48,16 +49,15 @@ def pick_video(container: InputContainer, path: Source) -> VideoStream:
     raise InputError(f"{path} holds no video.")
 
 
-def read_rotation(path: Source) -> int:
-    """Return by how many degrees, counter-clockwise, a player turns the pictures; 0 if it cannot be known."""
+def read_first_picture(path: Source) -> av.VideoFrame | None:
+    """Return the first picture, which says how a player shows all of them; None where it does not decode."""
     with open_input(path) as container:
         stream = pick_video(container, path)
         stream.thread_type = "NONE"  # frame threads would read further than the first picture
         try:
-            frame = next(container.decode(stream), None)
+            return next(container.decode(stream), None)
         except av.error.FFmpegError:
-            return 0
-        return frame.rotation if frame is not None else 0
+            return None
 
 
 # A packet, and whether it is the video's.
@@ -82,18 +82,21 @@ class Demuxer:
         self._reconnect_seconds = reconnect_seconds
         self._num_lost = 0
         self._rotation: int | None = None
+        self._picture = PictureMetadata()
         self._container = open_input(path)
         try:
             self._video = pick_video(self._container, path)
             self._video.thread_type = "NONE"  # frame threads would read further than the first picture
-            if self._container.format.name not in _TURNING_FORMATS:
-                self._rotation = 0
             self._reencoder = self._open_reencoder()
+            if self._reencoder is not None:
+                self._rotation = 0
             self.frames = self._video.frames or _guess_frames(self._container, self._video)
             self.carried = Carried.of(self._container, self._video)
             self.notes += self.carried.notes
             self._packets = self._number(self._read())
             self._head = self._read_head()
+            self.carried = replace(self.carried, picture=self._picture)
+            self.notes += self._picture.notes
             self.format = self._describe()
         except BaseException:
             self._container.close()
@@ -121,7 +124,8 @@ class Demuxer:
         return reencoder
 
     def _describe(self) -> VideoFormat:
-        source = describe_video(self._video, self.path, self._rotation or 0)
+        turned = self._rotation if self._container.format.name in _TURNING_FORMATS else 0
+        source = replace(describe_video(self._video, self.path, turned or 0), hdr=self._picture.hdr)
         return self._reencoder.describe(source) if self._reencoder is not None else source
 
     def _read_head(self) -> list[Packet | CarriedPacket]:
@@ -182,12 +186,15 @@ class Demuxer:
                 yield packet, True
 
     def _look_at(self, packet: av.Packet[Any]) -> None:
-        """Decode until the first picture says how a player turns it."""
-        if self._rotation is None:
-            try:
-                self._rotation = next((frame.rotation for frame in packet.decode()), None)
-            except av.error.FFmpegError:
-                self._rotation = 0
+        """Decode until the first picture says how a player shows it."""
+        if self._rotation is not None:
+            return
+        try:
+            frame = next(iter(packet.decode()), None)
+        except av.error.FFmpegError:
+            return  # a stream may begin between keyframes
+        if frame is not None:
+            self._rotation, self._picture = frame.rotation, PictureMetadata.of(frame)
 
     def _reconnect(self) -> bool:
         """Open the source again, and go on with it if it is still the same video."""

@@ -34,6 +34,7 @@ from segtriton_client.carried import (
 )
 from segtriton_client.described_stream import add_described_stream, can_describe
 from segtriton_client.errors import OutputError, StoppedError
+from segtriton_client.picture_metadata import PictureMetadata, read_metadata
 from segtriton_client.rising_times import RisingTimes
 from segtriton_client.sources import STANDARD_STREAM, Destination, scheme_of
 from segtriton_protocol import Packet, VideoFormat
@@ -130,6 +131,15 @@ class OutputFile:
                     self._copies[track.index] = copy_track(track, self.container)
             except (ValueError, av.error.FFmpegError):
                 self._leave_out(track)
+
+    def note_losses(self, made: PictureMetadata) -> None:
+        """Say what pictures lack of what the input's say beside their samples."""
+        self.notes += self._carried.picture.lost_in(made, self.path)
+
+    @property
+    def needs_look(self) -> bool:
+        """Whether the input's pictures say anything that an encoder may lose."""
+        return self._carried.picture != PictureMetadata()
 
     def _leave_out(self, track: Stream) -> None:
         what = f"{self.path} cannot hold the input's {describe_track(track)}"
@@ -231,6 +241,7 @@ class Muxer:
         self._output = output
         self._time_base = video.time_base
         self._times = RisingTimes(video.time_base, video.frame_rate)
+        self._codec, self._extradata, self._is_seen = codec, extradata, False
         self._pending_extradata = extradata if codec in ("h264", "hevc") else b""
         try:
             check_place(output.container, codec)
@@ -248,6 +259,7 @@ class Muxer:
 
     def write(self, packet: Packet) -> None:
         """Write one finished packet."""
+        self._look_at(packet)
         target: av.Packet[Any] = av.Packet(self._with_extradata(packet.payload))
         shown_at = packet.pts if packet.pts is not None else packet.dts
         target.pts, target.duration = self._times.place(shown_at, packet.duration)
@@ -259,6 +271,14 @@ class Muxer:
 
     def finish(self) -> None:
         """Do nothing: every packet has been written."""
+
+    def _look_at(self, packet: Packet) -> None:
+        """Decode the first picture that comes back, to say what it lacks."""
+        if self._is_seen:
+            return
+        self._is_seen = True
+        if self._output.needs_look:
+            self._output.note_losses(read_metadata(packet.payload, self._codec, self._extradata))
 
     def _with_extradata(self, payload: bytes) -> bytes:
         """Put the parameter sets before the first packet: the container takes its header from there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -12,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtriton_client.carried import Carried
-from segtriton_client.demuxer import describe_video, pick_video, read_rotation
+from segtriton_client.demuxer import describe_video, pick_video, read_first_picture
 from segtriton_client.errors import MENDED, InputError, OutputError, damage_error
 from segtriton_client.local_encoder import LocalEncoder
 from segtriton_client.muxer import OutputFile
+from segtriton_client.picture_metadata import PictureMetadata
 from segtriton_client.pictures import PictureReader
 from segtriton_client.sources import Destination, Source, damage_of, open_input
 from segtriton_protocol import DropReason
@@ -47,8 +49,11 @@ class VideoFile:
             self._video = pick_video(self._container, input_path)
             self._video.thread_type = "AUTO"
             self.frames = self._video.frames
-            self._carried = Carried.of(self._container, self._video)
-            self._format = describe_video(self._video, input_path, read_rotation(input_path))
+            first = read_first_picture(input_path)
+            picture = PictureMetadata.of(first) if first is not None else PictureMetadata()
+            self._carried = replace(Carried.of(self._container, self._video), picture=picture)
+            turned = first.rotation if first is not None else 0
+            self._format = replace(describe_video(self._video, input_path, turned), hdr=picture.hdr)
             is_even = self._format.width % 2 == 0 and self._format.height % 2 == 0
             self.pixel_format = "yuv420p" if is_even else "yuv444p"  # odd sizes need full chroma
             self._pictures = PictureReader(self._format, deinterlace=deinterlace, becomes=self.pixel_format)
@@ -109,7 +114,7 @@ class VideoFile:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was changed about the pictures or left out, each one sentence."""
-        return (*self._carried.notes, *self._pictures.notes, *self._output.notes)
+        return (*self._carried.notes, *self._carried.picture.notes, *self._pictures.notes, *self._output.notes)
 
     def _decode(self, packet: av.Packet[Any], seq: int) -> list[av.VideoFrame]:
         """Decode a packet, or, with the empty one, what is left."""

@@ -7,6 +7,7 @@ from enum import Enum
 from fractions import Fraction
 from typing import Any
 
+from segtriton_protocol.hdr_metadata import HdrMetadata
 from segtriton_protocol.json_fields import JsonFields, encode_bytes, encode_fraction
 
 MAX_EXTRADATA_BYTES = 1 << 16
@@ -78,6 +79,7 @@ class VideoFormat:
     rotation: int = 0
     color: ColorTags = field(default_factory=ColorTags)
     pixel_format: str = ""
+    hdr: HdrMetadata = field(default_factory=HdrMetadata)
 
     def to_json(self) -> dict[str, Any]:
         """Return the wire form."""
@@ -93,6 +95,7 @@ class VideoFormat:
             "rotation": self.rotation,
             "color": self.color.to_json(),
             "pixel_format": self.pixel_format,
+            "hdr": self.hdr.to_json(),
         }
 
     @classmethod
@@ -113,4 +116,5 @@ class VideoFormat:
             rotation=fields.integer("rotation", -360, 360, 0),
             color=ColorTags.from_json(fields.inner("color")),
             pixel_format=fields.text("pixel_format", "", max_length=32),
+            hdr=HdrMetadata.from_json(fields.inner("hdr")) if "hdr" in fields.wire else HdrMetadata(),
         )

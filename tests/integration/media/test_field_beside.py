@@ -1,8 +1,8 @@
 """What files of the field hold beside pictures and sound: it comes back, or a note names what does not."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from av.stream import Disposition
 from checker import check_same, read_content
 from numbered_clips import FRAMES, RATE, Recipe, numbered_frame
 from segclient_runs import succeed
-from segments import Segment
+from segments import UNCHANGED, Segment
+from sei_messages import captions, with_dolby_vision, with_h264_captions, with_hdr10_plus, with_mpeg2_captions
 
 from segtriton_client.job import Composed
 from segtriton_server.launch import TritonProcess
@@ -80,8 +81,8 @@ class Beside:
             container.mux(timed_packet(cover, COVER, 0))
 
 
-def timed_frame(number: int) -> av.VideoFrame:
-    frame = numbered_frame(number, SIZE, "yuv420p")
+def timed_frame(number: int, pixel_format: str = "yuv420p") -> av.VideoFrame:
+    frame = numbered_frame(number, SIZE, pixel_format)
     frame.pts, frame.time_base = number, TICK
     return frame
 
@@ -254,3 +255,142 @@ def test_data_without_times_does_not_end_a_run(segment: Segment, tmp_path: Path)
     segment(given, made)
 
     assert [payload for _, payload in payloads_of(made, 1)] == [payload for _, payload in payloads_of(given, 1)]
+
+
+# ------------------------------------------------------------------ what lies beside a picture's samples
+
+HDR10 = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400:hdr10=1"
+QUIET = "log-level=none:pools=1:bframes=0"
+HDR_KINDS = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A short clip whose packets are changed before they are written."""
+
+    encoder: str = "libx265"
+    pixel_format: str = "yuv420p10le"
+    options: dict[str, str] = field(default_factory=lambda: {"x265-params": QUIET})
+    change: Callable[[bytes, int], bytes] = lambda payload, number: payload
+
+    def write_as(self, path: Path) -> Path:
+        """Make the clip; the path's ending says in which container."""
+        encoder: Any = av.CodecContext.create(self.encoder, "w")
+        encoder.width, encoder.height = SIZE
+        encoder.pix_fmt, encoder.time_base, encoder.framerate = self.pixel_format, TICK, RATE
+        encoder.color_primaries, encoder.color_trc, encoder.colorspace = 9, 16, 9
+        encoder.options = self.options
+        coded = [packet for number in range(COUNT) for packet in encoder.encode(timed_frame(number, self.pixel_format))]
+        with av.open(path, "w") as container:
+            codec = encoder.codec.canonical_name
+            stream = container.add_mux_stream(codec, rate=RATE, width=SIZE[0], height=SIZE[1], time_base=TICK)
+            for number, packet in enumerate([*coded, *encoder.encode(None)]):
+                changed = timed_packet(stream, self.change(bytes(packet), number), number)
+                changed.is_keyframe = packet.is_keyframe
+                container.mux(changed)
+        return path
+
+
+H264 = Coded("libx264", "yuv420p", {"preset": "ultrafast", "bf": "0"})
+HDR = Coded(options={"x265-params": f"{QUIET}:{HDR10}"})
+
+
+def side_data_of(path: Path, *kinds: str) -> list[list[bytes]]:
+    """The bytes of some kinds of side data, for each picture as FFmpeg decodes it."""
+    with av.open(path) as container:
+        frames = list(container.decode(video=0))
+        return [[bytes(found) for found in frame.side_data if found.type.name in kinds] for frame in frames]
+
+
+@pytest.mark.parametrize("before", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("after", ["mp4", "mkv", "ts"])
+def test_hdr10_comes_back(segment: Segment, tmp_path: Path, before: str, after: str) -> None:
+    given, made = HDR.write_as(tmp_path / f"given.{before}"), tmp_path / f"made.{after}"
+    report = segment(given, made)
+
+    wanted = side_data_of(given, *HDR_KINDS)[0]
+    assert len(wanted) == len(HDR_KINDS)
+    assert side_data_of(made, *HDR_KINDS)[0] == wanted
+    assert "HDR10" not in " ".join(report.notes)
+
+
+def test_hdr10_comes_back_in_what_the_client_draws(stream: Segment, tmp_path: Path) -> None:
+    given, made = HDR.write_as(tmp_path / "given.ts"), tmp_path / "made.mp4"
+    report = stream(given, tmp_path, composed=(Composed("blur", made),))
+
+    assert side_data_of(made, *HDR_KINDS)[0] == side_data_of(given, *HDR_KINDS)[0]
+    assert "HDR10" not in " ".join(report.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("made.mp4", {"output": replace(UNCHANGED, encoder="mjpeg")}),
+        ("made.webm", {"composed": ("made.webm",)}),
+        ("%d.png", {}),
+        ("%d.png", {"composed": ("%d.png",)}),
+    ],
+    ids=["mjpeg", "webm", "images", "drawn images"],
+)
+def test_hdr10_without_a_place_is_named(stream: Segment, tmp_path: Path, name: str, options: dict[str, Any]) -> None:
+    drawn = tuple(Composed("blur", tmp_path / other) for other in options.pop("composed", ()))
+    report = stream(HDR.write_as(tmp_path / "given.ts"), tmp_path / name, composed=drawn, **options)
+
+    assert len([note for note in report.notes if "lacks HDR10's mastering display" in note]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (with_hdr10_plus, "HDR10+ (brightness scene by scene) was lost"),
+        (lambda payload, number: with_dolby_vision(payload, 8), "Dolby Vision metadata was lost; the base layer"),
+        (lambda payload, number: with_dolby_vision(payload, 5), "the result's colours are wrong"),
+    ],
+    ids=["hdr10+", "dolby vision 8", "dolby vision 5"],
+)
+def test_metadata_that_no_encoder_writes_is_named(
+    segment: Segment, tmp_path: Path, change: Callable[[bytes, int], bytes], told: str
+) -> None:
+    report = segment(replace(Coded(), change=change).write_as(tmp_path / "given.ts"), tmp_path / "made.mp4")
+
+    assert report.frames_out == COUNT
+    assert len([note for note in report.notes if told in note]) == 1
+
+
+MPEG2 = Coded("mpeg2video", "yuv420p", {}, with_mpeg2_captions)
+INTERLACED = replace(MPEG2, options={"flags": "+ilme+ildct"})
+
+
+@pytest.mark.parametrize("clip", [replace(H264, change=with_h264_captions), MPEG2], ids=["h264", "mpeg2"])
+@pytest.mark.parametrize("after", ["mp4", "ts"])
+def test_captions_come_back(stream: Segment, tmp_path: Path, clip: Coded, after: str) -> None:
+    given, made = clip.write_as(tmp_path / "given.ts"), tmp_path / f"made.{after}"
+    report = stream(given, made)
+
+    assert side_data_of(given, "A53_CC") == [[captions(number)] for number in range(COUNT)]
+    assert side_data_of(made, "A53_CC") == side_data_of(given, "A53_CC")
+    assert read_content(made).numbers == list(range(COUNT))
+    assert report.notes == ()
+
+
+def test_captions_of_deinterlaced_pictures_come_back(stream: Segment, tmp_path: Path) -> None:
+    given, made = INTERLACED.write_as(tmp_path / "given.ts"), tmp_path / "made.ts"
+    report = stream(given, made)
+
+    assert side_data_of(made, "A53_CC") == [[captions(number)] for number in range(COUNT)]
+    assert "deinterlaced" in " ".join(report.notes)
+
+
+@pytest.mark.parametrize("composed", [False, True], ids=["mjpeg", "drawn"])
+def test_captions_that_are_lost_are_named(stream: Segment, tmp_path: Path, composed: bool) -> None:
+    given, made = replace(H264, change=with_h264_captions).write_as(tmp_path / "given.ts"), tmp_path / "made.mp4"
+    drawn = (Composed("blur", made),) if composed else ()
+    report = stream(given, made, replace(UNCHANGED, encoder="auto" if composed else "mjpeg"), composed=drawn)
+
+    assert len([note for note in report.notes if "closed captions" in note and "+subcc" in note]) == 1
+
+
+def test_captions_are_named_where_frames_are_sent_one_by_one(server: TritonProcess, tmp_path: Path) -> None:
+    given = replace(H264, change=with_h264_captions).write_as(tmp_path / "given.ts")
+
+    assert b"lacks the input's closed captions" in succeed(server, given, "-o", tmp_path / "made.mp4").stderr
