@@ -9,6 +9,7 @@ from av.container import InputContainer, OutputContainer
 from av.stream import Discard, Disposition, Stream
 
 from segtriton_client.picture_metadata import PictureMetadata
+from segtriton_client.transparency import TRANSPARENCY_NOTE, has_alpha_layer
 
 # They describe the file that they stand in, not what it shows.
 _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "creation_time"}
@@ -165,7 +166,7 @@ def _can_be_copied(track: Stream) -> bool:
 def _note_losses(video: Stream, lost: list[Stream]) -> tuple[str, ...]:
     videos = [track for track in lost if track.type == "video"]
     others = [track for track in lost if track.type != "video"]
-    notes = []
+    notes = [TRANSPARENCY_NOTE] if has_alpha_layer(video) else []
     if videos:
         count, names = len(videos) + 1, ", ".join(map(describe_track, videos))
         notes.append(f"The input holds {count} videos; the {describe_track(video)} was taken, left out: {names}.")

@@ -21,11 +21,13 @@ from segtriton_client.picture_metadata import PictureMetadata
 from segtriton_client.reencoder import Reencoder, needs_coding
 from segtriton_client.sources import Source, damage_of, is_live, open_input
 from segtriton_client.timeline import Timeline, reopen, time_of
+from segtriton_client.transparency import TRANSPARENCY_NOTE
 from segtriton_protocol import ColorTags, Framing, Packet, VideoFormat
 from segtriton_protocol.formats import MAX_FRAME_RATE
 
 _START_CODED = ("h264", "hevc")
 _TURNING_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+_WEBP_FORMAT = "webp_pipe"
 _FULL_RANGE = 2
 _MOST_HEAD_PACKETS = 64
 _FRACTION_LIMIT = 2**31
@@ -44,7 +46,11 @@ def pick_video(container: InputContainer, path: Source) -> VideoStream:
         if stream.disposition & Disposition.attached_pic:
             continue
         if stream.codec_context is None or not stream.codec_context.width:
-            raise InputError(f"{path} holds a video of an unknown codec or size.")
+            is_webp = container.format.name == _WEBP_FORMAT
+            what = (
+                "is an animated WebP, which is not decoded" if is_webp else "holds a video of an unknown codec or size"
+            )
+            raise InputError(f"{path} {what}.")
         return stream
     raise InputError(f"{path} holds no video.")
 
@@ -97,6 +103,8 @@ class Demuxer:
             self._head = self._read_head()
             self.carried = replace(self.carried, picture=self._picture)
             self.notes += self._picture.notes
+            if self._reencoder is not None and self._reencoder.is_transparent:
+                self.notes.append(TRANSPARENCY_NOTE)
             self.format = self._describe()
         except BaseException:
             self._container.close()
@@ -194,7 +202,7 @@ class Demuxer:
         except av.error.FFmpegError:
             return  # a stream may begin between keyframes
         if frame is not None:
-            self._rotation, self._picture = frame.rotation, PictureMetadata.of(frame)
+            self._rotation, self._picture = frame.rotation, PictureMetadata.of(frame, self._video.codec_context.name)
 
     def _reconnect(self) -> bool:
         """Open the source again, and go on with it if it is still the same video."""

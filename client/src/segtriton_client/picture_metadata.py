@@ -18,6 +18,8 @@ from segtriton_protocol.hdr_metadata import MAX_16_BITS, MAX_LUMINANCE
 _MASTERING_DISPLAY = struct.Struct("=22i")
 _CONTENT_LIGHT = struct.Struct("=2I")  # AVContentLightMetadata
 _CHROMATICITY_UNITS, _LUMINANCE_UNITS = 50_000, 10_000
+# The names that these give to colour profiles are freed twice by PyAV: whoever looks at their side data crashes.
+_UNREADABLE = ("png", "apng")
 _DOLBY_VISION = (Type.DOVI_RPU_BUFFER, Type.DOVI_METADATA)
 
 
@@ -30,8 +32,10 @@ class PictureMetadata:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, frame: av.VideoFrame) -> PictureMetadata:
-        """Read a decoded picture."""
+    def of(cls, frame: av.VideoFrame | None, codec: str) -> PictureMetadata:
+        """Read a decoded picture, nothing where there is none; `codec` is FFmpeg's name of its decoder."""
+        if frame is None or codec in _UNREADABLE:
+            return cls()
         side_data = _side_data_of(frame)
         return cls(_read_hdr(side_data), Type.A53_CC in side_data, tuple(_dynamic_notes(side_data)))
 
@@ -56,7 +60,7 @@ def read_metadata(payload: bytes, codec: str, extradata: bytes) -> PictureMetada
         frames: list[Any] = [*decoder.decode(av.Packet(payload)), *decoder.decode(None)]
     except av.error.FFmpegError:
         frames = []
-    return PictureMetadata.of(frames[0]) if frames else PictureMetadata()
+    return PictureMetadata.of(frames[0] if frames else None, codec)
 
 
 def _side_data_of(frame: av.VideoFrame) -> Mapping[Any, Any]:

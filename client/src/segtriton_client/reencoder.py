@@ -10,11 +10,12 @@ import av
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
+from segtriton_client.transparency import is_transparent
 from segtriton_protocol import ColorTags, Framing, VideoFormat
 
 # Nearly without loss, and with no picture held back.
 _OPTIONS = {"preset": "ultrafast", "crf": "10", "tune": "zerolatency"}
-_LOCAL_CODECS = ("rawvideo", "wrapped_avframe", "png", "bmp", "tiff", "webp", "ppm")
+_LOCAL_CODECS = ("rawvideo", "wrapped_avframe", "png", "bmp", "tiff", "webp", "ppm", "gif", "apng")
 _GROUP = 50
 # What RGB pictures are, and the matrix and range that they are coded with (ITU-T H.273: BT.709, sRGB, BT.709).
 _OF_RGB = ColorTags(primaries=1, transfer=13, matrix=1)
@@ -30,12 +31,14 @@ class Reencoder:
 
     Attributes:
         note: one sentence for the report.
+        is_transparent: whether the first picture is, in places.
     """
 
     def __init__(self, stream: VideoStream) -> None:
         """Open the encoder for a stream of pictures."""
         source = stream.codec_context
         self.note = f"The input is {source.name}; it was coded as H.264 for the way to the server."
+        self.is_transparent: bool | None = None
         self._is_rgb = source.pix_fmt is not None and av.VideoFormat(source.pix_fmt).is_rgb
         self._time_base = stream.time_base or Fraction(1, 1000)
         self._context = av.CodecContext.create("libx264", "w")
@@ -64,6 +67,8 @@ class Reencoder:
         return [coded for frame in frames for coded in self._encode(frame)]
 
     def _encode(self, frame: av.VideoFrame) -> list[av.Packet[Any]]:
+        if self.is_transparent is None:
+            self.is_transparent = is_transparent(frame)
         picture = self._convert(frame)
         picture.pts, picture.time_base = frame.pts, self._time_base
         duration = frame.duration

@@ -20,6 +20,7 @@ from segtriton_client.muxer import OutputFile
 from segtriton_client.picture_metadata import PictureMetadata
 from segtriton_client.pictures import PictureReader
 from segtriton_client.sources import Destination, Source, damage_of, open_input
+from segtriton_client.transparency import TRANSPARENCY_NOTE, is_transparent
 from segtriton_protocol import DropReason
 
 Place = tuple[int | None, int]
@@ -50,7 +51,8 @@ class VideoFile:
             self._video.thread_type = "AUTO"
             self.frames = self._video.frames
             first = read_first_picture(input_path)
-            picture = PictureMetadata.of(first) if first is not None else PictureMetadata()
+            picture = PictureMetadata.of(first, self._video.codec_context.name)
+            self._is_transparent = first is not None and is_transparent(first)
             self._carried = replace(Carried.of(self._container, self._video), picture=picture)
             turned = first.rotation if first is not None else 0
             self._format = replace(describe_video(self._video, input_path, turned), hdr=picture.hdr)
@@ -114,7 +116,8 @@ class VideoFile:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was changed about the pictures or left out, each one sentence."""
-        return (*self._carried.notes, *self._carried.picture.notes, *self._pictures.notes, *self._output.notes)
+        seen = (TRANSPARENCY_NOTE,) if self._is_transparent else ()
+        return (*seen, *self._carried.notes, *self._carried.picture.notes, *self._pictures.notes, *self._output.notes)
 
     def _decode(self, packet: av.Packet[Any], seq: int) -> list[av.VideoFrame]:
         """Decode a packet, or, with the empty one, what is left."""

@@ -1,5 +1,6 @@
 """What files of the field hold beside pictures and sound: it comes back, or a note names what does not."""
 
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -8,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 from av.stream import Disposition
 from checker import check_same, read_content
 from numbered_clips import FRAMES, RATE, Recipe, numbered_frame
-from segclient_runs import succeed
+from segclient_runs import UNREADABLE, run, succeed
 from segments import UNCHANGED, Segment
 from sei_messages import captions, with_dolby_vision, with_h264_captions, with_hdr10_plus, with_mpeg2_captions
 
@@ -394,3 +396,218 @@ def test_captions_are_named_where_frames_are_sent_one_by_one(server: TritonProce
     given = replace(H264, change=with_h264_captions).write_as(tmp_path / "given.ts")
 
     assert b"lacks the input's closed captions" in succeed(server, given, "-o", tmp_path / "made.mp4").stderr
+
+
+# ------------------------------------------------------------------ photographs
+
+EXIF = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"  # its orientation is 6
+PROFILE = b"ICC_PROFILE\0\x01\x01" + bytes(128)
+JPEG, PNG, WEBP, TIFF, BMP = b"\xff\xd8", b"\x89PNG", b"RIFF", b"II*\0", b"BM"
+
+
+def write_still(path: Path, codec: str, pixel_format: str, alpha: int = 255) -> Path:
+    """An image that is grey at the left and red at the right."""
+    pixels = np.full((48, 64, 4), (128, 128, 128, alpha), np.uint8)
+    pixels[:, 32:] = (200, 30, 30, 255)
+    frame = av.VideoFrame.from_ndarray(pixels, "rgba")
+    if path.suffix in (".avif", ".gif"):
+        with av.open(path, "w") as container:
+            add_pictures(container, codec, pixel_format, [frame])
+        return path
+    encoder: Any = av.CodecContext.create(codec, "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.framerate = 64, 48, pixel_format, RATE
+    converted = frame.reformat(format=pixel_format)
+    converted.pts = 0
+    path.write_bytes(b"".join(bytes(packet) for packet in [*encoder.encode(converted), *encoder.encode(None)]))
+    return path
+
+
+def add_pictures(container: Any, codec: str, pixel_format: str, frames: list[av.VideoFrame]) -> None:
+    stream = container.add_stream(codec, rate=RATE)
+    stream.width, stream.height, stream.pix_fmt = frames[0].width, frames[0].height, pixel_format
+    for number, frame in enumerate(frames):
+        converted = frame.reformat(format=pixel_format)
+        converted.pts, converted.time_base = number, TICK
+        container.mux(stream.encode(converted))
+    container.mux(stream.encode(None))
+
+
+def pixels_of(path: Path) -> Any:
+    with av.open(path) as container:
+        (frame,) = container.decode(video=0)
+        return frame.to_ndarray(format="rgb24").astype(int)
+
+
+STILLS = [
+    ("jpg", "mjpeg", "yuvj420p", "jpg", JPEG),
+    ("png", "png", "rgb24", "png", PNG),
+    ("webp", "libwebp", "yuv420p", "webp", WEBP),
+    ("tiff", "tiff", "rgb24", "tiff", TIFF),
+    ("bmp", "bmp", "bgr24", "bmp", BMP),
+    ("gif", "gif", "rgb8", "png", PNG),
+    ("avif", "libsvtav1", "yuv420p", "png", PNG),
+]
+
+
+@pytest.mark.parametrize("way", [[], ["-sv"]], ids=["frames", "streamed"])
+@pytest.mark.parametrize(("before", "codec", "pixel_format", "after", "magic"), STILLS, ids=[row[0] for row in STILLS])
+def test_a_photograph_comes_back_as_one(
+    server: TritonProcess,
+    tmp_path: Path,
+    way: list[str],
+    before: str,
+    codec: str,
+    pixel_format: str,
+    after: str,
+    magic: bytes,
+) -> None:
+    given = write_still(tmp_path / f"given.{before}", codec, pixel_format)
+    succeed(server, *way, given)
+
+    (made,) = [path for path in tmp_path.iterdir() if path != given]
+    assert made.name == f"given_blur.{after}"
+    assert made.read_bytes().startswith(magic)
+    assert np.abs(pixels_of(made)[:, [8, 56]] - pixels_of(given)[:, [8, 56]]).max() < 12
+
+
+def test_a_folder_of_photographs(server: TritonProcess, tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    for ending, codec, pixel_format, *_ in STILLS:
+        write_still(tmp_path / "given" / f"{ending}.{ending}", codec, pixel_format)
+    write_still(tmp_path / "given" / "gif.png", "png", "rgb24")
+    succeed(server, tmp_path / "given", "-o", tmp_path / "made")
+
+    made = sorted(path.name for path in (tmp_path / "made").iterdir())
+    assert made == ["avif.png", "bmp.bmp", "gif.gif.png", "gif.png", "jpg.jpg", "png.png", "tiff.tiff", "webp.webp"]
+
+
+def test_exif_and_profile_of_a_jpeg_come_back_byte_for_byte(server: TritonProcess, tmp_path: Path) -> None:
+    given, made = write_still(tmp_path / "given.jpg", "mjpeg", "yuvj420p"), tmp_path / "made.jpg"
+    plain = given.read_bytes()
+    segments = [
+        code + (len(part) + 2).to_bytes(2, "big") + part for code, part in ((b"\xff\xe1", EXIF), (b"\xff\xe2", PROFILE))
+    ]
+    given.write_bytes(plain[:2] + b"".join(segments) + plain[2:])
+    succeed(server, given, "-o", made)
+
+    assert made.read_bytes().startswith(JPEG + b"".join(segments))
+    assert made.read_bytes().count(PROFILE) == 1
+    assert pixels_of(made).shape == (48, 64, 3)
+
+
+def test_exif_of_a_webp_comes_back_byte_for_byte(server: TritonProcess, tmp_path: Path) -> None:
+    given, made = write_still(tmp_path / "given.webp", "libwebp", "yuv420p"), tmp_path / "made.webp"
+    (coded,) = (given.read_bytes()[12:],)
+    header = b"VP8X" + (10).to_bytes(4, "little") + b"\x08\0\0\0" + b"\x3f\0\0" + b"\x2f\0\0"
+    exif = b"EXIF" + len(EXIF).to_bytes(4, "little") + EXIF
+    body = b"WEBP" + header + coded + exif
+    given.write_bytes(b"RIFF" + len(body).to_bytes(4, "little") + body)
+    succeed(server, given, "-o", made)
+
+    assert made.read_bytes()[12:30] == header
+    assert made.read_bytes().endswith(exif)
+    assert np.abs(pixels_of(made) - pixels_of(given)).max() < 25
+
+
+@pytest.mark.parametrize(("ending", "codec"), [("png", "png"), ("tiff", "tiff")])
+def test_the_orientation_of_other_photographs_stays_true(
+    server: TritonProcess, tmp_path: Path, ending: str, codec: str
+) -> None:
+    given, turned = write_still(tmp_path / "given.jpg", "mjpeg", "yuvj420p"), tmp_path / f"turned.{ending}"
+    plain = given.read_bytes()
+    given.write_bytes(plain[:2] + b"\xff\xe1" + (len(EXIF) + 2).to_bytes(2, "big") + EXIF + plain[2:])
+    with av.open(given) as container:
+        (frame,) = container.decode(video=0)
+    encoder: Any = av.CodecContext.create(codec, "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.framerate = 64, 48, "rgb24", RATE
+    turned.write_bytes(b"".join(map(bytes, [*encoder.encode(frame.reformat(format="rgb24")), *encoder.encode(None)])))
+    succeed(server, turned, "-o", tmp_path / f"made.{ending}")
+
+    assert rotation_of(turned) == rotation_of(tmp_path / f"made.{ending}") == -90
+    assert (pixels_of(tmp_path / f"made.{ending}") == pixels_of(turned)).all()
+
+
+def rotation_of(path: Path) -> int:
+    with av.open(path) as container:
+        return next(container.decode(video=0)).rotation
+
+
+@pytest.mark.parametrize(("ending", "codec", "pixel_format"), [("png", "png", "rgba"), ("webp", "libwebp", "bgra")])
+def test_transparency_that_is_lost_is_named(
+    server: TritonProcess, tmp_path: Path, ending: str, codec: str, pixel_format: str
+) -> None:
+    given = write_still(tmp_path / f"given.{ending}", codec, pixel_format, alpha=100)
+    opaque = write_still(tmp_path / f"opaque.{ending}", codec, pixel_format)
+
+    assert b"whose transparency was lost: 1 of 1" in succeed(server, given).stderr
+    assert b"note" not in succeed(server, opaque).stderr
+
+
+@pytest.mark.parametrize("way", [[], ["-sv"]], ids=["frames", "streamed"])
+@pytest.mark.parametrize(("ending", "form"), [("gif", "gif"), ("png", "apng")])
+def test_an_animated_image_is_a_video(
+    server: TritonProcess, tmp_path: Path, way: list[str], ending: str, form: str
+) -> None:
+    given, made = tmp_path / f"given.{ending}", tmp_path / "made.mp4"
+    with av.open(given, "w", form) as container:
+        pictures = [numbered_frame(number, SIZE, "rgb24") for number in range(COUNT)]
+        add_pictures(container, form, "rgb8" if form == "gif" else "rgb24", pictures)
+    succeed(server, *way, given, "-o", made)
+
+    assert len(read_content(made).pictures) == COUNT
+
+
+def test_an_animated_webp_is_refused_clearly(server: TritonProcess, tmp_path: Path) -> None:
+    given = tmp_path / "given.webp"
+    with av.open(given, "w", "webp") as container:
+        add_pictures(container, "libwebp_anim", "yuv420p", [numbered_frame(n, SIZE, "yuv420p") for n in range(2)])
+    done = run(server, "-sv", given, "-o", tmp_path / "made.mp4")
+
+    assert done.returncode == UNREADABLE
+    assert b"animated WebP" in done.stderr
+
+
+def test_an_image_may_still_become_a_video_that_is_named(server: TritonProcess, tmp_path: Path) -> None:
+    given, made = write_still(tmp_path / "given.png", "png", "rgb24"), tmp_path / "made.mp4"
+    succeed(server, "-sv", given, "-o", made)
+
+    assert len(read_content(made).pictures) == 1
+
+
+def write_transparent(path: Path, codec: str, pixel_format: str, alpha: int) -> Path:
+    frames = [av.VideoFrame.from_ndarray(np.full((128, 192, 4), (200, 90, 30, alpha), np.uint8), "rgba")] * COUNT
+    with av.open(path, "w", options={"auto-alt-ref": "0"} if path.suffix == ".webm" else {}) as container:
+        add_pictures(container, codec, pixel_format, frames)
+    return path
+
+
+@pytest.mark.parametrize("alpha", [100, 255])
+def test_transparency_of_pictures_that_no_server_decodes_is_named(segment: Segment, tmp_path: Path, alpha: int) -> None:
+    given = write_transparent(tmp_path / "given.mov", "png", "rgba", alpha)
+    notes = " ".join(segment(given, tmp_path / "made.mp4").notes)
+
+    assert ("transparent in places; that was lost" in notes) == (alpha != 255)
+
+
+def test_transparency_beside_vp9_is_named(segment: Segment, tmp_path: Path) -> None:
+    given = write_transparent(tmp_path / "given.webm", "libvpx-vp9", "yuva420p", 100)
+
+    assert "transparent in places; that was lost" in " ".join(segment(given, tmp_path / "made.mkv").notes)
+
+
+@pytest.mark.parametrize("way", [[], ["-sv"]], ids=["frames", "streamed"])
+def test_png_images_with_a_colour_profile(server: TritonProcess, tmp_path: Path, way: list[str]) -> None:
+    profile = b"sRGB\0\0" + zlib.compress(bytes(128))
+    for number in range(2):
+        image = write_still(tmp_path / f"{number}.png", "png", "rgb24")
+        image.write_bytes(with_png_chunk(image.read_bytes(), b"iCCP", profile))
+    succeed(server, *way, tmp_path / "%d.png", "-o", tmp_path / "made.mp4")
+
+    assert len(read_content(tmp_path / "made.mp4").pictures) == 2
+
+
+def with_png_chunk(content: bytes, name: bytes, payload: bytes) -> bytes:
+    """A PNG with a chunk behind its header."""
+    end = 8 + 12 + 13
+    checksum = zlib.crc32(name + payload).to_bytes(4, "big")
+    return content[:end] + len(payload).to_bytes(4, "big") + name + payload + checksum + content[end:]

@@ -39,20 +39,20 @@ def display(points: Any = POINTS, luminances: Any = LUMINANCES, flags: tuple[int
 
 def test_rationals_of_any_denominator_become_the_integers_of_the_wire() -> None:
     light = make_data(Type.CONTENT_LIGHT_LEVEL, struct.pack("=2I", 1000, 400))
-    found = PictureMetadata.of(frame_with(display(), light))
+    found = PictureMetadata.of(frame_with(display(), light), "hevc")
 
     assert found.hdr == HdrMetadata((34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 10_000_000, 50), (1000, 400))
 
 
 @pytest.mark.parametrize("flags", [(0, 1), (1, 0), (0, 0)])
 def test_a_display_that_is_known_in_part_is_none(flags: tuple[int, int]) -> None:
-    assert PictureMetadata.of(frame_with(display(flags=flags))).hdr == HdrMetadata()
+    assert PictureMetadata.of(frame_with(display(flags=flags)), "hevc").hdr == HdrMetadata()
 
 
 def test_hostile_rationals_are_none_or_bounded() -> None:
-    assert PictureMetadata.of(frame_with(display(points=((1, 0), *POINTS[1:])))).hdr == HdrMetadata()
+    assert PictureMetadata.of(frame_with(display(points=((1, 0), *POINTS[1:]))), "hevc").hdr == HdrMetadata()
     (*points, greatest, least) = PictureMetadata.of(
-        frame_with(display(((-5, 1), (2**31 - 1, 1), *POINTS[2:]), ((-1, 1), (2**31 - 1, 1))))
+        frame_with(display(((-5, 1), (2**31 - 1, 1), *POINTS[2:]), ((-1, 1), (2**31 - 1, 1)))), "hevc"
     ).hdr.mastering_display
     assert points[:2] == [0, 65535]
     assert (greatest, least) == (2**31 - 1, 0)
@@ -64,7 +64,7 @@ def test_a_kind_that_cannot_be_named_hides_the_others() -> None:
         def side_data(self) -> object:
             raise ValueError("31 is not a valid Type")
 
-    assert PictureMetadata.of(cast(av.VideoFrame, Photograph())) == PictureMetadata()
+    assert PictureMetadata.of(cast(av.VideoFrame, Photograph()), "mjpeg") == PictureMetadata()
 
 
 def test_what_does_not_decode_says_nothing() -> None:
