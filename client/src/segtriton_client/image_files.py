@@ -121,6 +121,7 @@ class ImageFiles(UnfinishedImages):
             for loss, is_true in (
                 ("Images whose transparency was lost", original.has_alpha),
                 ("Images of more than 8 bits, converted to 8", original.is_deep),
+                ("Images in tiles (HEIC), whose EXIF was lost", original.is_joined),
             )
             if is_true
         )

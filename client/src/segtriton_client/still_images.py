@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from segtriton_client.demuxer import pick_video
 from segtriton_client.errors import InputError
+from segtriton_client.heif_grid import read_grid
 from segtriton_client.image_metadata import copy_jpeg_metadata, copy_webp_metadata
 from segtriton_client.sources import open_input
 from segtriton_client.transparency import is_transparent
@@ -64,11 +65,15 @@ _READ_SUFFIXES = (*WRITTEN_SUFFIXES, *_READ_ONLY)
 
 @dataclass(frozen=True, slots=True)
 class StillImage:
-    """A decoded image: UINT8 [height, width, 3], its file, and the frame that carries what lies beside the pixels."""
+    """A decoded image: UINT8 [height, width, 3], its file, and the frame that carries what lies beside the pixels.
+
+    One that was joined from tiles has the first one's frame, and stands upright.
+    """
 
     rgb: Pixels
     path: Path
     frame: av.VideoFrame
+    is_joined: bool = False
 
     @property
     def has_alpha(self) -> bool:
@@ -93,15 +98,29 @@ def written_suffix(suffix: str) -> str:
 
 def read_still(path: Path) -> StillImage:
     """Decode an image; raises InputError."""
-    with open_input(path) as container:
-        stream = _pick_image(container, path)
-        try:
+    try:
+        with open_input(path) as container:
+            stream = _pick_image(container, path)
+            if stream.disposition & Disposition.dependent:
+                return _read_tiles(container, path)
             frame = next(container.decode(stream), None)
-        except av.error.FFmpegError as error:
-            raise InputError(f"Cannot read {path}: {error.strerror}.") from None
+    except av.error.FFmpegError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror}.") from None
     if frame is None:
         raise InputError(f"{path} holds no picture.")
     return StillImage(np.ascontiguousarray(frame.to_ndarray(format="rgb24")), path, frame)
+
+
+def _read_tiles(container: InputContainer, path: Path) -> StillImage:
+    """Decode and join the tiles of a photograph; raises InputError where they do not fit together."""
+    grid = read_grid(path.read_bytes())
+    frames = {
+        packet.stream.id: frame for packet in container.demux(container.streams.video) for frame in packet.decode()
+    }
+    if grid is None or any(tile not in frames for tile in grid.tiles):
+        raise InputError(f"{path} is a photograph in tiles of an unknown order.", "Convert it to JPEG first.")
+    tiles = [np.asarray(frames[tile].to_ndarray(format="rgb24"), np.uint8) for tile in grid.tiles]
+    return StillImage(grid.join(tiles), path, frames[grid.tiles[0]], is_joined=True)
 
 
 def encode_still(rgb: Pixels, suffix: str, original: StillImage | None = None) -> bytes:
@@ -133,7 +152,7 @@ _COPIES: dict[str, Callable[[bytes, bytes, tuple[int, int]], bytes]] = {
 def _new_frame(rgb: Pixels, original: StillImage | None) -> av.VideoFrame:
     """Return pixels as a frame: one with the side data (EXIF, colour profile) of an original's, if there is one."""
     kind = "rgba" if rgb.shape[2] == _WITH_ALPHA else "rgb24"
-    if original is None:
+    if original is None or original.is_joined:
         return av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), kind)
     frame = original.frame.reformat(format=kind)
     frame.make_writable()
@@ -158,26 +177,21 @@ def _encode(frame: av.VideoFrame, coding: _Coding, *, has_alpha: bool) -> bytes:
 def _pick_image(container: InputContainer, path: Path) -> VideoStream:
     """Return the picture that a file shows first; raises InputError."""
     named = [stream for stream in container.streams.video if stream.disposition & Disposition.default]
-    stream = named[0] if named else pick_video(container, path)
-    if stream.disposition & Disposition.dependent:
-        raise InputError(
-            f"{path} is a photograph in tiles.", f"Convert it first: `heif-convert {path.name} photo.jpg`."
-        )
-    return stream
+    return named[0] if named else pick_video(container, path)
 
 
 def _is_animated(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
-    except OSError:
+        if head.startswith(b"GIF8"):
+            return _has_two_pictures(path)
+    except (OSError, InputError, av.error.FFmpegError):
         return False  # whoever reads it says so
-    if head.startswith(b"GIF8"):
-        return _has_two_pictures(path)
     if head.startswith(b"\x89PNG"):
         return b"acTL" in head.split(b"IDAT", 1)[0]
     if head.startswith(b"RIFF"):
-        return head[12:16] == b"VP8X" and bool(head[20] & _WEBP_ANIMATION)
+        return head[12:16] == b"VP8X" and bool(int.from_bytes(head[20:21], "big") & _WEBP_ANIMATION)
     return head[4:8] == b"ftyp" and head[8:12] in _SEQUENCE_BRANDS
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 from checker import check_same, read_content
+from heif_files import make_heic
 from numbered_clips import FRAMES, RATE, Recipe, numbered_frame
 from segclient_runs import UNREADABLE, run, succeed
 from segments import UNCHANGED, Segment
@@ -611,3 +612,28 @@ def with_png_chunk(content: bytes, name: bytes, payload: bytes) -> bytes:
     end = 8 + 12 + 13
     checksum = zlib.crc32(name + payload).to_bytes(4, "big")
     return content[:end] + len(payload).to_bytes(4, "big") + name + payload + checksum + content[end:]
+
+
+@pytest.mark.parametrize("quarter_turns", [0, 1])
+def test_a_photograph_in_tiles_is_joined_and_stands_upright(
+    server: TritonProcess, tmp_path: Path, quarter_turns: int
+) -> None:
+    colors = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (200, 200, 30)]
+    tiles = [np.full((64, 96, 3), color, np.uint8) for color in colors]
+    given, made = tmp_path / "given.heic", tmp_path / "given_blur.png"
+    given.write_bytes(make_heic(tiles, 2, 2, (180, 120), quarter_turns))
+    said = succeed(server, "--strength", "0", given).stderr
+
+    corners = np.rot90(pixels_of(made), -quarter_turns)[[8, 8, -8, -8], [8, -8, 8, -8]]
+    assert pixels_of(made).shape == ((180, 120, 3) if quarter_turns else (120, 180, 3))
+    assert np.abs(corners - colors).max() < 12
+    assert b"whose EXIF was lost: 1 of 1" in said
+
+
+def test_tiles_of_an_unknown_order_are_refused_clearly(server: TritonProcess, tmp_path: Path) -> None:
+    given = tmp_path / "given.heic"
+    given.write_bytes(make_heic([np.full((64, 96, 3), 90, np.uint8)], 1, 1, (96, 64)).replace(b"irot", b"imir"))
+    done = run(server, given)
+
+    assert done.returncode == UNREADABLE
+    assert b"in tiles of an unknown order" in done.stderr
