@@ -116,12 +116,13 @@ class ImageFiles(UnfinishedImages):
         return encode_still(rgb, place.suffix, self._originals.pop(place, None))
 
     def _note(self, original: StillImage) -> None:
+        is_gif = original.path.suffix.lower() == ".gif"
         self._losses.update(
             loss
             for loss, is_true in (
                 ("Images whose transparency was lost", original.has_alpha),
                 ("Images of more than 8 bits, converted to 8", original.is_deep),
-                ("Images in tiles (HEIC), whose EXIF was lost", original.is_joined),
+                ("HEIC and AVIF images, which became PNG without their EXIF", original.is_upright and not is_gif),
             )
             if is_true
         )

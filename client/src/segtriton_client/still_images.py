@@ -67,13 +67,13 @@ _READ_SUFFIXES = (*WRITTEN_SUFFIXES, *_READ_ONLY)
 class StillImage:
     """A decoded image: UINT8 [height, width, 3], its file, and the frame that carries what lies beside the pixels.
 
-    One that was joined from tiles has the first one's frame, and stands upright.
+    One that `is_upright` has been turned as its file says; all others lie as they are stored.
     """
 
     rgb: Pixels
     path: Path
     frame: av.VideoFrame
-    is_joined: bool = False
+    is_upright: bool = False
 
     @property
     def has_alpha(self) -> bool:
@@ -108,7 +108,10 @@ def read_still(path: Path) -> StillImage:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from None
     if frame is None:
         raise InputError(f"{path} holds no picture.")
-    return StillImage(np.ascontiguousarray(frame.to_ndarray(format="rgb24")), path, frame)
+    rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    is_upright = path.suffix.lower() in _READ_ONLY
+    quarter_turns = frame.rotation // 90 if is_upright else 0
+    return StillImage(np.ascontiguousarray(np.rot90(rgb, quarter_turns)), path, frame, is_upright)
 
 
 def _read_tiles(container: InputContainer, path: Path) -> StillImage:
@@ -120,7 +123,7 @@ def _read_tiles(container: InputContainer, path: Path) -> StillImage:
     if grid is None or any(tile not in frames for tile in grid.tiles):
         raise InputError(f"{path} is a photograph in tiles of an unknown order.", "Convert it to JPEG first.")
     tiles = [np.asarray(frames[tile].to_ndarray(format="rgb24"), np.uint8) for tile in grid.tiles]
-    return StillImage(grid.join(tiles), path, frames[grid.tiles[0]], is_joined=True)
+    return StillImage(grid.join(tiles), path, frames[grid.tiles[0]], is_upright=True)
 
 
 def encode_still(rgb: Pixels, suffix: str, original: StillImage | None = None) -> bytes:
@@ -152,7 +155,7 @@ _COPIES: dict[str, Callable[[bytes, bytes, tuple[int, int]], bytes]] = {
 def _new_frame(rgb: Pixels, original: StillImage | None) -> av.VideoFrame:
     """Return pixels as a frame: one with the side data (EXIF, colour profile) of an original's, if there is one."""
     kind = "rgba" if rgb.shape[2] == _WITH_ALPHA else "rgb24"
-    if original is None or original.is_joined:
+    if original is None or original.is_upright:
         return av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), kind)
     frame = original.frame.reformat(format=kind)
     frame.make_writable()

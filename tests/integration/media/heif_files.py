@@ -34,6 +34,32 @@ def make_heic(
     return start + _meta(units, grid, properties, len(start) + len(meta) + 8) + _box(b"mdat", *units)
 
 
+def make_single_heic(rgb: np.ndarray, quarter_turns: int) -> bytes:
+    """A picture in one piece, UINT8 [h, w, 3], which a reader turns counter-clockwise."""
+    parameter_sets, payload = _encode(rgb)
+    units = b"".join(_with_length(">I", unit) for unit in _units(payload))
+    height, width, _ = rgb.shape
+    size = _full_box(b"ispe", 0, struct.pack(">II", width, height))
+    properties = _box(b"ipco", _hvcc(parameter_sets), size, _box(b"irot", bytes((quarter_turns,))))
+    links = _full_box(b"ipma", 0, struct.pack(">I", 1), struct.pack(">H4B", 1, 3, 0x81, 2, 3))
+
+    def meta(offset: int) -> bytes:
+        return _full_box(
+            b"meta",
+            0,
+            _full_box(b"hdlr", 0, struct.pack(">I4s", 0, b"pict"), bytes(13)),
+            _full_box(b"pitm", 0, struct.pack(">H", 1)),
+            _full_box(b"iloc", 1, b"\x44\x00", struct.pack(">5H2I", 1, 1, 0, 0, 1, offset, len(units))),
+            _full_box(
+                b"iinf", 0, struct.pack(">H", 1), _full_box(b"infe", 2, struct.pack(">HH4s", 1, 0, b"hvc1"), b"\0")
+            ),
+            _box(b"iprp", properties, links),
+        )
+
+    start = _box(b"ftyp", b"heic", bytes(4), b"mif1heic")
+    return start + meta(len(start) + len(meta(0)) + 8) + _box(b"mdat", units)
+
+
 def _meta(units: Sequence[bytes], grid: bytes, properties: Sequence[bytes], offset: int) -> bytes:
     count = len(units)
     tiles, whole = range(1, count + 1), count + 1

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 from checker import check_same, read_content
-from heif_files import make_heic
+from heif_files import make_heic, make_single_heic
 from numbered_clips import FRAMES, RATE, Recipe, numbered_frame
 from segclient_runs import UNREADABLE, run, succeed
 from segments import UNCHANGED, Segment
@@ -627,7 +627,19 @@ def test_a_photograph_in_tiles_is_joined_and_stands_upright(
     corners = np.rot90(pixels_of(made), -quarter_turns)[[8, 8, -8, -8], [8, -8, 8, -8]]
     assert pixels_of(made).shape == ((180, 120, 3) if quarter_turns else (120, 180, 3))
     assert np.abs(corners - colors).max() < 12
-    assert b"whose EXIF was lost: 1 of 1" in said
+    assert b"became PNG without their EXIF: 1 of 1" in said
+
+
+def test_a_photograph_in_one_piece_stands_upright(server: TritonProcess, tmp_path: Path) -> None:
+    picture = np.full((64, 96, 3), (200, 30, 30), np.uint8)
+    picture[:, 48:] = (30, 30, 200)
+    given, made = tmp_path / "given.heic", tmp_path / "given_blur.png"
+    given.write_bytes(make_single_heic(picture, quarter_turns=1))
+    succeed(server, "--strength", "0", given)
+
+    assert rotation_of(made) == 0
+    assert pixels_of(made).shape == (96, 64, 3)
+    assert np.abs(np.rot90(pixels_of(made), -1)[:, [8, 88]] - picture[:, [8, 88]]).max() < 12
 
 
 def test_tiles_of_an_unknown_order_are_refused_clearly(server: TritonProcess, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, suffix: str) -> None:
     found = read_still(path)
 
     assert is_still(path)
-    assert (found.has_alpha, found.is_deep, found.is_joined) == (False, False, False)
+    assert (found.has_alpha, found.is_deep, found.is_upright) == (False, False, False)
     assert np.abs(found.rgb[:, [5, 40]].astype(int) - pixels()[:, [5, 40]]).max() < 8
 
 
