@@ -20,8 +20,9 @@ _NOT_IN_MOV = ("flac", "opus")
 _MPEGTS_CODECS = frozenset(
     ("h264", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m", "dvb_subtitle")
 )
-# Data that FFmpeg writes so that it is found again; bin_data is GoPro's telemetry (gpmd).
-_DATA_CODECS = {"mp4": ("bin_data",), "mpegts": ("klv", "timed_id3", "smpte_2038")}
+# Data that FFmpeg writes so that it is found again.
+_GOPRO = "bin_data"  # in MP4, where it is what has the tag gpmd
+_DATA_CODECS = {"mp4": (_GOPRO,), "mpegts": ("klv", "timed_id3", "smpte_2038")}
 # Matroska's are attachments, see `cover_name`.
 _COVER_CODECS = {"mp4": ("mjpeg", "png", "bmp"), "matroska": ("mjpeg", "png", "bmp", "gif", "webp")}
 _COVER_NAMES = {"mjpeg": ("cover.jpg", "image/jpeg")}
@@ -97,7 +98,9 @@ def codec_of(track: Stream) -> str:
     context: Any = track.codec_context  # None where FFmpeg has no decoder
     if context is not None:
         return str(context.codec.canonical_name)
-    return (track.name or "") if track.type == "data" else ""
+    if track.type != "data" or (track.name == _GOPRO and not track.container.format.name.startswith("mov")):
+        return ""
+    return track.name or ""
 
 
 def copy_track(track: Stream, container: OutputContainer) -> Stream:

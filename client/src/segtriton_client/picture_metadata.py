@@ -20,6 +20,13 @@ _CONTENT_LIGHT = struct.Struct("=2I")  # AVContentLightMetadata
 _CHROMATICITY_UNITS, _LUMINANCE_UNITS = 50_000, 10_000
 # The names that these give to colour profiles are freed twice by PyAV: whoever looks at their side data crashes.
 _UNREADABLE = ("png", "apng")
+_LOST = {
+    Type.DYNAMIC_HDR_PLUS: "HDR10+ (brightness scene by scene)",
+    Type.DYNAMIC_HDR_VIVID: "HDR Vivid (brightness scene by scene)",
+    Type.AMBIENT_VIEWING_ENVIRONMENT: "ambient viewing environment (HLG)",
+    Type.SPHERICAL: "projection (of a 360-degree video)",
+    Type.AFD: "active format description",
+}
 _DOLBY_VISION = (Type.DOVI_RPU_BUFFER, Type.DOVI_METADATA)
 
 
@@ -37,7 +44,7 @@ class PictureMetadata:
         if frame is None or codec in _UNREADABLE:
             return cls()
         side_data = _side_data_of(frame)
-        return cls(_read_hdr(side_data), Type.A53_CC in side_data, tuple(_dynamic_notes(side_data)))
+        return cls(_read_hdr(side_data), Type.A53_CC in side_data, tuple(_note_losses(side_data)))
 
     def lost_in(self, made: PictureMetadata, output: object) -> list[str]:
         """Return what an output lacks of this, each one sentence."""
@@ -47,7 +54,7 @@ class PictureMetadata:
         if self.has_captions and not made.has_captions:
             notes.append(
                 f"{output} lacks the input's closed captions (CEA-608/708); "
-                "`ffmpeg -f lavfi -i movie=INPUT[out+subcc] captions.srt` extracts them."
+                "`ffmpeg -f lavfi -i 'movie=INPUT[out+subcc]' -map 0:s captions.srt` extracts them."
             )
         return notes
 
@@ -93,10 +100,8 @@ def _read_display(content: bytes) -> tuple[int, ...]:
     )
 
 
-def _dynamic_notes(side_data: Mapping[Any, Any]) -> list[str]:
-    notes = []
-    if Type.DYNAMIC_HDR_PLUS in side_data:
-        notes.append("The input's HDR10+ (brightness scene by scene) was lost; what HDR10 needs is no part of it.")
+def _note_losses(side_data: Mapping[Any, Any]) -> list[str]:
+    notes = [f"The input's {name} was lost." for kind, name in _LOST.items() if kind in side_data]
     if any(kind in side_data for kind in _DOLBY_VISION):
         notes.append(_note_dolby_vision(side_data.get(Type.DOVI_RPU_BUFFER)))
     return notes

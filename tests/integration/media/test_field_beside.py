@@ -1,5 +1,6 @@
 """What files of the field hold beside pictures and sound: it comes back, or a note names what does not."""
 
+import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -171,6 +172,15 @@ def test_data_without_a_place_is_named(segment: Segment, tmp_path: Path, codec: 
     with tracks_of(made) as tracks:
         assert tracks == []
     assert any(f"{codec} data (track 1)" in note and f".{before} would keep it" in note for note in report.notes)
+
+
+def test_data_of_no_known_kind_is_named(segment: Segment, tmp_path: Path) -> None:
+    given, made = Beside(data="scte_35").write_as(tmp_path / "given.ts"), tmp_path / "made.mp4"
+    (note,) = segment(given, made).notes
+
+    with tracks_of(made) as tracks:
+        assert tracks == []
+    assert note == "The input's bin_data data (track 1) cannot be copied; left out."
 
 
 @pytest.mark.parametrize(("before", "after"), [("mov", "mov"), ("mov", "mp4"), ("mov", "mkv"), ("mkv", "mov")])
@@ -649,3 +659,33 @@ def test_tiles_of_an_unknown_order_are_refused_clearly(server: TritonProcess, tm
 
     assert done.returncode == UNREADABLE
     assert b"in tiles of an unknown order" in done.stderr
+
+
+# ------------------------------------------------------------------ HDR10's metadata in the container alone
+
+MDCV = struct.pack(">8H2I", 13250, 34500, 7500, 3000, 34000, 16000, 15635, 16450, 10_000_000, 1)
+CLLI = struct.pack(">2H", 1000, 400)
+
+
+def with_hdr_boxes(content: bytes) -> bytes:
+    """An MP4 whose index comes last, with HDR10's metadata in the video's sample entry."""
+    boxes = b"".join(
+        (len(payload) + 8).to_bytes(4, "big") + kind + payload for kind, payload in ((b"mdcv", MDCV), (b"clli", CLLI))
+    )
+    changed = bytearray(content)
+    for kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hev1"):
+        start = content.index(kind, content.index(b"moov")) - 4
+        length = int.from_bytes(content[start : start + 4], "big")
+        changed[start : start + 4] = (length + len(boxes)).to_bytes(4, "big")
+    changed[start + length : start + length] = boxes
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("after", ["mp4", "mkv"])
+def test_hdr10_of_the_container_alone_comes_back(segment: Segment, tmp_path: Path, after: str) -> None:
+    given, made = Coded().write_as(tmp_path / "given.mp4"), tmp_path / f"made.{after}"
+    given.write_bytes(with_hdr_boxes(given.read_bytes()))
+    segment(given, made)
+
+    wanted = side_data_of(HDR.write_as(tmp_path / "wanted.ts"), *HDR_KINDS)[0]
+    assert side_data_of(made, *HDR_KINDS)[0] == wanted

@@ -58,6 +58,22 @@ def test_hostile_rationals_are_none_or_bounded() -> None:
     assert (greatest, least) == (2**31 - 1, 0)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (Type.DYNAMIC_HDR_PLUS, "HDR10+"),
+        (Type.DYNAMIC_HDR_VIVID, "HDR Vivid"),
+        (Type.AMBIENT_VIEWING_ENVIRONMENT, "ambient viewing"),
+        (Type.SPHERICAL, "360-degree"),
+        (Type.AFD, "active format"),
+    ],
+)
+def test_what_no_encoder_writes_is_named(kind: Type, name: str) -> None:
+    (note,) = PictureMetadata.of(frame_with(make_data(kind, b"\0")), "hevc").notes
+
+    assert name in note
+
+
 def test_a_kind_that_cannot_be_named_hides_the_others() -> None:
     class Photograph:
         @property
