@@ -11,6 +11,7 @@ import math
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -37,7 +38,7 @@ from segtriton_client.errors import OutputError, StoppedError
 from segtriton_client.picture_metadata import PictureMetadata, read_metadata
 from segtriton_client.rising_times import RisingTimes
 from segtriton_client.sources import STANDARD_STREAM, Destination, scheme_of
-from segtriton_protocol import Packet, VideoFormat
+from segtriton_protocol import HdrMetadata, Packet, VideoFormat
 
 _CONTAINERS = {
     ".mp4": "mp4",
@@ -60,6 +61,8 @@ _STREAM_OPTIONS = {
 }
 # What has no place for how a picture is turned, nor for chapters.
 _BARE_CONTAINERS = ("mpegts", "avi", "flv", "rtsp")
+# What has a place of its own for HDR10's metadata, whatever the pictures say.
+_HDR_CONTAINERS = ("mp4", "mov", "matroska")
 # Where a reader looks for data, by its codec.
 _DATA_ENDINGS = {"bin_data": ".mp4", "klv": ".ts", "timed_id3": ".ts", "smpte_2038": ".ts"}
 _TIMESCALE_LIMIT = 2**31
@@ -242,6 +245,8 @@ class Muxer:
         self._time_base = video.time_base
         self._times = RisingTimes(video.time_base, video.frame_rate)
         self._codec, self._extradata, self._is_seen = codec, extradata, False
+        holds_hdr = codec == "h264" and output.container.format.name in _HDR_CONTAINERS
+        self._container_hdr = video.hdr if holds_hdr else HdrMetadata()
         self._pending_extradata = extradata if codec in ("h264", "hevc") else b""
         try:
             check_place(output.container, codec)
@@ -278,7 +283,8 @@ class Muxer:
             return
         self._is_seen = True
         if self._output.needs_look:
-            self._output.note_losses(read_metadata(packet.payload, self._codec, self._extradata))
+            made = read_metadata(packet.payload, self._codec, self._extradata)
+            self._output.note_losses(replace(made, hdr=self._container_hdr) if self._container_hdr else made)
 
     def _with_extradata(self, payload: bytes) -> bytes:
         """Put the parameter sets before the first packet: the container takes its header from there."""
