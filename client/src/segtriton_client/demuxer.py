@@ -41,18 +41,17 @@ class CarriedPacket:
 
 
 def pick_video(container: InputContainer, path: Source) -> VideoStream:
-    """Return the first video stream that is no cover picture; raises InputError."""
+    """Return the first video stream of a known codec that is no cover picture; raises InputError."""
+    what = "holds no video"
     for stream in container.streams.video:
         if stream.disposition & Disposition.attached_pic:
             continue
-        if stream.codec_context is None or not stream.codec_context.width:
-            is_webp = container.format.name == _WEBP_FORMAT
-            what = (
-                "is an animated WebP, which is not decoded" if is_webp else "holds a video of an unknown codec or size"
-            )
-            raise InputError(f"{path} {what}.")
-        return stream
-    raise InputError(f"{path} holds no video.")
+        if stream.codec_context is not None and stream.codec_context.width:
+            return stream
+        what = "holds a video of an unknown codec or size"
+    if container.format.name == _WEBP_FORMAT:
+        what = "is an animated WebP, which is not decoded"
+    raise InputError(f"{path} {what}.")
 
 
 def read_first_picture(path: Source) -> av.VideoFrame | None:

@@ -184,6 +184,8 @@ def _pick_image(container: InputContainer, path: Path) -> VideoStream:
 
 
 def _is_animated(path: Path) -> bool:
+    if not path.is_file():
+        return False  # what is read from a pipe is gone
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)

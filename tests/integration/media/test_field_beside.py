@@ -210,6 +210,16 @@ def test_further_videos_are_counted_and_named(segment: Segment, tmp_path: Path) 
     assert "left out: h264 video (track 1), h264 video (track 2)" in note
 
 
+def test_a_video_of_an_unknown_codec_does_not_hide_the_next(segment: Segment, tmp_path: Path) -> None:
+    given, made = Beside(videos=2).write_as(tmp_path / "given.mp4"), tmp_path / "made.mp4"
+    before, after = given.read_bytes().rsplit(b"moov", 1)
+    given.write_bytes(before + b"moov" + after.replace(b"avc1", b"zzzz", 1))
+    (note,) = segment(given, made).notes
+
+    assert read_content(made).numbers == list(range(COUNT))
+    assert "the h264 video (track 1) was taken, left out: unknown video (track 0)" in note
+
+
 def test_dispositions_and_language_of_the_video_come_back(segment: Segment, tmp_path: Path) -> None:
     wanted = Disposition.default | Disposition.original
     marked = Beside(video_metadata={"language": "deu", "title": "camera 2"}, disposition=wanted)
