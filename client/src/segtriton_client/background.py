@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from segtriton_client.demuxer import describe_video, pick_video
 from segtriton_client.errors import InputError
-from segtriton_client.first_picture import display_matrix_of
+from segtriton_client.first_picture import FirstPicture
 from segtriton_client.pictures import PictureReader, display_aspect
 from segtriton_client.sources import open_input
 from segtriton_protocol import UPRIGHT, VideoFormat
@@ -73,11 +73,13 @@ class Background:
             stream = pick_video(container, self._path)
             reader = PictureReader(describe_video(stream, self._path))
             start: Fraction | None = None
+            first = FirstPicture()
             try:
                 for frame in container.decode(stream):
                     time = (frame.pts or 0) * (frame.time_base or Fraction(0))
                     start = time if start is None else start
-                    video = describe_video(stream, self._path, display_matrix_of(frame))
+                    first.take(frame, stream.codec_context.name)
+                    video = describe_video(stream, self._path, first)
                     self._shown_aspect = display_aspect(video)
                     yield video.orientation.to_shown(reader.to_rgb(frame)), time - start
             except av.error.FFmpegError as error:

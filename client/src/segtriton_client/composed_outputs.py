@@ -20,6 +20,7 @@ from segtriton_client.local_encoder import LocalEncoder
 from segtriton_client.local_frames import LocalFrames
 from segtriton_client.mask_writer import decode_mask
 from segtriton_client.muxer import OutputFile
+from segtriton_client.picture_metadata import PictureMetadata
 from segtriton_client.pictures import PictureReader
 from segtriton_client.sources import Destination
 from segtriton_protocol import OutputSpec, Packet, VideoFormat
@@ -216,7 +217,9 @@ def open_drawing(
 ) -> Drawing:
     """Return an output by its name; raises OutputError."""
     if isinstance(path, Path) and is_sequence(path):
-        return DrawnImages(path, compose, video)
+        images = DrawnImages(path, compose, video)
+        images.notes += carried.picture.lost_in(PictureMetadata(), path)
+        return images
     if isinstance(path, Path) and path.suffix.lower() == _MASK_LINES_ENDING:
         return MaskLines(path, video)
     return DrawnVideo(path, effect, compose, video, carried, spec)

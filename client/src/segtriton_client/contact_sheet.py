@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from segtriton_client.demuxer import describe_video, pick_video
 from segtriton_client.errors import InputError
-from segtriton_client.first_picture import display_matrix_of
+from segtriton_client.first_picture import FirstPicture
 from segtriton_client.image_files import write_image
 from segtriton_client.pictures import PictureReader, display_aspect
 from segtriton_client.sources import open_input
@@ -82,7 +82,9 @@ def _pictures_at(path: Path, moments: Sequence[Fraction]) -> _Shown:
             raise InputError(f"{path} is damaged: {error.strerror}.") from None
         if frame is None:
             raise InputError(f"{path} holds no frames.")
-        video = describe_video(stream, path, display_matrix_of(frame))
+        first = FirstPicture()
+        first.take(frame, stream.codec_context.name)
+        video = describe_video(stream, path, first)
     reader = PictureReader(video)
     frames += [frame] * (len(moments) - len(frames))
     return _Shown([video.orientation.to_shown(reader.to_rgb(frame)) for frame in frames], display_aspect(video))

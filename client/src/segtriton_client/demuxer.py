@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from types import TracebackType
@@ -21,10 +21,12 @@ from segtriton_client.first_picture import FirstPicture
 from segtriton_client.reencoder import Reencoder, needs_coding
 from segtriton_client.sources import Source, damage_of, is_live, open_input
 from segtriton_client.timeline import Timeline, reopen, time_of
+from segtriton_client.transparency import TRANSPARENCY_NOTE
 from segtriton_protocol import ColorTags, Framing, Orientation, Packet, VideoFormat
 from segtriton_protocol.formats import MAX_FRAME_RATE
 
 _START_CODED = ("h264", "hevc")
+_WEBP_FORMAT = "webp_pipe"
 _FULL_RANGE = 2
 _MOST_HEAD_PACKETS = 64
 _FRACTION_LIMIT = 2**31
@@ -38,14 +40,17 @@ class CarriedPacket:
 
 
 def pick_video(container: InputContainer, path: Source) -> VideoStream:
-    """Return the first video stream that is no cover picture; raises InputError."""
+    """Return the first video stream of a known codec that is no cover picture; raises InputError."""
+    what = "holds no video"
     for stream in container.streams.video:
         if stream.disposition & Disposition.attached_pic:
             continue
-        if stream.codec_context is None or not stream.codec_context.width:
-            raise InputError(f"{path} holds a video of an unknown codec or size.")
-        return stream
-    raise InputError(f"{path} holds no video.")
+        if stream.codec_context is not None and stream.codec_context.width:
+            return stream
+        what = "holds a video of an unknown codec or size"
+    if container.format.name == _WEBP_FORMAT:
+        what = "is an animated WebP, which is not decoded"
+    raise InputError(f"{path} {what}.")
 
 
 # A packet, and whether it is the video's.
@@ -77,8 +82,13 @@ class Demuxer:
             self._reencoder = self._open_reencoder()
             self.frames = self._video.frames or _guess_frames(self._container, self._video)
             self.carried = Carried.of(self._container, self._video)
+            self.notes += self.carried.notes
             self._packets = self._number(self._read())
             self._head = self._read_head()
+            self.carried = replace(self.carried, picture=self._first_picture.metadata)
+            self.notes += self._first_picture.metadata.notes
+            if self._first_picture.is_transparent:
+                self.notes.append(TRANSPARENCY_NOTE)
             self.format = self._describe()
         except BaseException:
             self._container.close()
@@ -106,7 +116,7 @@ class Demuxer:
         return reencoder
 
     def _describe(self) -> VideoFormat:
-        source = describe_video(self._video, self.path, self._first_picture.display_matrix)
+        source = describe_video(self._video, self.path, self._first_picture)
         return self._reencoder.describe(source) if self._reencoder is not None else source
 
     def _read_head(self) -> list[Packet | CarriedPacket]:
@@ -200,8 +210,9 @@ def _convert(packet: av.Packet[Any], seq: int) -> Packet:
     )
 
 
-def describe_video(stream: VideoStream, path: Source, display_matrix: tuple[int, ...] = ()) -> VideoFormat:
-    """Return the coding of a video as OPEN describes it; the matrix is the first picture's."""
+def describe_video(stream: VideoStream, path: Source, first: FirstPicture | None = None) -> VideoFormat:
+    """Return the coding of a video as OPEN describes it, and what its first picture says."""
+    first = first or FirstPicture()
     context = stream.codec_context
     time_base = _bounded(stream.time_base)
     if time_base is None:
@@ -217,7 +228,7 @@ def describe_video(stream: VideoStream, path: Source, display_matrix: tuple[int,
         extradata=extradata,
         frame_rate=_bounded(stream.average_rate, MAX_FRAME_RATE),
         sample_aspect=_bounded(stream.sample_aspect_ratio),
-        rotation=Orientation.from_matrix(display_matrix).rotation if display_matrix else 0,
+        rotation=Orientation.from_matrix(first.display_matrix).rotation if first.display_matrix else 0,
         color=ColorTags(
             primaries=int(context.color_primaries),
             transfer=int(context.color_trc),
@@ -225,7 +236,8 @@ def describe_video(stream: VideoStream, path: Source, display_matrix: tuple[int,
             full_range=int(context.color_range) == _FULL_RANGE,
         ),
         pixel_format=context.pix_fmt or "",
-        display_matrix=display_matrix,
+        display_matrix=first.display_matrix,
+        hdr=first.metadata.hdr,
     )
 
 

@@ -1,4 +1,4 @@
-"""A video track with display matrix, sample aspect and colours, for packets that were encoded elsewhere.
+"""A video track with display matrix, aspect, colours and HDR10's metadata, for packets that were encoded elsewhere.
 
 PyAV writes these only for tracks that have a codec context, and makes one without an encoder only from a
 template: so the template is a picture of 16 x 16, encoded in memory.
@@ -16,7 +16,8 @@ from av.container import OutputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from segtriton_protocol import ColorTags, VideoFormat
+from segtriton_client.hdr_boxes import add_hdr_boxes
+from segtriton_protocol import ColorTags, HdrMetadata, VideoFormat
 
 _ENCODERS = {"h264": ("libx264", "yuv420p"), "mjpeg": ("mjpeg", "yuvj420p")}
 _SIDE = 16
@@ -33,7 +34,7 @@ def add_described_stream(
     container: OutputContainer, codec: str, extradata: bytes, size: tuple[int, int], video: VideoFormat
 ) -> VideoStream:
     """Add a track of (width, height) in pixels, shown as the input's video is."""
-    with av.open(_encode_template(codec), "r") as source:
+    with av.open(_encode_template(codec, video.hdr), "r") as source:
         stream: VideoStream = container.add_stream_from_template(source.streams.video[0])
     context = stream.codec_context
     context.width, context.height = size
@@ -62,15 +63,15 @@ def describe_colors(context: VideoCodecContext, color: ColorTags) -> None:
     context.color_range = _FULL_RANGE if color.full_range else _LIMITED_RANGE
 
 
-def _encode_template(codec: str) -> BytesIO:
+def _encode_template(codec: str, hdr: HdrMetadata) -> BytesIO:
     encoder, pixel_format = _ENCODERS[codec]
     buffer = BytesIO()
-    with av.open(buffer, "w", "matroska") as container:
+    with av.open(buffer, "w", "mp4") as container:
         stream: Any = container.add_stream(encoder, rate=25)
         stream.width = stream.height = _SIDE
         stream.pix_fmt = pixel_format
         picture = av.VideoFrame.from_ndarray(np.zeros((_SIDE, _SIDE, 3), np.uint8), "rgb24")
         container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
-    buffer.seek(0)
-    return buffer
+    content = buffer.getvalue()
+    return BytesIO(add_hdr_boxes(content, hdr) if hdr and codec == "h264" else content)

@@ -1,50 +1,35 @@
-"""What the first picture of a video says of all of them: how they are turned to be seen."""
+"""What the first picture of a video says of all of them."""
 
 from __future__ import annotations
 
-import struct
-from typing import Any, cast
+from typing import Any
 
 import av
 import av.error
-from av.buffer import Buffer
-from av.sidedata.sidedata import Type as SideDataType
 from av.video.stream import VideoStream
 
 from segtriton_client.errors import InputError
+from segtriton_client.picture_metadata import PictureMetadata
+from segtriton_client.side_data import display_matrix_of
 from segtriton_client.sources import Source, open_input
-
-_MATRIX = struct.Struct("=9i")
-
-
-def _of_no_listed_type(kind: type[SideDataType], value: object) -> SideDataType:
-    """Take a type of side data that is newer than PyAV's list: it refuses all side data of such a picture otherwise."""
-    member = object.__new__(kind)
-    member._name_ = f"UNLISTED_{value}"
-    member._value_ = value  # type: ignore[assignment]
-    return member
-
-
-SideDataType._missing_ = classmethod(_of_no_listed_type)  # type: ignore[method-assign, assignment]
-
-
-def display_matrix_of(frame: av.VideoFrame) -> tuple[int, ...]:
-    """Return how a player turns a picture, nine integers in FFmpeg's layout, by its container or EXIF; () as it is."""
-    side_data = cast(Buffer | None, frame.side_data.get("DISPLAYMATRIX"))
-    return () if side_data is None else _MATRIX.unpack(bytes(side_data))
+from segtriton_client.transparency import is_transparent
 
 
 class FirstPicture:
     """Decodes a stream's packets until one gives a picture.
 
     Attributes:
-        display_matrix: see `display_matrix_of`; () until there is a picture.
-        is_known: whether there is a picture.
+        is_known: whether there is a picture; without one, nothing is known.
+        display_matrix: how a player turns it, nine integers in FFmpeg's layout; () as it is.
+        metadata: what it says beside its samples.
+        is_transparent: whether it is, in places.
     """
 
     def __init__(self) -> None:
-        self.display_matrix: tuple[int, ...] = ()
         self.is_known = False
+        self.display_matrix: tuple[int, ...] = ()
+        self.metadata = PictureMetadata()
+        self.is_transparent = False
 
     def look_at(self, stream: VideoStream, packet: av.Packet[Any] | None) -> None:
         """Decode a packet, or, with None, what the decoder holds back; what is damaged gives no picture."""
@@ -55,12 +40,16 @@ class FirstPicture:
         except av.error.FFmpegError:
             return
         if frame is not None:
-            self.take(frame)
+            self.take(frame, stream.codec_context.name)
 
-    def take(self, frame: av.VideoFrame) -> None:
-        """Note what a picture says, if it is the first."""
-        if not self.is_known:
-            self.display_matrix, self.is_known = display_matrix_of(frame), True
+    def take(self, frame: av.VideoFrame, codec: str) -> None:
+        """Note what a picture says, if it is the first; `codec` is FFmpeg's name of its decoder."""
+        if self.is_known:
+            return
+        self.is_known = True
+        self.display_matrix = display_matrix_of(frame, codec)
+        self.metadata = PictureMetadata.of(frame, codec)
+        self.is_transparent = is_transparent(frame)
 
 
 def read_first_picture(path: Source, stream_index: int) -> FirstPicture:

@@ -84,6 +84,8 @@ async def segment_frames(endpoint: Endpoint | str, job: Job) -> Report:
 
 def _open_pictures(job: Job) -> ImageFiles | VideoFile:
     if is_images(job.input):
+        if not job.spec.matte.is_plain:
+            raise OutputError("Images take no --smooth, --feather, --refine-edges and --mask-every.", "Leave them out.")
         return ImageFiles(job.input, job.output)
     if job.composed:
         raise OutputError("Only images can be composed without streaming.", "Give -sv.")
@@ -186,7 +188,7 @@ def _parameters(job: Job) -> dict[str, str | int | float]:
     spec = job.spec
     inverted: dict[str, str | int | float] = {"inverted": True} if spec.matte.inverted else {}
     return {
-        "effect": "mask" if job.composed else spec.effect,
+        "effect": "mask" if job.composed or spec.encoder == "mask" else spec.effect,
         "class_name": spec.class_name,
         "strength": str(spec.strength),
         "color_rgb": ",".join(str(level) for level in spec.color_rgb),

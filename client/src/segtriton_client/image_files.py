@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import TypeGuard, TypeVar
 
-import av
 import av.error
 import numpy as np
 from numpy.typing import NDArray
 
-from segtriton_client.demuxer import pick_video
 from segtriton_client.errors import InputError, OutputError
-from segtriton_client.first_picture import display_matrix_of
-from segtriton_client.sources import Destination, Source, open_input
-from segtriton_protocol import UPRIGHT, Orientation
+from segtriton_client.sources import Destination, Source
+from segtriton_client.still_images import (
+    WRITTEN_SUFFIXES,
+    StillImage,
+    encode_still,
+    is_still,
+    read_still,
+    written_suffix,
+)
 
 _Images = TypeVar("_Images", bound="UnfinishedImages")
-
-_CODECS = {".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg"}
-_JPEG_QUALITY = 2  # the quantiser scale, 1 (best) to 31
 
 
 class UnfinishedImages:
@@ -44,7 +45,15 @@ class UnfinishedImages:
         """Write one image, UINT8 [height, width, 3 or 4], that is to lie at `place`; raises OutputError."""
         part = place.with_name(f"{place.stem}.part{place.suffix}")
         self._parts.append((part, place))
-        write_image(rgb, part)
+        try:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(self._encode(rgb, place))
+        except (OSError, av.error.FFmpegError) as error:
+            raise OutputError(f"Cannot write {place}: {error.strerror}.") from None
+
+    def _encode(self, rgb: NDArray[np.uint8], place: Path) -> bytes:
+        """Return the file that is to lie at `place`."""
+        return encode_still(rgb, place.suffix)
 
     def commit(self) -> None:
         """Give all images their names."""
@@ -63,76 +72,79 @@ class ImageFiles(UnfinishedImages):
     encoder = "image"
     codec = "image"
     pixel_format = "rgb24"
-    notes: tuple[str, ...] = ()
 
     def __init__(self, input_path: Path, output_path: Destination) -> None:
         super().__init__()
         if not isinstance(output_path, Path):
             raise OutputError(f"Images cannot go to {output_path}.", "Choose a file or a folder with -o.")
         if input_path.is_dir():
-            names = sorted(path for path in input_path.iterdir() if self.accepts(path))
-            self._pairs = [(path, output_path / path.name) for path in names]
+            names = sorted(path for path in input_path.iterdir() if is_still(path))
+            self._pairs = [(path, output_path / name) for path, name in zip(names, _result_names(names), strict=True)]
             if not names:
-                raise InputError(f"{input_path} holds no PNG or JPEG images.", "Name a folder of images or a video.")
+                raise InputError(f"{input_path} holds no images.", "Name a folder of images or a video.")
         else:
             self._pairs = [(input_path, output_path)]
             if not self.accepts(output_path):
-                raise OutputError(f"{output_path.name} is no image.", f"Choose one of {', '.join(_CODECS)}.")
+                raise OutputError(f"{output_path.name} is no image.", f"Choose one of {', '.join(WRITTEN_SUFFIXES)}.")
         self.frames = len(self._pairs)
         self.damaged: dict[int, str] = {}
+        self._originals: dict[Path, StillImage] = {}
+        self._losses: Counter[str] = Counter()
 
     @staticmethod
     def accepts(path: Path) -> bool:
-        """Tell whether the name is an image's."""
-        return path.suffix.lower() in _CODECS
+        """Tell whether a result may have the name."""
+        return path.suffix.lower() in WRITTEN_SUFFIXES
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was changed about the images, each one sentence."""
+        return tuple(f"{loss}: {count} of {self.frames}." for loss, count in self._losses.items())
 
     def read(self) -> Iterator[tuple[NDArray[np.uint8], Path]]:
         """Give each image with the path of its output."""
         for source, target in self._pairs:
-            yield read_image(source), target
+            original = read_still(source)
+            self._note(original)
+            self._originals[target] = original
+            yield original.rgb, target
 
     def finish(self) -> None:
         """Do nothing: every picture has been written."""
 
+    def _encode(self, rgb: NDArray[np.uint8], place: Path) -> bytes:
+        return encode_still(rgb, place.suffix, self._originals.pop(place, None))
+
+    def _note(self, original: StillImage) -> None:
+        is_gif = original.path.suffix.lower() == ".gif"
+        self._losses.update(
+            loss
+            for loss, is_true in (
+                ("Images whose transparency was lost", original.has_alpha),
+                ("Images of more than 8 bits, converted to 8", original.is_deep),
+                ("HEIC and AVIF images, which became PNG without their EXIF", not original.is_of_file and not is_gif),
+            )
+            if is_true
+        )
+
 
 def is_images(source: Source) -> TypeGuard[Path]:
     """Tell whether a source is an image or a folder of them."""
-    return isinstance(source, Path) and (source.is_dir() or ImageFiles.accepts(source))
+    return isinstance(source, Path) and (source.is_dir() or is_still(source))
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Return an image as it is seen, UINT8 [height, width, 3]; raises InputError."""
-    container = open_input(path)
-    with container:
-        try:
-            frame = next(container.decode(pick_video(container, path)), None)
-        except av.error.FFmpegError as error:
-            raise InputError(f"Cannot read {path}: {error.strerror}.") from None
-    if frame is None:
-        raise InputError(f"{path} holds no picture.")
-    matrix = display_matrix_of(frame)
-    orientation = Orientation.from_matrix(matrix) if matrix else UPRIGHT
-    return np.ascontiguousarray(orientation.to_shown(frame.to_ndarray(format="rgb24")))
+def _result_names(paths: list[Path]) -> list[str]:
+    """Return the names of a folder's results: those of the images, with another ending if need be."""
+    taken = {path.name for path in paths}
+    named = [path.with_suffix(written_suffix(path.suffix)).name for path in paths]
+    return [
+        name if name == path.name or name not in taken else f"{path.name}.png"
+        for path, name in zip(paths, named, strict=True)
+    ]
 
 
 def write_image(rgb: NDArray[np.uint8], path: Path) -> None:
-    """Write pixels, UINT8 [height, width, 3 or 4], as a PNG or JPEG by the path's ending; raises OutputError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode_image(rgb, _CODECS[path.suffix.lower()]))
-    except (OSError, av.error.FFmpegError) as error:
-        raise OutputError(f"Cannot write {path}: {error.strerror}.") from None
-
-
-def encode_image(rgb: NDArray[np.uint8], codec: str) -> bytes:
-    """Return pixels, UINT8 [height, width, 3 or 4], as a PNG ("png") or JPEG ("mjpeg", without alpha)."""
-    kind = "rgba" if rgb.shape[2] == 4 else "rgb24"
-    pixel_format = kind if codec == "png" else "yuvj420p"
-    encoder = av.CodecContext.create(codec, "w")
-    assert isinstance(encoder, av.VideoCodecContext)
-    encoder.height, encoder.width = rgb.shape[:2]
-    encoder.pix_fmt = pixel_format
-    encoder.framerate = Fraction(1)
-    encoder.qmin = encoder.qmax = _JPEG_QUALITY
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), kind).reformat(format=pixel_format)
-    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
+    """Write pixels, UINT8 [height, width, 3 or 4], as an image by the path's ending; raises OutputError."""
+    with UnfinishedImages() as images:
+        images.write(rgb, path)
+        images.commit()

@@ -13,6 +13,8 @@ from segtriton_client.image_files import ImageFiles, UnfinishedImages
 from segtriton_client.pictures import PictureReader, RgbPicture
 from segtriton_protocol import Packet, VideoFormat
 
+_NO_TRACKS = "Images hold no other tracks, such as sound and subtitles; they were left out."
+
 
 def is_sequence(path: Path) -> bool:
     """Tell whether a name is a pattern of numbered images."""
@@ -36,7 +38,8 @@ class ImageSequence(UnfinishedImages):
 
     def write_carried(self, packet: av.Packet[Any]) -> None:
         """Leave a packet of another track out."""
-        self.notes = ["Images hold no sound or subtitles; they were left out."]
+        if _NO_TRACKS not in self.notes:
+            self.notes.append(_NO_TRACKS)
 
     def write_image(self, pixels: RgbPicture) -> None:
         """Write the next image, UINT8 [height, width, 3 or 4]."""

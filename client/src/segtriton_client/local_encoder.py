@@ -12,12 +12,14 @@ from av.video.stream import VideoStream
 from segtriton_client.described_stream import describe_pictures
 from segtriton_client.errors import OutputError
 from segtriton_client.muxer import OutputFile
+from segtriton_client.picture_metadata import PictureMetadata
 from segtriton_client.rising_times import RisingTimes
-from segtriton_protocol import VideoFormat
+from segtriton_protocol import HdrMetadata, VideoFormat
 
 FAST = {"preset": "superfast", "crf": "23"}
 LOSSLESS = {"preset": "veryfast", "qp": "0"}
 _FULL_RANGE = 2
+_HDR_ENCODER = "libx264"
 _NO_REORDERING = {"libx264": {"bf": "0"}, "libvpx-vp9": {"auto-alt-ref": "0", "lag-in-frames": "0"}}
 _DEFAULT_RATE = Fraction(25)
 
@@ -56,7 +58,11 @@ class LocalEncoder:
             context.color_range = _FULL_RANGE  # without it players stretch the levels
         context.options = {**(options or FAST), **_NO_REORDERING.get(codec, {})}
         context.time_base = self._stream.time_base = video.time_base
+        if codec == _HDR_ENCODER and video.hdr:
+            context.options["x264-params"] = video.hdr.x264_params()
         output.add_tracks(stream)
+        if pixel_format != "gray":  # a mask shows nothing of the pictures
+            output.note_losses(PictureMetadata(hdr=video.hdr if codec == _HDR_ENCODER else HdrMetadata()))
 
     def encode(self, frame: av.VideoFrame, pts: int | None, duration: int) -> None:
         """Encode one picture; one without a pts, or no later than the last, gets the next free."""

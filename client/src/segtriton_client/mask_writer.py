@@ -12,7 +12,7 @@ import numpy as np
 from segtriton_client.errors import IntegrityError
 from segtriton_client.local_encoder import LOSSLESS, LocalEncoder
 from segtriton_client.muxer import OutputFile
-from segtriton_protocol import ColorTags, Packet, VideoFormat
+from segtriton_protocol import ColorTags, HdrMetadata, Packet, VideoFormat
 
 
 class MaskWriter:
@@ -23,7 +23,9 @@ class MaskWriter:
         self._shape = size[::-1]
         # A mask covers the picture whatever its own size: so do its samples.
         aspect = (video.sample_aspect or 1) * Fraction(video.width * size[1], video.height * size[0])
-        shown = dataclasses.replace(video, sample_aspect=aspect.limit_denominator(1 << 15), color=ColorTags())
+        shown = dataclasses.replace(
+            video, sample_aspect=aspect.limit_denominator(1 << 15), color=ColorTags(), hdr=HdrMetadata()
+        )
         self._encoder = LocalEncoder(output, shown, size, pixel_format="gray", options=LOSSLESS)
 
     def write(self, packet: Packet) -> None:

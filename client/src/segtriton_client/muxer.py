@@ -11,6 +11,7 @@ import math
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -22,12 +23,22 @@ from av.container import OutputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from segtriton_client.carried import Carried, check_place, copy_track
+from segtriton_client.carried import (
+    Carried,
+    check_place,
+    check_track,
+    codec_of,
+    copy_track,
+    cover_name,
+    describe_track,
+    is_cover,
+)
 from segtriton_client.described_stream import add_described_stream, can_describe
 from segtriton_client.errors import OutputError, StoppedError
+from segtriton_client.picture_metadata import PictureMetadata, read_metadata
 from segtriton_client.rising_times import RisingTimes
 from segtriton_client.sources import STANDARD_STREAM, Destination, scheme_of
-from segtriton_protocol import UPRIGHT, Packet, VideoFormat
+from segtriton_protocol import UPRIGHT, HdrMetadata, Packet, VideoFormat
 
 _CONTAINERS = {
     ".mp4": "mp4",
@@ -50,6 +61,10 @@ _STREAM_OPTIONS = {
 }
 # What has no place for how a picture is turned, nor for chapters.
 _BARE_CONTAINERS = ("mpegts", "avi", "flv", "rtsp")
+# What has a place of its own for HDR10's metadata, whatever the pictures say.
+_HDR_CONTAINERS = ("mp4", "mov", "matroska")
+# Where a reader looks for data, by its codec.
+_DATA_ENDINGS = {"bin_data": ".mp4", "klv": ".ts", "timed_id3": ".ts", "smpte_2038": ".ts"}
 _TIMESCALE_LIMIT = 2**31
 _INTERRUPTIONS = (asyncio.CancelledError, KeyboardInterrupt, StoppedError)
 _START_CODES = (b"\x00\x00\x01", b"\x00\x00\x00\x01")
@@ -76,7 +91,7 @@ class OutputFile:
         self._is_complete = False
         self._carried = carried or Carried()
         container_format = _format_of(path)
-        options = _container_options(container_format, video.time_base, self._carried.tracks)
+        options = _container_options(container_format, video.time_base, self._carried.clocks)
         if self._part is None:
             options |= _STREAM_OPTIONS.get(container_format, {})
         target: Any = sys.stdout.buffer if path == STANDARD_STREAM else path
@@ -90,6 +105,8 @@ class OutputFile:
         self._is_open = True
         self._carried.describe(self.container)
         self._copies: dict[int, Stream] = {}
+        self._attached: dict[int, Stream] = {}
+        self._has_header = False
 
     def _note_losses(self, container_format: str, video: VideoFormat) -> None:
         if container_format == "avi":
@@ -100,35 +117,66 @@ class OutputFile:
             self.notes.append(f"{self.path} cannot say that its pictures are turned; .mp4 and .mkv can.")
         if container_format in _BARE_CONTAINERS and self._carried.chapters:
             self.notes.append(f"{self.path} holds no chapters; .mp4 and .mkv do.")
+        if container_format in _BARE_CONTAINERS and self._carried.has_timecode:
+            self.notes.append(f"{self.path} holds no timecode; .mp4, .mov and .mkv do.")
 
     def add_tracks(self, video: Stream) -> None:
         """Add the input's other tracks behind the video's, and what is said of that."""
-        video.metadata.update(self._carried.video_metadata)
+        self._carried.describe_video(video)
         for track in self._carried.tracks:
             try:
-                self._copies[track.index] = copy_track(track, self.container)
+                if is_cover(track) and self._part is None:
+                    raise ValueError("a cover picture is written last, at the file's beginning")
+                if is_cover(track) and self.container.format.name == "matroska":
+                    check_track(self.container, track)
+                    self._attached[track.index] = track
+                else:
+                    self._copies[track.index] = copy_track(track, self.container)
             except (ValueError, av.error.FFmpegError):
                 self._leave_out(track)
 
+    def note_losses(self, made: PictureMetadata) -> None:
+        """Say what pictures lack of what the input's say beside their samples."""
+        self.notes += self._carried.picture.lost_in(made, self.path)
+
+    @property
+    def needs_look(self) -> bool:
+        """Whether the input's pictures say anything that an encoder may lose."""
+        return self._carried.picture != PictureMetadata()
+
     def _leave_out(self, track: Stream) -> None:
-        what = f"{self.path} cannot hold the input's {track.codec_context.name} {track.type}"
-        better = ".mp4" if self.container.format.name == "matroska" else ".mkv"
+        what = f"{self.path} cannot hold the input's {describe_track(track)}"
+        better = _better_ending(track, self.container.format.name)
         if track.type == "audio" and self.container.format.name != "webm":
             raise OutputError(f"{what}.", f"Choose an output that ends in {better}.")
-        self.notes.append(f"{what}; it was left out, an output that ends in {better} would keep it.")
+        advice = f", an output that ends in {better} would keep it" if better else ""
+        self.notes.append(f"{what}; it was left out{advice}.")
 
     def write_carried(self, packet: av.Packet[Any]) -> None:
         """Write an input's packet of another track as it is."""
+        cover = self._attached.pop(packet.stream_index, None)
+        if cover is not None:
+            self._attach(cover, bytes(packet))
+            return
         target = self._copies.get(packet.stream_index)
         if target is not None:
             packet.stream = target
             self.mux(packet)
+
+    def _attach(self, cover: Stream, payload: bytes) -> None:
+        """Put a cover picture into the header, which waits for the first packet that is written."""
+        with self._lock:
+            if self._has_header:
+                self.notes.append(f"{self.path} was begun before the input's {describe_track(cover)}; it was left out.")
+            else:
+                self.container.add_attachment(*cover_name(cover), payload)
 
     def mux(self, packet: av.Packet[Any]) -> None:
         """Write one packet; does nothing once the file is closed."""
         with self._lock:
             if not self._is_open:
                 return
+            self._has_header = True
             due = _time_of(packet)
             try:
                 self.container.mux(packet)
@@ -196,6 +244,9 @@ class Muxer:
         self._output = output
         self._time_base = video.time_base
         self._times = RisingTimes(video.time_base, video.frame_rate)
+        self._codec, self._extradata, self._is_seen = codec, extradata, False
+        holds_hdr = codec == "h264" and output.container.format.name in _HDR_CONTAINERS
+        self._container_hdr = video.hdr if holds_hdr else HdrMetadata()
         self._pending_extradata = extradata if codec in ("h264", "hevc") else b""
         try:
             check_place(output.container, codec)
@@ -213,6 +264,7 @@ class Muxer:
 
     def write(self, packet: Packet) -> None:
         """Write one finished packet."""
+        self._look_at(packet)
         target: av.Packet[Any] = av.Packet(self._with_extradata(packet.payload))
         shown_at = packet.pts if packet.pts is not None else packet.dts
         target.pts, target.duration = self._times.place(shown_at, packet.duration)
@@ -224,6 +276,15 @@ class Muxer:
 
     def finish(self) -> None:
         """Do nothing: every packet has been written."""
+
+    def _look_at(self, packet: Packet) -> None:
+        """Decode the first picture that comes back, to say what it lacks."""
+        if self._is_seen:
+            return
+        self._is_seen = True
+        if self._output.needs_look:
+            made = read_metadata(packet.payload, self._codec, self._extradata)
+            self._output.note_losses(replace(made, hdr=self._container_hdr) if self._container_hdr else made)
 
     def _with_extradata(self, payload: bytes) -> bytes:
         """Put the parameter sets before the first packet: the container takes its header from there."""
@@ -250,6 +311,13 @@ def _format_of(target: Destination) -> str:
         folder = "" if isinstance(target, str) else ", or frame_%04d.png, or a folder, which ends in /"
         raise OutputError(f"{target} is of no known kind.", f"Choose one of {', '.join(known)}{folder}.")
     return container_format
+
+
+def _better_ending(track: Stream, container_format: str) -> str:
+    """Return which output would hold a track, empty where none would."""
+    if track.type == "data":
+        return _DATA_ENDINGS.get(codec_of(track), "")
+    return ".mp4" if container_format == "matroska" else ".mkv"
 
 
 def _container_options(container_format: str, time_base: Fraction, tracks: Sequence[Stream]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from segtriton_protocol import ColorTags, Framing, VideoFormat
 
 # Nearly without loss, and with no picture held back.
 _OPTIONS = {"preset": "ultrafast", "crf": "10", "tune": "zerolatency"}
-_LOCAL_CODECS = ("rawvideo", "wrapped_avframe", "png", "bmp", "tiff", "webp", "ppm")
+_LOCAL_CODECS = ("rawvideo", "wrapped_avframe", "png", "bmp", "tiff", "webp", "ppm", "gif", "apng")
 _GROUP = 50
 # What RGB pictures are, and the matrix and range that they are coded with (ITU-T H.273: BT.709, sRGB, BT.709).
 _OF_RGB = ColorTags(primaries=1, transfer=13, matrix=1)
@@ -37,6 +37,7 @@ class Reencoder:
         """Open the encoder for a stream of pictures; the first is noted in `first_picture`."""
         self._first_picture = first_picture
         source = stream.codec_context
+        self._codec = source.name
         self.note = f"The input is {source.name}; it was coded as H.264 for the way to the server."
         self._is_rgb = source.pix_fmt is not None and av.VideoFormat(source.pix_fmt).is_rgb
         self._time_base = stream.time_base or Fraction(1, 1000)
@@ -64,7 +65,7 @@ class Reencoder:
         """Take a packet of pictures; return the coded ones."""
         frames: list[av.VideoFrame] = packet.decode()
         for frame in frames[:1]:
-            self._first_picture.take(frame)
+            self._first_picture.take(frame, self._codec)
         return [coded for frame in frames for coded in self._encode(frame)]
 
     def _encode(self, frame: av.VideoFrame) -> list[av.Packet[Any]]:

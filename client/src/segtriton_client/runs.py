@@ -22,6 +22,7 @@ from segtriton_client.progress_bar import ProgressBar
 from segtriton_client.report import Report
 from segtriton_client.segmentation import segment_video
 from segtriton_client.sources import VIDEO_ENDINGS, Destination, Source, parse_destination, stem_of
+from segtriton_client.still_images import written_suffix
 from segtriton_client.transport import Endpoint
 from segtriton_protocol import SegtritonError
 
@@ -90,7 +91,7 @@ def _give_up() -> None:
 async def _do(run: Run, job: Job) -> Outcome:
     bar = ProgressBar(stem_of(job.input)) if run.num_at_once == 1 else None
     shown = dataclasses.replace(job, on_progress=bar.update if bar else None, stopping=run.stopping)
-    work = segment_video if run.streams else segment_frames
+    work = segment_video if run.streams and not _is_still_job(job) else segment_frames
     try:
         return Outcome(job, report=await work(run.endpoint, shown))
     except (ClientError, SegtritonError) as error:
@@ -98,6 +99,11 @@ async def _do(run: Run, job: Job) -> Outcome:
     finally:
         if bar:
             bar.clear()
+
+
+def _is_still_job(job: Job) -> bool:
+    """Tell whether an image is to become an image, which is no video to stream."""
+    return is_images(job.input) and all(isinstance(out, Path) and ImageFiles.accepts(out) for out in job.outputs)
 
 
 def choose_outputs(inputs: Sequence[Source], output: str | None, word: str, *, many: bool = False) -> list[Destination]:
@@ -154,9 +160,10 @@ def _default_name(source: Source, word: str) -> str:
     if isinstance(source, Path) and source.is_dir():
         return f"{stem or 'images'}_{word}"
     if word == "cutout":
-        is_image = isinstance(source, Path) and ImageFiles.accepts(source)
-        return f"{stem}_{word}{'.png' if is_image else '.webm'}"
+        return f"{stem}_{word}{'.png' if is_images(source) else '.webm'}"
     ending = source.suffix if isinstance(source, Path) else ""
-    if ending.lower() in _KEPT_ENDINGS or (isinstance(source, Path) and ImageFiles.accepts(source)):
+    if is_images(source):
+        return f"{stem}_{word}{written_suffix(ending)}"
+    if ending.lower() in _KEPT_ENDINGS:
         return f"{stem}_{word}{ending}"
     return f"{stem}_{word}{'.mkv' if ending.lower() in _MILLISECOND_ENDINGS else '.mp4'}"

@@ -22,6 +22,7 @@ from segtriton_client.live_queue import LiveQueue
 from segtriton_client.local_frames import LocalFrames
 from segtriton_client.mask_writer import MaskWriter
 from segtriton_client.muxer import Muxer, OutputFile
+from segtriton_client.picture_metadata import PictureMetadata
 from segtriton_client.report import Report, summarize_latency
 from segtriton_client.resuming import Connect, ResumingSession
 from segtriton_client.sources import is_live
@@ -110,7 +111,9 @@ def _open_output(job: Job, demuxer: Demuxer, session: ResumingSession, frames: L
             opening.pop_all()
         return ComposedOutputs(drawings, frames, (opened.output_height, opened.output_width))
     if isinstance(job.output, Path) and is_sequence(job.output):
-        return ImageSequence(job.output)
+        images = ImageSequence(job.output)
+        images.notes += demuxer.carried.picture.lost_in(PictureMetadata(), job.output)
+        return images
     return OutputFile(job.output, demuxer.format, demuxer.carried)
 
 

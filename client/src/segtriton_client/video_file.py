@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +20,7 @@ from segtriton_client.local_encoder import LocalEncoder
 from segtriton_client.muxer import OutputFile
 from segtriton_client.pictures import PictureReader
 from segtriton_client.sources import Destination, Source, damage_of, open_input
+from segtriton_client.transparency import TRANSPARENCY_NOTE
 from segtriton_protocol import DropReason
 
 Place = tuple[int | None, int]
@@ -48,9 +50,10 @@ class VideoFile:
             self._video = pick_video(self._container, input_path)
             self._video.thread_type = "AUTO"
             self.frames = self._video.frames
-            self._carried = Carried.of(self._container, self._video)
             first = read_first_picture(input_path, self._video.index)
-            self._format = describe_video(self._video, input_path, first.display_matrix)
+            self._is_transparent = first.is_transparent
+            self._carried = replace(Carried.of(self._container, self._video), picture=first.metadata)
+            self._format = describe_video(self._video, input_path, first)
             is_even = self._format.width % 2 == 0 and self._format.height % 2 == 0
             self.pixel_format = "yuv420p" if is_even else "yuv444p"  # odd sizes need full chroma
             self._pictures = PictureReader(self._format, deinterlace=deinterlace, becomes=self.pixel_format)
@@ -79,7 +82,7 @@ class VideoFile:
         count = seq = 0
         try:
             for packet in self._container.demux(self._video, *self._carried.tracks):
-                if packet.stream_index != self._video.index:
+                if packet.stream.index != self._video.index:  # the empty packet at the end has no index of its own
                     if packet.size:
                         self._output.write_carried(packet)
                     continue
@@ -115,7 +118,8 @@ class VideoFile:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was changed about the pictures or left out, each one sentence."""
-        return (*self._pictures.notes, *self._output.notes)
+        seen = (TRANSPARENCY_NOTE,) if self._is_transparent else ()
+        return (*seen, *self._carried.notes, *self._carried.picture.notes, *self._pictures.notes, *self._output.notes)
 
     def _decode(self, packet: av.Packet[Any], seq: int) -> list[av.VideoFrame]:
         """Decode a packet, or, with the empty one, what is left."""

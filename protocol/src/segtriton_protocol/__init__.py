@@ -8,6 +8,7 @@ from segtriton_protocol.answer_ids import AnswerId
 from segtriton_protocol.client_messages import Acknowledge, Cancel, ClientMessage, End, Open, Packets
 from segtriton_protocol.errors import ErrorCode, SegtritonError
 from segtriton_protocol.formats import ColorTags, Framing, VideoFormat
+from segtriton_protocol.hdr_metadata import HdrMetadata
 from segtriton_protocol.matte_spec import MatteSpec
 from segtriton_protocol.messages import parse_request, parse_response
 from segtriton_protocol.orientation import UPRIGHT, Orientation
@@ -47,6 +48,7 @@ __all__ = [
     "ErrorCode",
     "Failed",
     "Framing",
+    "HdrMetadata",
     "MatteSpec",
     "Migrate",
     "Open",

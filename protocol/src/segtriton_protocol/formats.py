@@ -7,6 +7,7 @@ from enum import Enum
 from fractions import Fraction
 from typing import Any
 
+from segtriton_protocol.hdr_metadata import HdrMetadata
 from segtriton_protocol.json_fields import JsonFields, encode_bytes, encode_fraction
 from segtriton_protocol.orientation import MATRIX_ENTRIES, Orientation
 
@@ -90,6 +91,8 @@ class VideoFormat:
             return Orientation.from_matrix(self.display_matrix)
         return Orientation.from_rotation(self.rotation)
 
+    hdr: HdrMetadata = field(default_factory=HdrMetadata)
+
     def to_json(self) -> dict[str, Any]:
         """Return the wire form."""
         return {
@@ -105,6 +108,7 @@ class VideoFormat:
             "color": self.color.to_json(),
             "pixel_format": self.pixel_format,
             "display_matrix": list(self.display_matrix),
+            "hdr": self.hdr.to_json(),
         }
 
     @classmethod
@@ -129,4 +133,5 @@ class VideoFormat:
             color=ColorTags.from_json(fields.inner("color")),
             pixel_format=fields.text("pixel_format", "", max_length=32),
             display_matrix=display_matrix,
+            hdr=HdrMetadata.from_json(fields.inner("hdr")) if "hdr" in fields.wire else HdrMetadata(),
         )

@@ -62,11 +62,13 @@ class Picture:
             picture), the pixels inside a row may not: OpenCV would then silently work on a copy.
         matrix: luma weights of a YUV picture; without meaning for RGB.
         color_range: range of a YUV picture; RGB is always full range.
+        captioned: the decoder's frame, if closed captions lie beside its samples, which an encoder may code again.
     """
 
     planes: tuple[Plane, ...]
     matrix: ColorMatrix = ColorMatrix.BT709
     color_range: ColorRange = ColorRange.LIMITED
+    captioned: object = None
 
     def __post_init__(self) -> None:
         """Refuse planes that do not fit together, where they are made."""

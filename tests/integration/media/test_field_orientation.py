@@ -67,7 +67,7 @@ def decode(path: Path) -> Pictures:
 def matrix_of(path: Path) -> tuple[int, ...]:
     """The display matrix that a player finds, () for none."""
     with av.open(str(path)) as container:
-        side_data = next(container.decode(video=0)).side_data
+        side_data = next(container.decode(video=0)).side_data  # EXIF is listed since the client was imported
         return struct.unpack("=9i", bytes(side_data["DISPLAYMATRIX"])) if "DISPLAYMATRIX" in side_data else ()
 
 
@@ -168,7 +168,11 @@ def test_a_photograph_is_turned_as_its_exif_says(photograph: Segment, tmp_path: 
     photograph(given, tmp_path / "made.png", MASK)
     photograph(plain, tmp_path / "expected.png", MASK)
 
-    check_same_person(decode(tmp_path / "made.png"), decode(tmp_path / "expected.png"))
+    expected = decode(tmp_path / "expected.png")
+    check_same_person(decode(tmp_path / "made.png"), expected)
+    photograph(given, tmp_path / "made.jpg", MASK)
+    check_same_person([turn.to_shown(mask) for mask in decode(tmp_path / "made.jpg")], expected)
+    assert matrix_of(tmp_path / "made.jpg") == matrix_of(given)
 
 
 def write_photo(path: Path, shown: np.ndarray, turn: Turn) -> Path:

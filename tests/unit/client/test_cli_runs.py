@@ -12,7 +12,8 @@ from client_clips import CFR, audio_packets, frame_times, make_clip
 from echo_service import EchoService
 from segclient_process import run
 
-from segtriton_client.image_files import read_image, write_image
+from segtriton_client.image_files import write_image
+from segtriton_client.still_images import read_still
 
 REPORT_KEYS = [
     "frames_in",
@@ -133,9 +134,9 @@ def test_images_and_folders(serve, tmp_path) -> None:
     run("--endpoint", endpoint, folder)
     run("--endpoint", endpoint, folder / "a.png")
     for path in (tmp_path / "pictures_blur" / "a.png", folder / "a_blur.png"):
-        assert np.array_equal(read_image(path), pixels["a.png"])
+        assert np.array_equal(read_still(path).rgb, pixels["a.png"])
     assert sorted(path.name for path in (tmp_path / "pictures_blur").iterdir()) == ["a.png", "b.png", "c.jpg"]
-    assert np.abs(read_image(tmp_path / "pictures_blur/c.jpg").astype(int) - pixels["c.jpg"]).max() < 8
+    assert np.abs(read_still(tmp_path / "pictures_blur/c.jpg").rgb.astype(int) - pixels["c.jpg"]).max() < 8
 
 
 def test_several_inputs_go_on_after_a_failure(serve, tmp_path) -> None:
@@ -162,7 +163,7 @@ def test_models(serve, is_restricted) -> None:
 def test_sheet(tmp_path) -> None:
     clip = make_clip(tmp_path / "clip.mp4")
     run("sheet", clip, clip, clip, "-o", tmp_path / "sheet.png")
-    height, width, _ = read_image(tmp_path / "sheet.png").shape
+    height, width, _ = read_still(tmp_path / "sheet.png").rgb.shape
     assert (width, height) == (5 * (320 + 12) + 12, 3 * (240 + 12) + 12)
     with av.open(str(tmp_path / "sheet.png")) as picture:
         assert picture.streams.video[0].codec_context.name == "png"
@@ -176,4 +177,4 @@ def test_sheet_has_the_colors_that_servers_take_an_untagged_clip_for(tmp_path) -
         frame = av.VideoFrame.from_ndarray(green).reformat(format="yuv420p", dst_colorspace="ITU709")
         container.mux([*stream.encode(frame), *stream.encode(None)])
     run("sheet", *3 * [tmp_path / "clip.mp4"], "-o", tmp_path / "sheet.png")
-    assert np.abs(read_image(tmp_path / "sheet.png")[100, 100].astype(int) - green[0, 0]).max() <= 3
+    assert np.abs(read_still(tmp_path / "sheet.png").rgb[100, 100].astype(int) - green[0, 0]).max() <= 3

@@ -235,7 +235,7 @@ def test_sound_without_a_place_is_refused_before_a_frame_is_sent(
     add_sound(clip, tmp_path / "given.mkv", codec)
     told = run("--endpoint", serve(service), "-sv", tmp_path / "given.mkv", "-o", tmp_path / f"made.{ending}", code=1)
 
-    assert f"{codec.removeprefix('lib')} audio. Choose an output that ends in .mkv." in told
+    assert f"{codec.removeprefix('lib')} audio (track 1). Choose an output that ends in .mkv." in told
 
 
 def add_sound(clip: Path, target: Path, codec: str) -> None:
@@ -267,4 +267,4 @@ def test_subtitles_of_mp4_in_matroska_get_advice_that_helps(serve, tmp_path: Pat
         container.mux(text)
     told = run("--endpoint", serve(EchoService()), "-sv", given, "-o", tmp_path / "made.mkv")
 
-    assert "mov_text subtitle; it was left out, an output that ends in .mp4 would keep it" in told
+    assert "mov_text subtitle (track 1); it was left out, an output that ends in .mp4 would keep it" in told

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Protocol
 
-from segtriton_protocol import PLAIN_PIXEL_FORMAT, ColorTags, OutputSpec
+from segtriton_protocol import PLAIN_PIXEL_FORMAT, ColorTags, HdrMetadata, OutputSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class EncoderSetup:
     low_delay: bool
     sample_aspect: Fraction | None = None
     pixel_format: str = PLAIN_PIXEL_FORMAT
+    hdr: HdrMetadata = field(default_factory=HdrMetadata)
 
 
 @dataclass(frozen=True, slots=True)

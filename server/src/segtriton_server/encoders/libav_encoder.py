@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup, FrameTag
 from segtriton_server.frames import ColorRange, Picture, Plane
 from segtriton_server.media.color_tags import COLORSPACES
+from segtriton_server.media.frame_copier import FrameCopier
 from segtriton_server.media.libav_decoder import plane_views
 from segtriton_server.media.pixel_formats import coded_format
 
@@ -56,8 +57,7 @@ class _LibavEncoder:
         return bytes(self._context.extradata or b"")
 
     def canvas(self, like: Picture) -> Canvas:
-        height, width = self.size_hw
-        frame = VideoFrame(width, height, self._canvas_format)
+        frame = self._new_frame(like)
         return Canvas(Picture(plane_views(frame), like.matrix, like.color_range), frame)
 
     def encode(self, canvas: Canvas, tags: Sequence[FrameTag]) -> list[EncodedFrame]:
@@ -81,6 +81,10 @@ class _LibavEncoder:
         self._tags.clear()
         with contextlib.suppress(AttributeError):
             del self._context  # PyAV frees the encoder and its threads with the last reference
+
+    def _new_frame(self, like: Picture) -> VideoFrame:
+        height, width = self.size_hw
+        return VideoFrame(width, height, self._canvas_format)
 
     def _prepare(self, canvas: Canvas) -> VideoFrame:
         return cast(VideoFrame, canvas.owner)
@@ -108,12 +112,20 @@ class X264Encoder(_LibavEncoder):
         context.max_b_frames = 0
         context.flags |= Flags.global_header
         context.options = {"preset": setup.output.preset, "crf": str(setup.output.crf)}
+        if setup.hdr:
+            context.options |= {"x264-params": setup.hdr.x264_params()}
         if setup.low_delay:
             context.options |= {"tune": "zerolatency"}
         else:
             # Without macroblock-tree and B-frames the look-ahead only holds frames back.
             context.options |= {"rc-lookahead": "0", "mbtree": "0"}
         context.open(strict=False)
+        self._copier = FrameCopier(setup.pixel_format)
+
+    def _new_frame(self, like: Picture) -> VideoFrame:
+        if like.captioned is None:
+            return super()._new_frame(like)
+        return self._copier.copy(cast(VideoFrame, like.captioned))
 
 
 class MjpegEncoder(_LibavEncoder):

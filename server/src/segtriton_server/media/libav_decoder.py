@@ -20,6 +20,7 @@ from segtriton_server.frames import SAMPLE_TYPES, ColorMatrix, ColorRange, Pictu
 from segtriton_server.media.color_tags import COLORSPACES, picture_color
 from segtriton_server.media.decoder import Decoded, FrameGroup
 from segtriton_server.media.deinterlacer import Deinterlacer
+from segtriton_server.media.frame_copier import has_captions
 from segtriton_server.media.pixel_formats import is_same_format, num_bits
 from segtriton_server.media.room import check_room
 
@@ -134,7 +135,8 @@ class LibavDecoder:
         )
         owner = self._fit(frame, matrix, color_range)
         damaged = frozenset((seq,)) if frame.is_corrupt else frozenset[int]()
-        return FrameGroup((seq,), Picture(plane_views(owner), matrix, color_range), owner, damaged)
+        captioned = owner if has_captions(owner) else None
+        return FrameGroup((seq,), Picture(plane_views(owner), matrix, color_range, captioned), owner, damaged)
 
     def _fit(self, frame: VideoFrame, matrix: ColorMatrix, color_range: ColorRange) -> VideoFrame:
         """Bring a picture to the one kind and size that the other stages know; its colours stay what they are."""

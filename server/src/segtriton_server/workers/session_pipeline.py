@@ -144,6 +144,7 @@ class SessionPipeline:
             low_delay=live,
             sample_aspect=video.sample_aspect,
             pixel_format=pixel_format,
+            hdr=video.hdr,
         )
         with ExitStack() as opened:
             self._decoder = self._accelerator.open_decoder(

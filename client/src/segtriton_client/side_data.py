@@ -1,0 +1,49 @@
+"""What FFmpeg keeps beside a decoded picture's samples, as PyAV gives it without failing."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping
+
+import av
+from av.buffer import Buffer
+from av.sidedata.sidedata import Type
+
+# The names that their decoders give to colour profiles are freed twice by PyAV: looking at their side data crashes.
+_UNREADABLE_CODECS = ("png", "apng")
+_MATRIX = struct.Struct("=9i")
+_ONE, _ONE_W = 1 << 16, 1 << 30
+
+
+def _of_no_listed_type(kind: type[Type], value: object) -> Type:
+    """Take a type that PyAV does not list, such as EXIF: it refuses all side data of such a picture otherwise."""
+    member = object.__new__(kind)
+    member._name_ = f"UNLISTED_{value}"
+    member._value_ = value  # type: ignore[assignment]
+    return member
+
+
+Type._missing_ = classmethod(_of_no_listed_type)  # type: ignore[method-assign, assignment]
+
+
+def side_data_of(frame: av.VideoFrame, codec: str) -> Mapping[Type, Buffer]:
+    """Return a decoded picture's side data by type; `codec` is FFmpeg's name of its decoder."""
+    if codec in _UNREADABLE_CODECS:
+        return {}
+    return {data.type: data for data in frame.side_data}  # type: ignore[attr-defined, misc]
+
+
+def display_matrix_of(frame: av.VideoFrame, codec: str) -> tuple[int, ...]:
+    """Return how a player turns a picture, nine integers in FFmpeg's layout, by its container or EXIF; () as it is."""
+    if codec in _UNREADABLE_CODECS:
+        return _matrix_of(frame.rotation) if frame.rotation else ()
+    matrix = side_data_of(frame, codec).get(Type.DISPLAYMATRIX)
+    return () if matrix is None else _MATRIX.unpack(bytes(matrix))
+
+
+def _matrix_of(degrees: int) -> tuple[int, ...]:
+    """Return the matrix of a turn counter-clockwise."""
+    cosine = round(_ONE * math.cos(math.radians(degrees)))
+    sine = round(_ONE * math.sin(math.radians(-degrees)))
+    return cosine, sine, 0, -sine, cosine, 0, 0, 0, _ONE_W
