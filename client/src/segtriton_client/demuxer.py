@@ -72,6 +72,7 @@ class Demuxer:
         frames: how many frames the container claims, 0 if it does not say.
         carried: what is copied; the packets of its tracks come as `CarriedPacket`.
         notes: what was done to the packets, each one sentence.
+        timeline: what was done to their times.
     """
 
     def __init__(self, path: Source, *, duration: float = 0.0, reconnect_seconds: float = 0.0) -> None:
@@ -82,6 +83,7 @@ class Demuxer:
         self._reconnect_seconds = reconnect_seconds
         self._num_lost = 0
         self._rotation: int | None = None
+        self.timeline = Timeline(is_live=is_live(path))
         self._container = open_input(path)
         try:
             self._video = pick_video(self._container, path)
@@ -151,14 +153,12 @@ class Demuxer:
 
     def _read(self) -> Iterator[_Found]:
         """Give all packets with content, of one connection after the other."""
-        timeline = Timeline()
         count = 0
         while True:
             try:
                 for packet, is_video in self._read_connection():
-                    if timeline.place(packet, is_video=is_video):
-                        yield packet, is_video
-                        count += is_video
+                    yield packet, is_video
+                    count += is_video
             except av.error.FFmpegError as error:
                 if not count or not (self._reconnect_seconds or is_live(self.path)):
                     raise damage_of(self.path, self._container, count, error) from None
@@ -166,10 +166,10 @@ class Demuxer:
                     self.notes.append(f"The source broke off after frame {count}: {error.strerror}.")
             if not self._reconnect_seconds or not self._reconnect():
                 return
-            timeline.begin_anew()
+            self.timeline.begin_anew()
 
     def _read_connection(self) -> Iterator[_Found]:
-        for packet in self._container.demux(self._video, *self.carried.tracks):
+        for packet in self.timeline.place(self._container.demux(self._video, *self.carried.tracks)):
             if not packet.size:
                 continue
             if packet.stream_index != self._video.index:

@@ -72,7 +72,7 @@ async def stream_file(connect: Connect, demuxer: Demuxer, job: Job) -> Report:
             await run_blocking(writer.finish)
             await run_blocking(job.raise_if_cut, reading, ended.frames_out)
             await run_blocking(output.commit)
-    report = _make_report(session, ended, job, time.monotonic() - started, [*demuxer.notes, *output.notes])
+    report = _make_report(session, ended, job, time.monotonic() - started, [*demuxer.notes, *demuxer.timeline.notes, *output.notes])
     return _with_stale(report, live.num_stale) if live is not None else report
 
 

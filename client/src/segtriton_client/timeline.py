@@ -1,57 +1,256 @@
-"""A source that is lost and found again: its clock begins anew, the output's goes on."""
+"""The clock of the output: it goes on where the source's jumps, and where the source was lost and found again.
+
+A jump is what FFmpeg calls a timestamp discontinuity: recordings put one behind the other, an encoder that restarts.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeAlias
 
 import av
+import av.error
 from av.container import InputContainer
 
 from segtriton_client.errors import InputError
 from segtriton_client.sources import Source, open_input
 
-_PAUSE_SECONDS = 0.25
+_RETRY_SECONDS = 0.25
+# Jitter is a dts that goes back by no more than either: the first is the limit of FFmpeg's command.
+_MAX_JITTER_SECONDS, _MAX_JITTER_FRAMES = Fraction(1, 10), 4
+# A track that goes back by less than this is disordered, unless the others go with it.
+_MIN_LONE_JUMP_SECONDS = Fraction(1)
+# A dts that goes ahead by more needs a second one that confirms it (FFmpeg's dts_delta_threshold).
+_MAX_STEP_SECONDS = Fraction(10)
+# A file's clock that goes ahead by more has jumped; by less, the camera paused.
+_MAX_PAUSE_SECONDS = Fraction(3600)
+# What is read at most until all tracks have followed the first one.
+_MAX_HELD_SECONDS, _MAX_HELD_PACKETS = Fraction(2), 512
+_DENSE_TRACKS = ("video", "audio")
+
+_Packet: TypeAlias = "av.Packet[Any]"
+
+
+@dataclass(slots=True)
+class _Track:
+    """Where a track is in the output's clock: its newest dts and the end of what is shown, in seconds."""
+
+    offset: Fraction
+    dts: Fraction
+    step: Fraction
+    shown: Fraction
+
+    @property
+    def next_dts(self) -> Fraction:
+        return self.dts + self.step
+
+
+@dataclass(slots=True)
+class _Arrival:
+    """A track's first dts, first pts and newest dts in a clock that may be new, in seconds of the source's clock."""
+
+    dts: Fraction
+    pts: Fraction
+    newest: Fraction
 
 
 class Timeline:
-    """Moves the timestamps of each further connection behind those before, with the gap that there was."""
+    """Moves the timestamps of all tracks by the same time at each jump, so that they stay in step.
 
-    def __init__(self) -> None:
-        """Begin with the first connection, whose timestamps stay."""
-        self._offset: Fraction | None = Fraction(0)
-        self._end = Fraction(0)
-        self._lost_at = 0.0
+    A packet whose dts jumps is held back until those behind it tell a new clock from one wrong timestamp, and until
+    the other tracks have come to the new clock: then it is known where none of them overlaps what came before.
+
+    Attributes:
+        num_jumps: how often the source's clock jumped.
+    """
+
+    def __init__(self, *, is_live: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin with the source's own timestamps; a live source's gaps are as long as the wall clock says."""
+        self.num_jumps = 0
+        self._is_live = is_live
+        self._clock = clock
+        self._offset = Fraction(0)
+        self._tracks: dict[int, _Track] = {}
+        self._held: list[_Packet] = []
+        self._arrivals: dict[int, _Arrival] = {}
+        self._placed_at = self._held_at = 0.0
+        self._is_reconnected = False
         self._waits_for_keyframe = False
+
+    @property
+    def notes(self) -> list[str]:
+        """What was done to the timestamps, one sentence if anything was."""
+        if not self.num_jumps:
+            return []
+        times = "once" if self.num_jumps == 1 else f"{self.num_jumps} times"
+        return [f"The source's clock jumped {times}; what follows a jump was moved to the end of what came before it."]
 
     def begin_anew(self) -> None:
-        """Note that what follows is of a new connection."""
-        self._offset = None
+        """Note that what follows is of a new connection, from its first keyframe on."""
+        self._is_reconnected = bool(self._tracks)
         self._waits_for_keyframe = True
 
-    def place(self, packet: av.Packet[Any], *, is_video: bool) -> bool:
-        """Move a packet's timestamps; False for one that a new connection's first keyframe should come before."""
-        if self._waits_for_keyframe and not (is_video and packet.is_keyframe):
+    def place(self, packets: Iterable[_Packet]) -> Iterator[_Packet]:
+        """Give a connection's packets with timestamps that go on."""
+        try:
+            for packet in packets:
+                if not self._comes_too_early(packet):
+                    yield from self._take(packet)
+        except av.error.FFmpegError:
+            yield from self._release_all()
+            raise
+        yield from self._release_all()
+
+    def _comes_too_early(self, packet: _Packet) -> bool:
+        """Whether a new connection's first keyframe should come before a packet."""
+        is_start = packet.stream.type == "video" and packet.is_keyframe
+        self._waits_for_keyframe = self._waits_for_keyframe and not is_start
+        return self._waits_for_keyframe and packet.size > 0
+
+    def _take(self, packet: _Packet) -> Iterator[_Packet]:
+        if not packet.size:  # the end
+            yield from self._release_all()
+            yield packet
+        elif self._held:
+            yield from self._take_in_doubt(packet)
+        elif self._is_reconnected or self._strays(packet):
+            yield from self._hold(packet)
+        else:
+            yield self._move(packet)
+
+    def _strays(self, packet: _Packet) -> bool:
+        """Whether a packet does not follow its track."""
+        found, track = time_of(packet), self._tracks.get(packet.stream_index)
+        if found is None or track is None or packet.dts is None or packet.is_discard:
             return False
-        self._waits_for_keyframe = False
-        found = time_of(packet)
-        if found is None:
+        if track.offset != self._offset and self._follows(track, found + self._offset):
+            track.offset = self._offset  # the track comes later to a clock that others have come to
+        return not self._follows(track, found + track.offset)
+
+    def _follows(self, track: _Track, dts: Fraction) -> bool:
+        if dts < track.dts - max(_MAX_JITTER_SECONDS, _MAX_JITTER_FRAMES * track.step):
+            return False
+        return min(dts - other.next_dts for other in self._tracks.values()) <= _MAX_STEP_SECONDS
+
+    def _take_in_doubt(self, packet: _Packet) -> Iterator[_Packet]:
+        """Take a packet into the clock that it is nearer to, the new one or the one before."""
+        if self._is_new(packet):
+            yield from self._hold(packet)
+            return
+        if self._arrivals.pop(packet.stream_index, None) is not None:
+            wrong = [held for held in self._held if held.stream_index == packet.stream_index]
+            self._held = [held for held in self._held if held.stream_index != packet.stream_index]
+            yield from map(self._correct, wrong)
+        if not self._arrivals:
+            yield from self._release()
+        yield self._move(packet)
+
+    def _is_new(self, packet: _Packet) -> bool:
+        found, index = time_of(packet), packet.stream_index
+        if self._is_reconnected or found is None:
             return True
-        if self._offset is None:
-            gap = Fraction(time.monotonic() - self._lost_at).limit_denominator(1000)
-            self._offset = self._end + gap - found
-        if self._offset:
-            ticks = round(self._offset / packet.time_base)
-            packet.pts = None if packet.pts is None else packet.pts + ticks
-            packet.dts = None if packet.dts is None else packet.dts + ticks
-        if is_video:
-            self._end = found + self._offset + (packet.duration or 0) * packet.time_base
-            self._lost_at = time.monotonic()
-        return True
+        track, arrival = self._tracks.get(index), self._arrivals.get(index)
+        old = [track] if track is not None else list(self._tracks.values())
+        new = [arrival] if arrival is not None else list(self._arrivals.values())
+        offset = track.offset if track is not None else self._offset
+        from_old = min(abs(found + offset - other.next_dts) for other in old)
+        return min(abs(found - other.newest) for other in new) <= from_old
+
+    def _hold(self, packet: _Packet) -> Iterator[_Packet]:
+        if not self._held:
+            self._held_at = self._clock()
+        self._held.append(packet)
+        found, index = time_of(packet), packet.stream_index
+        if found is None or packet.stream.type not in _DENSE_TRACKS:
+            return
+        pts = found if packet.pts is None else packet.pts * packet.time_base
+        arrival = self._arrivals.setdefault(index, _Arrival(found, pts, found))
+        arrival.pts, arrival.newest = min(pts, arrival.pts), found
+        is_confirmed = len(self._held) > 1 and self._tracks.keys() <= self._arrivals.keys()
+        is_long = found - arrival.dts > _MAX_HELD_SECONDS or len(self._held) >= _MAX_HELD_PACKETS
+        if is_confirmed or is_long:
+            yield from self._release()
+
+    def _release_all(self) -> Iterator[_Packet]:
+        while self._held:
+            yield from self._release()
+
+    def _release(self) -> Iterator[_Packet]:
+        """Give what is held, behind what came before."""
+        held, self._held = self._held, []
+        arrivals, self._arrivals = self._arrivals, {}
+        self._move_clock(arrivals)
+        self._is_reconnected = False
+        for packet in held:
+            is_first = time_of(packet) is not None and arrivals.pop(packet.stream_index, None) is not None
+            yield from [self._move(packet)] if is_first else self._take(packet)
+
+    def _move_clock(self, arrivals: dict[int, _Arrival]) -> None:
+        """Choose the smallest offset at which no track overlaps itself, and keep the old one over a pause."""
+        known = {index: (self._tracks[index], found) for index, found in arrivals.items() if index in self._tracks}
+        if not known:
+            return
+        offset = max(max(old.next_dts - new.dts, old.shown - new.pts) for old, new in known.values())
+        back = offset - next(iter(known.values()))[0].offset
+        gap = self._measure_gap(max(old.step for old, _ in known.values()))
+        if not self._is_reconnected:
+            is_pause = -(gap + _MAX_STEP_SECONDS if self._is_live else _MAX_PAUSE_SECONDS) <= back <= 0
+            is_disorder = 0 < back < _MIN_LONE_JUMP_SECONDS and len(known) < len(self._tracks)
+            if is_pause or is_disorder:
+                return
+            self.num_jumps += 1
+        self._offset = offset + gap
+        for old, _ in known.values():
+            old.offset = self._offset
+
+    def _measure_gap(self, step: Fraction) -> Fraction:
+        """Return for how long a live source gave nothing, beyond the usual `step`."""
+        if not (self._is_live or self._is_reconnected):
+            return Fraction(0)
+        seconds = Fraction(self._held_at - self._placed_at).limit_denominator(1000)
+        return max(seconds - step, Fraction(0))
+
+    def _move(self, packet: _Packet) -> _Packet:
+        """Move a packet's timestamps as its track's clock was."""
+        found, track = time_of(packet), self._tracks.get(packet.stream_index)
+        if found is None:
+            return packet
+        offset = track.offset if track is not None else self._offset
+        _shift(packet, offset)
+        if packet.stream.type in _DENSE_TRACKS and not packet.is_discard:
+            self._note_place(packet, found + offset, offset)
+        return packet
+
+    def _correct(self, packet: _Packet) -> _Packet:
+        """Put a packet with a wrong timestamp where its track is."""
+        found, track = time_of(packet), self._tracks[packet.stream_index]
+        if found is not None:
+            _shift(packet, track.next_dts - found)
+            self._note_place(packet, track.next_dts, track.offset)
+        return packet
+
+    def _note_place(self, packet: _Packet, dts: Fraction, offset: Fraction) -> None:
+        before = self._tracks.get(packet.stream_index)
+        step = packet.duration * packet.time_base if packet.duration else Fraction(0)
+        if not step and before is not None:
+            step = dts - before.dts if 0 < dts - before.dts <= _MAX_HELD_SECONDS else before.step
+        shown = step + (dts if packet.pts is None else packet.pts * packet.time_base)
+        newest = max(shown, before.shown) if before is not None else shown
+        self._tracks[packet.stream_index] = _Track(offset, dts, step, newest)
+        self._placed_at = self._clock()
 
 
-def time_of(packet: av.Packet[Any]) -> Fraction | None:
+def _shift(packet: _Packet, offset: Fraction) -> None:
+    ticks = round(offset / packet.time_base)
+    if ticks:
+        packet.pts = None if packet.pts is None else packet.pts + ticks
+        packet.dts = None if packet.dts is None else packet.dts + ticks
+
+
+def time_of(packet: _Packet) -> Fraction | None:
     """When a packet is decoded, in seconds of its own clock."""
     stamp = packet.dts if packet.dts is not None else packet.pts
     return None if stamp is None else stamp * packet.time_base
@@ -66,4 +265,4 @@ def reopen(source: Source, seconds: float) -> InputContainer | None:
         except InputError:
             if time.monotonic() > deadline:
                 return None
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(_RETRY_SECONDS)

@@ -18,6 +18,7 @@ from segtriton_client.local_encoder import LocalEncoder
 from segtriton_client.muxer import OutputFile
 from segtriton_client.pictures import PictureReader
 from segtriton_client.sources import Destination, Source, damage_of, open_input
+from segtriton_client.timeline import Timeline
 from segtriton_protocol import DropReason
 
 Place = tuple[int | None, int]
@@ -42,6 +43,7 @@ class VideoFile:
         self._path = input_path
         self._is_strict = strict
         self._seq_by_pts: dict[int | None, int] = {}
+        self._timeline = Timeline()
         self._container = open_input(input_path)
         try:
             self._video = pick_video(self._container, input_path)
@@ -76,7 +78,7 @@ class VideoFile:
         """Give each picture with its pts and duration; what is copied goes straight to the output."""
         count = seq = 0
         try:
-            for packet in self._container.demux(self._video, *self._carried.tracks):
+            for packet in self._timeline.place(self._container.demux(self._video, *self._carried.tracks)):
                 if packet.stream_index != self._video.index:
                     if packet.size:
                         self._output.write_carried(packet)
@@ -109,7 +111,7 @@ class VideoFile:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was changed about the pictures or left out, each one sentence."""
-        return (*self._pictures.notes, *self._output.notes)
+        return (*self._timeline.notes, *self._pictures.notes, *self._output.notes)
 
     def _decode(self, packet: av.Packet[Any], seq: int) -> list[av.VideoFrame]:
         """Decode a packet, or, with the empty one, what is left."""
