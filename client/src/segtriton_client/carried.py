@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from av.container import InputContainer, OutputContainer
@@ -23,12 +24,14 @@ class Carried:
 
     Attributes:
         tracks: audio and subtitles, whose packets are copied.
+        start: when the first track begins, the video's included, in seconds; sound that players leave out not counted.
     """
 
     tracks: list[Stream] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
     video_metadata: dict[str, str] = field(default_factory=dict)
     chapters: list[Any] = field(default_factory=list)
+    start: Fraction = Fraction(0)
 
     @classmethod
     def of(cls, container: InputContainer, video: Stream) -> Carried:
@@ -39,6 +42,7 @@ class Carried:
             keep_metadata(container.metadata, _OF_THE_FILE),
             keep_metadata(video.metadata, _OF_THE_TRACK),
             container.chapters(),
+            min((_start_of(track) for track in (video, *tracks)), default=Fraction(0)),
         )
 
     def describe(self, container: OutputContainer) -> None:
@@ -46,6 +50,10 @@ class Carried:
         container.metadata.update(self.metadata)
         if self.chapters:
             container.set_chapters(self.chapters)
+
+
+def _start_of(track: Stream) -> Fraction:
+    return (track.start_time or 0) * (track.time_base or Fraction(0))
 
 
 def copy_track(track: Stream, container: OutputContainer) -> Stream:

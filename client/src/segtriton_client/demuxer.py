@@ -17,9 +17,11 @@ from av.video.stream import VideoStream
 
 from segtriton_client.carried import Carried
 from segtriton_client.errors import InputError
+from segtriton_client.frame_rate import frame_rate_notes, frame_rate_of
 from segtriton_client.reencoder import Reencoder, needs_coding
 from segtriton_client.sources import Source, damage_of, is_live, open_input
 from segtriton_client.timeline import Timeline, reopen, time_of
+from segtriton_client.truncation import TruncationCheck
 from segtriton_protocol import ColorTags, Framing, Packet, VideoFormat
 from segtriton_protocol.formats import MAX_FRAME_RATE
 
@@ -73,6 +75,7 @@ class Demuxer:
         carried: what is copied; the packets of its tracks come as `CarriedPacket`.
         notes: what was done to the packets, each one sentence.
         timeline: what was done to their times.
+        truncation: whether the source ended before its header says.
     """
 
     def __init__(self, path: Source, *, duration: float = 0.0, reconnect_seconds: float = 0.0) -> None:
@@ -90,6 +93,7 @@ class Demuxer:
             self._video.thread_type = "NONE"  # frame threads would read further than the first picture
             if self._container.format.name not in _TURNING_FORMATS:
                 self._rotation = 0
+            self.notes += frame_rate_notes(self._video)
             self._reencoder = self._open_reencoder()
             self.frames = self._video.frames or _guess_frames(self._container, self._video)
             self.carried = Carried.of(self._container, self._video)
@@ -169,7 +173,9 @@ class Demuxer:
             self.timeline.begin_anew()
 
     def _read_connection(self) -> Iterator[_Found]:
-        for packet in self.timeline.place(self._container.demux(self._video, *self.carried.tracks)):
+        packets = self._container.demux(self._video, *self.carried.tracks)
+        self.truncation = TruncationCheck(self._container, self._video)
+        for packet in self.truncation.watch(self.timeline.place(packets)):
             if not packet.size:
                 continue
             if packet.stream_index != self._video.index:
@@ -235,7 +241,7 @@ def describe_video(stream: VideoStream, path: Source, rotation: int) -> VideoFor
         time_base=time_base,
         framing=_framing(codec, extradata),
         extradata=extradata,
-        frame_rate=_bounded(stream.average_rate, MAX_FRAME_RATE),
+        frame_rate=_bounded(frame_rate_of(stream), MAX_FRAME_RATE),
         sample_aspect=_bounded(stream.sample_aspect_ratio),
         rotation=-rotation % 360,
         color=ColorTags(

@@ -62,6 +62,7 @@ class ImageFiles(UnfinishedImages):
     codec = "image"
     pixel_format = "rgb24"
     notes: tuple[str, ...] = ()
+    is_truncated = False
 
     def __init__(self, input_path: Path, output_path: Destination) -> None:
         super().__init__()

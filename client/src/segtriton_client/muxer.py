@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import sys
 import threading
-from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -23,8 +21,10 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from segtriton_client.carried import Carried, check_place, copy_track
+from segtriton_client.container_times import start_shift, time_options
 from segtriton_client.described_stream import add_described_stream, can_describe
 from segtriton_client.errors import OutputError, StoppedError
+from segtriton_client.monotonic_dts import MonotonicDts
 from segtriton_client.rising_times import RisingTimes
 from segtriton_client.sources import STANDARD_STREAM, Destination, scheme_of
 from segtriton_protocol import Packet, VideoFormat
@@ -50,7 +50,6 @@ _STREAM_OPTIONS = {
 }
 # What has no place for how a picture is turned, nor for chapters.
 _BARE_CONTAINERS = ("mpegts", "avi", "flv", "rtsp")
-_TIMESCALE_LIMIT = 2**31
 _INTERRUPTIONS = (asyncio.CancelledError, KeyboardInterrupt, StoppedError)
 _START_CODES = (b"\x00\x00\x01", b"\x00\x00\x00\x01")
 
@@ -76,7 +75,7 @@ class OutputFile:
         self._is_complete = False
         self._carried = carried or Carried()
         container_format = _format_of(path)
-        options = _container_options(container_format, video.time_base, self._carried.tracks)
+        options = time_options(container_format, video.time_base, self._carried)
         if self._part is None:
             options |= _STREAM_OPTIONS.get(container_format, {})
         target: Any = sys.stdout.buffer if path == STANDARD_STREAM else path
@@ -90,11 +89,17 @@ class OutputFile:
         self._is_open = True
         self._carried.describe(self.container)
         self._copies: dict[int, Stream] = {}
+        self._copied_times: dict[int, MonotonicDts] = {}
 
     def _note_losses(self, container_format: str, video: VideoFormat) -> None:
         if container_format == "avi":
             self.notes.append(
                 f"{self.path} stores no times: players count its frames, and may be one late; .mp4 and .mkv keep them."
+            )
+        if shift := start_shift(container_format, self._carried):
+            self.notes.append(
+                f"The input begins {float(shift):.3f} s before 0, which players do not show; "
+                f"all of {self.path} is so much later."
             )
         if container_format in _BARE_CONTAINERS and video.rotation:
             self.notes.append(f"{self.path} cannot say that its pictures are turned; .mp4 and .mkv can.")
@@ -106,7 +111,8 @@ class OutputFile:
         video.metadata.update(self._carried.video_metadata)
         for track in self._carried.tracks:
             try:
-                self._copies[track.index] = copy_track(track, self.container)
+                self._copies[track.index] = copied = copy_track(track, self.container)
+                self._copied_times[track.index] = MonotonicDts(copied)
             except (ValueError, av.error.FFmpegError):
                 self._leave_out(track)
 
@@ -121,6 +127,7 @@ class OutputFile:
         """Write an input's packet of another track as it is."""
         target = self._copies.get(packet.stream_index)
         if target is not None:
+            self._copied_times[packet.stream_index].place(packet)
             packet.stream = target
             self.mux(packet)
 
@@ -250,14 +257,3 @@ def _format_of(target: Destination) -> str:
         folder = "" if isinstance(target, str) else ", or frame_%04d.png, or a folder, which ends in /"
         raise OutputError(f"{target} is of no known kind.", f"Choose one of {', '.join(known)}{folder}.")
     return container_format
-
-
-def _container_options(container_format: str, time_base: Fraction, tracks: Sequence[Stream]) -> dict[str, str]:
-    """Return the options that keep timestamps as they are."""
-    if container_format not in ("mp4", "mov"):
-        return {"avoid_negative_ts": "disabled"}
-    scale = time_base.denominator
-    for stream in tracks:
-        common = math.lcm(scale, stream.time_base.denominator if stream.time_base else 1)
-        scale = common if common < _TIMESCALE_LIMIT else scale
-    return {"movie_timescale": str(scale)}

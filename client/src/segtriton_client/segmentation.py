@@ -71,8 +71,10 @@ async def stream_file(connect: Connect, demuxer: Demuxer, job: Job) -> Report:
             ended = await _complete(receiving, asyncio.ensure_future(send))
             await run_blocking(writer.finish)
             await run_blocking(job.raise_if_cut, reading, ended.frames_out)
+            if job.strict:
+                demuxer.truncation.raise_if_truncated()
             await run_blocking(output.commit)
-    report = _make_report(session, ended, job, time.monotonic() - started, [*demuxer.notes, *demuxer.timeline.notes, *output.notes])
+    report = _make_report(session, ended, job, time.monotonic() - started, demuxer, output.notes)
     return _with_stale(report, live.num_stale) if live is not None else report
 
 
@@ -241,8 +243,11 @@ def _with_stale(report: Report, num_stale: int) -> Report:
     return dataclasses.replace(report, frames_in=report.frames_in + num_stale, frames_dropped=dropped)
 
 
-def _make_report(session: ResumingSession, ended: Ended, job: Job, seconds: float, notes: Sequence[str]) -> Report:
+def _make_report(
+    session: ResumingSession, ended: Ended, job: Job, seconds: float, demuxer: Demuxer, notes: Sequence[str]
+) -> Report:
     opened = session.opened
+    notes_of_input = [*demuxer.notes, *demuxer.timeline.notes, *demuxer.truncation.notes]
     return Report(
         frames_in=ended.frames_in,
         frames_out=ended.frames_out,
@@ -260,6 +265,7 @@ def _make_report(session: ResumingSession, ended: Ended, job: Job, seconds: floa
         server=opened.server,
         stages=dict(ended.stages),
         warnings=opened.warnings,
-        notes=(*ended.notes, *notes),
+        notes=(*ended.notes, *notes_of_input, *notes),
         damaged_frames=[[seq, reason] for seq, reason in sorted(session.damaged.items())],
+        is_truncated=bool(demuxer.truncation.notes),
     )

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from segtriton_client.carried import Carried
 from segtriton_client.demuxer import describe_video, pick_video, read_rotation
 from segtriton_client.errors import MENDED, InputError, OutputError, damage_error
+from segtriton_client.frame_rate import frame_rate_notes
 from segtriton_client.local_encoder import LocalEncoder
 from segtriton_client.muxer import OutputFile
 from segtriton_client.pictures import PictureReader
 from segtriton_client.sources import Destination, Source, damage_of, open_input
 from segtriton_client.timeline import Timeline
+from segtriton_client.truncation import TruncationCheck
 from segtriton_protocol import DropReason
 
 Place = tuple[int | None, int]
@@ -48,6 +50,7 @@ class VideoFile:
         try:
             self._video = pick_video(self._container, input_path)
             self._video.thread_type = "AUTO"
+            self._truncation = TruncationCheck(self._container, self._video)
             self.frames = self._video.frames
             self._carried = Carried.of(self._container, self._video)
             self._format = describe_video(self._video, input_path, read_rotation(input_path))
@@ -78,7 +81,8 @@ class VideoFile:
         """Give each picture with its pts and duration; what is copied goes straight to the output."""
         count = seq = 0
         try:
-            for packet in self._timeline.place(self._container.demux(self._video, *self._carried.tracks)):
+            packets = self._container.demux(self._video, *self._carried.tracks)
+            for packet in self._truncation.watch(self._timeline.place(packets)):
                 if packet.stream_index != self._video.index:
                     if packet.size:
                         self._output.write_carried(packet)
@@ -92,6 +96,8 @@ class VideoFile:
             raise damage_of(self._path, self._container, count, error) from None
         if not count:
             raise InputError(f"{self._path} holds no frames.")
+        if self._is_strict:
+            self._truncation.raise_if_truncated()
 
     def write(self, rgb: NDArray[np.uint8], place: Place) -> None:
         """Encode one picture with its pts and duration."""
@@ -111,7 +117,13 @@ class VideoFile:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was changed about the pictures or left out, each one sentence."""
-        return (*self._timeline.notes, *self._pictures.notes, *self._output.notes)
+        notes_of_input = (*frame_rate_notes(self._video), *self._timeline.notes, *self._truncation.notes)
+        return (*notes_of_input, *self._pictures.notes, *self._output.notes)
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether the input ended before its header says."""
+        return bool(self._truncation.notes)
 
     def _decode(self, packet: av.Packet[Any], seq: int) -> list[av.VideoFrame]:
         """Decode a packet, or, with the empty one, what is left."""

@@ -33,6 +33,7 @@ REPORT_KEYS = [
     "warnings",
     "notes",
     "damaged_frames",
+    "is_truncated",
 ]
 
 
