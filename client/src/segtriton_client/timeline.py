@@ -126,9 +126,12 @@ class Timeline:
         found, track = time_of(packet), self._tracks.get(packet.stream_index)
         if found is None or track is None or packet.dts is None or packet.is_discard:
             return False
-        if track.offset != self._offset and self._follows(track, found + self._offset):
-            track.offset = self._offset  # the track comes later to a clock that others have come to
-        return not self._follows(track, found + track.offset)
+        if self._follows(track, found + track.offset):
+            return False
+        is_late = self._follows(track, found + self._offset)
+        if is_late:  # it comes to a clock that the others have come to before
+            track.offset = self._offset
+        return not is_late
 
     def _follows(self, track: _Track, dts: Fraction) -> bool:
         if dts < track.dts - max(_MAX_JITTER_SECONDS, _MAX_JITTER_FRAMES * track.step):
