@@ -174,7 +174,7 @@ class Demuxer:
 
     def _read_connection(self) -> Iterator[_Found]:
         packets = self._container.demux(self._video, *self.carried.tracks)
-        self.truncation = TruncationCheck(self._container, self._video)
+        self.truncation = TruncationCheck(self._container, self._video, self.carried.tracks)
         for packet in self.truncation.watch(self.timeline.place(packets)):
             if not packet.size:
                 continue

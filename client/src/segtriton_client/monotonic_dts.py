@@ -22,14 +22,17 @@ class MonotonicDts:
         self._needs_distance = is_strict and target.type not in _MAY_BE_EQUAL
         self._earliest: int | None = None
 
-    def place(self, packet: av.Packet[Any]) -> None:
-        """Move a packet's dts and pts on to the earliest that the container takes."""
+    def place(self, packet: av.Packet[Any]) -> bool:
+        """Move a packet's dts and pts on to the earliest that the container takes; tell whether they were before it."""
         if packet.dts is None:
-            return
-        if self._earliest is not None and packet.dts < self._earliest:
-            packet.dts = self._earliest
-            packet.pts = packet.pts if packet.pts is None else max(packet.pts, packet.dts)
-        self._earliest = packet.dts + self._tick_of(packet)
+            return False
+        dts = packet.dts if self._earliest is None else max(packet.dts, self._earliest)
+        is_early = dts != packet.dts
+        if is_early:
+            packet.dts = dts
+            packet.pts = packet.pts if packet.pts is None else max(packet.pts, dts)
+        self._earliest = dts + self._tick_of(packet)
+        return is_early
 
     def _tick_of(self, packet: av.Packet[Any]) -> int:
         """Return how many of a packet's ticks two packets have to be apart in the container's clock."""

@@ -127,7 +127,8 @@ class OutputFile:
         """Write an input's packet of another track as it is."""
         target = self._copies.get(packet.stream_index)
         if target is not None:
-            self._copied_times[packet.stream_index].place(packet)
+            if self._copied_times[packet.stream_index].place(packet):
+                self._note_once(f"Times of the input's {target.type} went back; they were moved on.")
             packet.stream = target
             self.mux(packet)
 
@@ -142,7 +143,8 @@ class OutputFile:
             except (av.error.FFmpegError, OSError, ValueError) as error:
                 raise self._failure(error) from None
             if isinstance(packet.stream, VideoStream) and _time_of(packet) != due:
-                self._note_rounding(packet.time_base)
+                tick = packet.time_base
+                self._note_once(f"{self.path} counts in {tick} s; the frames' times were rounded to that.")
 
     def commit(self) -> None:
         """Finish the file and give it its name."""
@@ -179,8 +181,7 @@ class OutputFile:
             advice = "Check the address, and that its server takes what is sent to it."
         return OutputError(f"Cannot write {self.path}: {getattr(error, 'strerror', None) or error}.", advice)
 
-    def _note_rounding(self, tick: Fraction) -> None:
-        note = f"{self.path} counts in {tick} s; the frames' times were rounded to that."
+    def _note_once(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
 

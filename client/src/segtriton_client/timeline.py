@@ -65,11 +65,12 @@ class Timeline:
 
     Attributes:
         num_jumps: how often the source's clock jumped.
+        num_corrected: how many packets had a wrong timestamp.
     """
 
     def __init__(self, *, is_live: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         """Begin with the source's own timestamps; a live source's gaps are as long as the wall clock says."""
-        self.num_jumps = 0
+        self.num_jumps = self.num_corrected = 0
         self._is_live = is_live
         self._clock = clock
         self._offset = Fraction(0)
@@ -82,11 +83,11 @@ class Timeline:
 
     @property
     def notes(self) -> list[str]:
-        """What was done to the timestamps, one sentence if anything was."""
-        if not self.num_jumps:
-            return []
+        """What was done to the timestamps, each one sentence."""
         times = "once" if self.num_jumps == 1 else f"{self.num_jumps} times"
-        return [f"The source's clock jumped {times}; what follows a jump was moved to the end of what came before it."]
+        moved = f"The source's clock jumped {times}; what follows a jump was moved to the end of what came before it."
+        corrected = f"{self.num_corrected} packets with a wrong timestamp got that of their place."
+        return [moved] * bool(self.num_jumps) + [corrected] * bool(self.num_corrected)
 
     def begin_anew(self) -> None:
         """Note that what follows is of a new connection, from its first keyframe on."""
@@ -231,6 +232,7 @@ class Timeline:
         """Put a packet with a wrong timestamp where its track is."""
         found, track = time_of(packet), self._tracks[packet.stream_index]
         if found is not None:
+            self.num_corrected += 1
             _shift(packet, track.next_dts - found)
             self._note_place(packet, track.next_dts, track.offset)
         return packet

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any, TypeAlias
 
 import av
 from av.container import InputContainer
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from segtriton_client.errors import InputError
@@ -15,6 +16,7 @@ from segtriton_client.errors import InputError
 _INDEXED_FORMAT = "mov,mp4,m4a,3gp,3g2,mj2"
 _FRAME_COUNT_FORMAT = "avi"  # whose duration libavformat takes from the size of what is left
 _DURATION_FORMATS = ("matroska,webm", "flv")
+_TIMED_TRACKS = ("video", "audio", "subtitle", "data")
 _MICROSECONDS = 1_000_000
 # Headers are rounded and count tracks that are not read: what lacks no more is complete.
 _TOLERANCE_SECONDS, _TOLERANCE_SHARE = Fraction(1), Fraction(1, 50)
@@ -29,11 +31,15 @@ class TruncationCheck:
         notes: what is missing, one sentence if anything is.
     """
 
-    def __init__(self, container: InputContainer, video: VideoStream) -> None:
+    def __init__(self, container: InputContainer, video: VideoStream, others: Sequence[Stream] = ()) -> None:
+        """Take the tracks that are read: a duration is that of all tracks."""
         self.notes: list[str] = []
         self._video = video
         self._is_indexed = container.format.name == _INDEXED_FORMAT
-        self._declared_seconds = _declared_seconds(container, video)
+        is_all_read = {stream.index for stream in container.streams if _is_timed(stream)} <= {
+            stream.index for stream in (video, *others)
+        }
+        self._declared_seconds = _declared_seconds(container, video) if is_all_read else Fraction(0)
         self._num_read = 0
         self._end = Fraction(0)
 
@@ -60,6 +66,11 @@ class TruncationCheck:
         if missing > max(_TOLERANCE_SECONDS, _TOLERANCE_SHARE * self._declared_seconds):
             declared, end = float(self._declared_seconds), float(self._end)
             self.notes.append(f"The input is cut off: its header says {declared:.1f} s, it ends after {end:.1f} s.")
+
+
+def _is_timed(stream: Stream) -> bool:
+    """Whether a track goes on in time, which attachments and cover pictures do not."""
+    return stream.type in _TIMED_TRACKS and not stream.disposition & Disposition.attached_pic
 
 
 def _declared_seconds(container: InputContainer, video: VideoStream) -> Fraction:

@@ -50,9 +50,9 @@ class VideoFile:
         try:
             self._video = pick_video(self._container, input_path)
             self._video.thread_type = "AUTO"
-            self._truncation = TruncationCheck(self._container, self._video)
             self.frames = self._video.frames
             self._carried = Carried.of(self._container, self._video)
+            self._truncation = TruncationCheck(self._container, self._video, self._carried.tracks)
             self._format = describe_video(self._video, input_path, read_rotation(input_path))
             is_even = self._format.width % 2 == 0 and self._format.height % 2 == 0
             self.pixel_format = "yuv420p" if is_even else "yuv444p"  # odd sizes need full chroma

@@ -316,3 +316,38 @@ def test_a_cut_off_file_ends_with_its_own_exit_code(server: TritonProcess, tmp_p
     assert (named.returncode, piped.returncode, strict.returncode) == (DROPPED, DROPPED, UNREADABLE)
     assert b"cut off" in named.stderr
     assert (short.returncode, b"cut off" in short.stderr) == (DONE, False)
+
+
+# ------------------------------------------------------------------ sound that trembles
+
+
+def test_sound_that_goes_back_a_little_is_kept(segment: Segment, tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "whole.mkv")
+    given = tmp_path / "given.mkv"
+    given.write_bytes(set_back(whole.read_bytes(), 20))
+    report = segment(given, tmp_path / "made.mp4")
+
+    before, after = read_times(given), read_times(tmp_path / "made.mp4")
+    assert sorted(before.audio) != before.audio
+    assert sorted(after.audio) == after.audio
+    assert len(after.audio) == sum(time >= 0 for time in before.audio)  # an encoder's priming is not shown
+    assert report.frames_out == NUM_FRAMES
+    assert "Times of the input's audio went back" in " ".join(report.notes)
+
+
+def set_back(content: bytes, milliseconds: int) -> bytes:
+    """Let the twentieth block of Matroska's second track, the sound, come so much earlier."""
+    blocks = [at for at in range(len(content) - 8) if content[at] == 0xA3 and is_block_of(content[at + 1 :], 2)]
+    at = blocks[20] + 1 + size_length(content[blocks[20] + 1]) + 1
+    time = int.from_bytes(content[at : at + 2], "big") - 2 * milliseconds
+    return content[:at] + time.to_bytes(2, "big") + content[at + 2 :]
+
+
+def size_length(first: int) -> int:
+    return 9 - first.bit_length()
+
+
+def is_block_of(content: bytes, track: int) -> bool:
+    """Whether a SimpleBlock's size, track number and flags follow."""
+    length = size_length(content[0]) if content[0] else 9
+    return length <= 2 and content[length] == 0x80 | track and content[length + 3] == 0x80

@@ -144,7 +144,7 @@ def test_one_wrong_timestamp_is_corrected(tracks: Tracks, wrong: int, has_sound:
 
     assert pictures == every(PICTURE, 5000, 7000)
     assert sounds == (every(SOUND, 5000, 7000) if has_sound else [])
-    assert timeline.notes == []
+    assert timeline.notes == ["1 packets with a wrong timestamp got that of their place."]
 
 
 @pytest.mark.parametrize("pause", [11_000, HOUR])
