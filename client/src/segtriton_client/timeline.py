@@ -20,15 +20,15 @@ from segtriton_client.sources import Source, open_input
 
 _RETRY_SECONDS = 0.25
 # Jitter is a dts that goes back by no more than either: the first is the limit of FFmpeg's command.
-_MAX_JITTER_SECONDS, _MAX_JITTER_FRAMES = Fraction(1, 10), 4
+_MAX_JITTER_SECONDS, _MAX_JITTER_FRAMES = 0.1, 4
 # A track that goes back by less than this is disordered, unless the others go with it.
-_MIN_LONE_JUMP_SECONDS = Fraction(1)
+_MIN_LONE_JUMP_SECONDS = 1.0
 # A dts that goes ahead by more needs a second one that confirms it (FFmpeg's dts_delta_threshold).
-_MAX_STEP_SECONDS = Fraction(10)
+_MAX_STEP_SECONDS = 10.0
 # A file's clock that goes ahead by more has jumped; by less, the camera paused.
-_MAX_PAUSE_SECONDS = Fraction(3600)
+_MAX_PAUSE_SECONDS = 3600.0
 # What is read at most until all tracks have followed the first one.
-_MAX_HELD_SECONDS, _MAX_HELD_PACKETS = Fraction(2), 512
+_MAX_HELD_SECONDS, _MAX_HELD_PACKETS = 2.0, 512
 _DENSE_TRACKS = ("video", "audio")
 
 _Packet: TypeAlias = "av.Packet[Any]"
@@ -38,13 +38,13 @@ _Packet: TypeAlias = "av.Packet[Any]"
 class _Track:
     """Where a track is in the output's clock: its newest dts and the end of what is shown, in seconds."""
 
-    offset: Fraction
-    dts: Fraction
-    step: Fraction
-    shown: Fraction
+    offset: float
+    dts: float
+    step: float
+    shown: float
 
     @property
-    def next_dts(self) -> Fraction:
+    def next_dts(self) -> float:
         return self.dts + self.step
 
 
@@ -52,9 +52,9 @@ class _Track:
 class _Arrival:
     """A track's first dts, first pts and newest dts in a clock that may be new, in seconds of the source's clock."""
 
-    dts: Fraction
-    pts: Fraction
-    newest: Fraction
+    dts: float
+    pts: float
+    newest: float
 
 
 class Timeline:
@@ -73,7 +73,8 @@ class Timeline:
         self.num_jumps = self.num_corrected = 0
         self._is_live = is_live
         self._clock = clock
-        self._offset = Fraction(0)
+        self._offset = 0.0
+        self._ticks: dict[int, float] = {}
         self._tracks: dict[int, _Track] = {}
         self._held: list[_Packet] = []
         self._arrivals: dict[int, _Arrival] = {}
@@ -92,6 +93,7 @@ class Timeline:
     def begin_anew(self) -> None:
         """Note that what follows is of a new connection, from its first keyframe on."""
         self._is_reconnected = bool(self._tracks)
+        self._ticks.clear()
         self._waits_for_keyframe = True
 
     def place(self, packets: Iterable[_Packet]) -> Iterator[_Packet]:
@@ -107,8 +109,8 @@ class Timeline:
 
     def _comes_too_early(self, packet: _Packet) -> bool:
         """Whether a new connection's first keyframe should come before a packet."""
-        is_start = packet.stream.type == "video" and packet.is_keyframe
-        self._waits_for_keyframe = self._waits_for_keyframe and not is_start
+        if self._waits_for_keyframe:
+            self._waits_for_keyframe = packet.stream.type != "video" or not packet.is_keyframe
         return self._waits_for_keyframe and packet.size > 0
 
     def _take(self, packet: _Packet) -> Iterator[_Packet]:
@@ -124,7 +126,7 @@ class Timeline:
 
     def _strays(self, packet: _Packet) -> bool:
         """Whether a packet does not follow its track."""
-        found, track = time_of(packet), self._tracks.get(packet.stream_index)
+        found, track = self._time_of(packet), self._tracks.get(packet.stream_index)
         if found is None or track is None or packet.dts is None or packet.is_discard:
             return False
         if self._follows(track, found + track.offset):
@@ -134,7 +136,7 @@ class Timeline:
             track.offset = self._offset
         return not is_late
 
-    def _follows(self, track: _Track, dts: Fraction) -> bool:
+    def _follows(self, track: _Track, dts: float) -> bool:
         if dts < track.dts - max(_MAX_JITTER_SECONDS, _MAX_JITTER_FRAMES * track.step):
             return False
         return min(dts - other.next_dts for other in self._tracks.values()) <= _MAX_STEP_SECONDS
@@ -153,7 +155,7 @@ class Timeline:
         yield self._move(packet)
 
     def _is_new(self, packet: _Packet) -> bool:
-        found, index = time_of(packet), packet.stream_index
+        found, index = self._time_of(packet), packet.stream_index
         if self._is_reconnected or found is None:
             return True
         track, arrival = self._tracks.get(index), self._arrivals.get(index)
@@ -167,16 +169,17 @@ class Timeline:
         if not self._held:
             self._held_at = self._clock()
         self._held.append(packet)
-        found, index = time_of(packet), packet.stream_index
-        if found is None or packet.stream.type not in _DENSE_TRACKS:
-            return
-        pts = found if packet.pts is None else packet.pts * packet.time_base
-        arrival = self._arrivals.setdefault(index, _Arrival(found, pts, found))
-        arrival.pts, arrival.newest = min(pts, arrival.pts), found
+        if packet.dts is not None and packet.stream.type in _DENSE_TRACKS:
+            self._note_arrival(packet, packet.dts * self._tick_of(packet))
         is_confirmed = len(self._held) > 1 and self._tracks.keys() <= self._arrivals.keys()
-        is_long = found - arrival.dts > _MAX_HELD_SECONDS or len(self._held) >= _MAX_HELD_PACKETS
-        if is_confirmed or is_long:
+        is_long = any(arrival.newest - arrival.dts > _MAX_HELD_SECONDS for arrival in self._arrivals.values())
+        if is_confirmed or is_long or len(self._held) >= _MAX_HELD_PACKETS:
             yield from self._release()
+
+    def _note_arrival(self, packet: _Packet, dts: float) -> None:
+        pts = dts if packet.pts is None else packet.pts * self._tick_of(packet)
+        arrival = self._arrivals.setdefault(packet.stream_index, _Arrival(dts, pts, dts))
+        arrival.pts, arrival.newest = min(pts, arrival.pts), dts
 
     def _release_all(self) -> Iterator[_Packet]:
         while self._held:
@@ -189,7 +192,7 @@ class Timeline:
         self._move_clock(arrivals)
         self._is_reconnected = False
         for packet in held:
-            is_first = time_of(packet) is not None and arrivals.pop(packet.stream_index, None) is not None
+            is_first = packet.dts is not None and arrivals.pop(packet.stream_index, None) is not None
             yield from [self._move(packet)] if is_first else self._take(packet)
 
     def _move_clock(self, arrivals: dict[int, _Arrival]) -> None:
@@ -210,49 +213,58 @@ class Timeline:
         for old, _ in known.values():
             old.offset = self._offset
 
-    def _measure_gap(self, step: Fraction) -> Fraction:
+    def _measure_gap(self, step: float) -> float:
         """Return for how long a live source gave nothing, beyond the usual `step`."""
         if not (self._is_live or self._is_reconnected):
-            return Fraction(0)
-        seconds = Fraction(self._held_at - self._placed_at).limit_denominator(1000)
-        return max(seconds - step, Fraction(0))
+            return 0.0
+        return max(0.0, self._held_at - self._placed_at - step)
 
     def _move(self, packet: _Packet) -> _Packet:
         """Move a packet's timestamps as its track's clock was."""
-        found, track = time_of(packet), self._tracks.get(packet.stream_index)
+        found, track = self._time_of(packet), self._tracks.get(packet.stream_index)
         if found is None:
             return packet
         offset = track.offset if track is not None else self._offset
-        _shift(packet, offset)
-        if packet.stream.type in _DENSE_TRACKS and not packet.is_discard:
+        self._shift(packet, offset)
+        if packet.dts is not None and packet.stream.type in _DENSE_TRACKS and not packet.is_discard:
             self._note_place(packet, found + offset, offset)
         return packet
 
     def _correct(self, packet: _Packet) -> _Packet:
         """Put a packet with a wrong timestamp where its track is."""
-        found, track = time_of(packet), self._tracks[packet.stream_index]
-        if found is not None:
+        found, track = self._time_of(packet), self._tracks.get(packet.stream_index)
+        if found is not None and track is not None:
             self.num_corrected += 1
-            _shift(packet, track.next_dts - found)
+            self._shift(packet, track.next_dts - found)
             self._note_place(packet, track.next_dts, track.offset)
         return packet
 
-    def _note_place(self, packet: _Packet, dts: Fraction, offset: Fraction) -> None:
-        before = self._tracks.get(packet.stream_index)
-        step = packet.duration * packet.time_base if packet.duration else Fraction(0)
+    def _shift(self, packet: _Packet, offset: float) -> None:
+        ticks = round(offset / self._tick_of(packet))
+        if ticks:
+            packet.pts = None if packet.pts is None else packet.pts + ticks
+            packet.dts = None if packet.dts is None else packet.dts + ticks
+
+    def _time_of(self, packet: _Packet) -> float | None:
+        """When a packet is decoded, in seconds of the source's clock; exact enough to be rounded to ticks."""
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        return None if stamp is None else stamp * self._tick_of(packet)
+
+    def _tick_of(self, packet: _Packet) -> float:
+        index = packet.stream_index
+        if index not in self._ticks:
+            self._ticks[index] = float(packet.time_base)
+        return self._ticks[index]
+
+    def _note_place(self, packet: _Packet, dts: float, offset: float) -> None:
+        before, tick = self._tracks.get(packet.stream_index), self._tick_of(packet)
+        step = packet.duration * tick if packet.duration else 0.0
         if not step and before is not None:
             step = dts - before.dts if 0 < dts - before.dts <= _MAX_HELD_SECONDS else before.step
-        shown = step + (dts if packet.pts is None else packet.pts * packet.time_base)
+        shown = step + (dts if packet.pts is None else min(packet.pts * tick, dts + _MAX_STEP_SECONDS))
         newest = max(shown, before.shown) if before is not None else shown
         self._tracks[packet.stream_index] = _Track(offset, dts, step, newest)
         self._placed_at = self._clock()
-
-
-def _shift(packet: _Packet, offset: Fraction) -> None:
-    ticks = round(offset / packet.time_base)
-    if ticks:
-        packet.pts = None if packet.pts is None else packet.pts + ticks
-        packet.dts = None if packet.dts is None else packet.dts + ticks
 
 
 def time_of(packet: _Packet) -> Fraction | None:

@@ -34,22 +34,24 @@ class TruncationCheck:
     def __init__(self, container: InputContainer, video: VideoStream, others: Sequence[Stream] = ()) -> None:
         """Take the tracks that are read: a duration is that of all tracks."""
         self.notes: list[str] = []
+        self._container = container
         self._video = video
+        self._video_index = video.index
         self._is_indexed = container.format.name == _INDEXED_FORMAT
         is_all_read = {stream.index for stream in container.streams if _is_timed(stream)} <= {
             stream.index for stream in (video, *others)
         }
         self._declared_seconds = _declared_seconds(container, video) if is_all_read else Fraction(0)
         self._num_read = 0
-        self._end = Fraction(0)
+        self._ends: dict[int, int] = {}
 
     def watch(self, packets: Iterable[_Packet]) -> Iterator[_Packet]:
         """Give all packets of a file as they are."""
         for packet in packets:
-            self._num_read += packet.size > 0 and packet.stream_index == self._video.index
-            stamps = [stamp for stamp in (packet.pts, packet.dts) if stamp is not None]
-            if stamps:
-                self._end = max(self._end, (max(stamps) + (packet.duration or 0)) * packet.time_base)
+            self._num_read += packet.size > 0 and packet.stream_index == self._video_index
+            index, stamp = packet.stream_index, packet.dts if packet.pts is None else packet.pts
+            if stamp is not None:
+                self._ends[index] = max(self._ends.get(index, 0), stamp + (packet.duration or 0))
             yield packet
         self._compare()
 
@@ -62,9 +64,11 @@ class TruncationCheck:
         num_listed = sum(entry.size > 0 for entry in self._video.index_entries) if self._is_indexed else 0
         if self._num_read < num_listed:
             self.notes.append(f"The input is cut off: its index lists {num_listed} frames, {self._num_read} are there.")
-        missing = self._declared_seconds - self._end
+        streams = self._container.streams
+        ends = [ticks * (streams[index].time_base or Fraction(0)) for index, ticks in self._ends.items()]
+        missing = self._declared_seconds - max(ends, default=Fraction(0))
         if missing > max(_TOLERANCE_SECONDS, _TOLERANCE_SHARE * self._declared_seconds):
-            declared, end = float(self._declared_seconds), float(self._end)
+            declared, end = float(self._declared_seconds), float(self._declared_seconds - missing)
             self.notes.append(f"The input is cut off: its header says {declared:.1f} s, it ends after {end:.1f} s.")
 
 

@@ -198,6 +198,14 @@ def test_hidden_pictures_of_an_edit_list_may_go_back(tracks: Tracks) -> None:
     assert pictures == [*every(PICTURE, 0, 400), *every(PICTURE, 0, 400), *every(PICTURE, 400, 800)]
 
 
+def test_a_first_picture_without_a_dts_tells_nothing_of_the_others(tracks: Tracks) -> None:
+    """Matroska has no dts: libavformat finds them, behind the first ones."""
+    first = tracks.picture(None, 240)
+    placed = list(Timeline().place([first, *(tracks.picture(at) for at in every(PICTURE, 0, 400))]))
+
+    assert [packet.dts for packet in placed] == [None, *every(PICTURE, 0, 400)]
+
+
 def test_packets_without_times_pass(tracks: Tracks) -> None:
     packets = [tracks.picture(None) for _ in range(3)]
 
