@@ -86,7 +86,7 @@ class Demuxer:
         self._reconnect_seconds = reconnect_seconds
         self._num_lost = 0
         self._rotation: int | None = None
-        self.timeline = Timeline(is_live=is_live(path))
+        self.timeline = Timeline()
         self._container = open_input(path)
         try:
             self._video = pick_video(self._container, path)

@@ -25,7 +25,7 @@ _MAX_JITTER_SECONDS, _MAX_JITTER_FRAMES = 0.1, 4
 _MIN_LONE_JUMP_SECONDS = 1.0
 # A dts that goes ahead by more needs a second one that confirms it (FFmpeg's dts_delta_threshold).
 _MAX_STEP_SECONDS = 10.0
-# A file's clock that goes ahead by more has jumped; by less, the camera paused.
+# A clock that goes ahead by more has jumped; by less, the camera paused.
 _MAX_PAUSE_SECONDS = 3600.0
 # What is read at most until all tracks have followed the first one.
 _MAX_HELD_SECONDS, _MAX_HELD_PACKETS = 2.0, 512
@@ -68,10 +68,9 @@ class Timeline:
         num_corrected: how many packets had a wrong timestamp.
     """
 
-    def __init__(self, *, is_live: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin with the source's own timestamps; a live source's gaps are as long as the wall clock says."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin with the source's own timestamps; `clock` says for how long a source was lost."""
         self.num_jumps = self.num_corrected = 0
-        self._is_live = is_live
         self._clock = clock
         self._offset = 0.0
         self._ticks: dict[int, float] = {}
@@ -202,22 +201,17 @@ class Timeline:
             return
         offset = max(max(old.next_dts - new.dts, old.shown - new.pts) for old, new in known.values())
         back = offset - next(iter(known.values()))[0].offset
-        gap = self._measure_gap(max(old.step for old, _ in known.values()))
-        if not self._is_reconnected:
-            is_pause = -(gap + _MAX_STEP_SECONDS if self._is_live else _MAX_PAUSE_SECONDS) <= back <= 0
-            is_disorder = 0 < back < _MIN_LONE_JUMP_SECONDS and len(known) < len(self._tracks)
-            if is_pause or is_disorder:
-                return
+        is_lone = len(known) < len(self._tracks)
+        if self._is_reconnected:
+            step = max(old.step for old, _ in known.values())
+            offset += max(0.0, self._held_at - self._placed_at - step)
+        elif -_MAX_PAUSE_SECONDS <= back <= (_MIN_LONE_JUMP_SECONDS if is_lone else 0):
+            return
+        else:
             self.num_jumps += 1
-        self._offset = offset + gap
+        self._offset = offset
         for old, _ in known.values():
-            old.offset = self._offset
-
-    def _measure_gap(self, step: float) -> float:
-        """Return for how long a live source gave nothing, beyond the usual `step`."""
-        if not (self._is_live or self._is_reconnected):
-            return 0.0
-        return max(0.0, self._held_at - self._placed_at - step)
+            old.offset = offset
 
     def _move(self, packet: _Packet) -> _Packet:
         """Move a packet's timestamps as its track's clock was."""

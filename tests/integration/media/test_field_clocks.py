@@ -163,6 +163,16 @@ def test_masks_of_a_clock_that_jumps_have_rising_times(stream: Segment, tmp_path
     assert min(b - a for a, b in pairwise(times)) >= Fraction(39, 1000)
 
 
+@pytest.mark.whole
+def test_a_live_pipe_whose_clock_begins_again_goes_on(server: TritonProcess, tmp_path: Path) -> None:
+    part = write_clip(tmp_path / "part.ts")
+    arguments = ("-sv", "--live", "-", "-o", tmp_path / "made.mp4")
+    said = succeed(server, *arguments, stdin=2 * part.read_bytes()).stderr.decode()
+
+    check_joined([read_times(part)] * 2, tmp_path / "made.mp4")
+    assert "note: -: The source's clock jumped once" in said
+
+
 # ------------------------------------------------------------------ a clock below 0
 
 
@@ -318,7 +328,7 @@ def test_a_cut_off_file_ends_with_its_own_exit_code(server: TritonProcess, tmp_p
     assert (short.returncode, b"cut off" in short.stderr) == (DONE, False)
 
 
-# ------------------------------------------------------------------ sound that trembles
+# ------------------------------------------------------------------ sound whose times go back
 
 
 def test_sound_that_goes_back_a_little_is_kept(segment: Segment, tmp_path: Path) -> None:

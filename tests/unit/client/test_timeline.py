@@ -212,53 +212,14 @@ def test_packets_without_times_pass(tracks: Tracks) -> None:
     assert list(Timeline().place(packets)) == packets
 
 
-# ------------------------------------------------------------------ live
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def pass_by(self, seconds: float) -> Iterator[Any]:
-        self.now += seconds
-        yield from ()
-
-
-def chain(*parts: Iterable[Any]) -> Iterator[Any]:
-    for part in parts:
-        yield from part
-
-
-@pytest.mark.parametrize("begin", [0, 60_000])
-def test_a_live_jump_leaves_the_gap_that_there_was(tracks: Tracks, begin: int) -> None:
-    clock = Clock()
-    timeline = Timeline(is_live=True, clock=clock)
-    pictures, sounds = place(
-        timeline, chain(tracks.both(5000, 5400), clock.pass_by(3.0), tracks.both(begin, begin + 400))
-    )
-
-    assert pictures == every(PICTURE, 5000, 5400) + every(PICTURE, 5360 + 3000, 5360 + 3400)
-    assert sounds == every(SOUND, 5000, 5400) + every(SOUND, 5360 + 3000, 5360 + 3400)
-    assert timeline.num_jumps == 1
-
-
-def test_a_live_pause_stays(tracks: Tracks) -> None:
-    clock = Clock()
-    timeline = Timeline(is_live=True, clock=clock)
-    pictures, _ = place(timeline, chain(tracks.both(0, 400), clock.pass_by(60), tracks.both(60_400, 60_800)))
-
-    assert pictures == every(PICTURE, 0, 400) + every(PICTURE, 60_400, 60_800)
-    assert timeline.num_jumps == 0
+# ------------------------------------------------------------------ a source that is found again
 
 
 def test_a_new_connection_goes_on_from_its_first_keyframe_behind_the_gap(tracks: Tracks) -> None:
-    clock = Clock()
-    timeline = Timeline(clock=clock)
+    now = [100.0]
+    timeline = Timeline(lambda: now[0])
     before = place(timeline, tracks.both(5000, 5400))
-    clock.now += 2
+    now[0] += 2
     timeline.begin_anew()
     early = [tracks.sound(880), tracks.picture(880, key=False), tracks.sound(900)]
     pictures, sounds = place(timeline, [*early, *tracks.both(920, 1320)])
