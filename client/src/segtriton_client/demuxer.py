@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from segtriton_client.carried import Carried
 from segtriton_client.errors import InputError
-from segtriton_client.frame_rate import frame_rate_notes, frame_rate_of
+from segtriton_client.frame_rate import DEFAULT_RATE, frame_rate_notes, frame_rate_of
 from segtriton_client.reencoder import Reencoder, needs_coding
 from segtriton_client.sources import Source, damage_of, is_live, open_input
 from segtriton_client.timeline import Timeline, reopen, time_of
@@ -143,12 +143,14 @@ class Demuxer:
     def _number(self, packets: Iterator[_Found]) -> Generator[Packet | CarriedPacket, None, None]:
         seq = 0
         end: Fraction | None = None
+        rate = frame_rate_of(self._video) or DEFAULT_RATE
         for packet, is_video in packets:
             if not is_video:
                 yield CarriedPacket(packet)
                 continue
-            time = time_of(packet)
-            if self._duration and time is not None:
+            if self._duration:
+                found = time_of(packet)
+                time = seq / rate if found is None else found  # raw video has no times
                 end = time + Fraction(self._duration) if end is None else end
                 if time >= end:
                     return

@@ -8,6 +8,9 @@ from typing import cast
 from av.format import Flags
 from av.video.stream import VideoStream
 
+DEFAULT_RATE = Fraction(25)
+"""What FFmpeg takes for the rate of a video that states none."""
+
 _NO_TIMESTAMPS = cast(int, Flags.no_timestamps.value)
 
 
@@ -17,10 +20,10 @@ def frame_rate_of(stream: VideoStream) -> Fraction | None:
 
 
 def frame_rate_notes(stream: VideoStream) -> list[str]:
-    """Return a sentence if nothing states how many frames a second a video has."""
-    if not _is_raw(stream) or stream.codec_context.framerate:
+    """Return a sentence if nothing states how many frames a second a video has, or nothing that can be believed."""
+    if not _is_raw(stream) or stream.codec_context.framerate == stream.guessed_rate:
         return []
-    return [f"The input states no frame rate; {stream.guessed_rate} frames a second were assumed."]
+    return [f"The input states no usable frame rate; {stream.guessed_rate} frames a second were assumed."]
 
 
 def _is_raw(stream: VideoStream) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import cast
 
 import av
@@ -11,6 +10,7 @@ from av.video.stream import VideoStream
 
 from segtriton_client.described_stream import describe_pictures
 from segtriton_client.errors import OutputError
+from segtriton_client.frame_rate import DEFAULT_RATE
 from segtriton_client.muxer import OutputFile
 from segtriton_client.rising_times import RisingTimes
 from segtriton_protocol import VideoFormat
@@ -19,7 +19,6 @@ FAST = {"preset": "superfast", "crf": "23"}
 LOSSLESS = {"preset": "veryfast", "qp": "0"}
 _FULL_RANGE = 2
 _NO_REORDERING = {"libx264": {"bf": "0"}, "libvpx-vp9": {"auto-alt-ref": "0", "lag-in-frames": "0"}}
-_DEFAULT_RATE = Fraction(25)
 
 
 class LocalEncoder:
@@ -39,7 +38,7 @@ class LocalEncoder:
         self._output = output
         self._time_base = video.time_base
         self._durations: dict[int, int] = {}
-        rate = video.frame_rate or _DEFAULT_RATE
+        rate = video.frame_rate or DEFAULT_RATE
         self._times = RisingTimes(video.time_base, rate)
         try:
             stream = cast(VideoStream, output.container.add_stream(codec, rate=rate))

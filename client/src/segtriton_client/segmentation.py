@@ -16,6 +16,7 @@ from segtriton_client.composed_outputs import ComposedOutputs, Drawing, open_dra
 from segtriton_client.compositors import make_compose
 from segtriton_client.demuxer import CarriedPacket, Demuxer
 from segtriton_client.errors import ServiceLostError, damage_error
+from segtriton_client.frame_rate import DEFAULT_RATE
 from segtriton_client.image_sequence import ImageSequence, ImageSequenceWriter, is_sequence
 from segtriton_client.job import Composed, Job
 from segtriton_client.live_queue import LiveQueue
@@ -211,12 +212,12 @@ async def _send_live(session: _Outgoing, packets: _Packets, output: _Output, lin
 
 def _paced(demuxer: Demuxer, job: Job) -> _Packets:
     """Hold packets back until the wall clock has reached their time."""
-    time_base = float(demuxer.format.time_base)
+    time_base, rate = float(demuxer.format.time_base), float(demuxer.format.frame_rate or DEFAULT_RATE)
     offset: float | None = None
     for packet in demuxer:
-        stamp = None if isinstance(packet, CarriedPacket) else packet.pts if packet.dts is None else packet.dts
-        if stamp is not None:
-            due = stamp * time_base
+        if isinstance(packet, Packet):
+            stamp = packet.pts if packet.dts is None else packet.dts
+            due = packet.seq / rate if stamp is None else stamp * time_base  # raw video has no times
             offset = time.monotonic() - due if offset is None else offset
             job.stopping.wait(max(0.0, due + offset - time.monotonic()))
         yield packet

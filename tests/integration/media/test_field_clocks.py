@@ -235,6 +235,13 @@ def test_raw_video_has_its_own_rate(segment: Segment, tmp_path: Path, name: str,
     assert report.notes == ()
 
 
+def test_raw_video_ends_at_its_duration(server: TritonProcess, tmp_path: Path) -> None:
+    given = write_raw(tmp_path / "given.h264", Fraction(50), "libx264")
+    succeed(server, "-sv", "--duration", "0.5", given, "-o", tmp_path / "made.mp4")
+
+    assert len(read_times(tmp_path / "made.mp4").video) == 25
+
+
 def test_raw_video_that_states_no_rate_has_25_and_a_note(segment: Segment, tmp_path: Path) -> None:
     options = {"x265-params": "log-level=none:vui-timing-info=0"}
     given = write_raw(tmp_path / "given.hevc", Fraction(50), "libx265", **options)
