@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -171,6 +173,35 @@ def test_a_live_pipe_whose_clock_begins_again_goes_on(server: TritonProcess, tmp
 
     check_joined([read_times(part)] * 2, tmp_path / "made.mp4")
     assert "note: -: The source's clock jumped once" in said
+
+
+def test_a_source_that_is_found_again_goes_on_in_step(stream: Segment, tmp_path: Path) -> None:
+    part = write_clip(tmp_path / "part.ts")
+    report = stream(serve_twice(part.read_bytes()), tmp_path / "made.mp4", reconnect_seconds=1.0)
+
+    before, after, tick = read_times(part), read_times(tmp_path / "made.mp4"), tick_of(tmp_path / "made.mp4")
+    half = len(before.audio)
+    moved = [*differences(before.video, after.video[NUM_FRAMES:]), *differences(before.audio, after.audio[half:])]
+    assert max(moved) - min(moved) <= tick
+    assert min(b - a for a, b in pairwise(after.audio)) > Fraction(1023, SAMPLE_RATE)
+    assert min(b - a for a, b in pairwise(after.video)) == 1 / RATE
+    assert any("lost and found again, 1 times" in note for note in report.notes)
+
+
+def serve_twice(content: bytes) -> str:
+    """The address of a camera that hangs up, is there again, and is gone then."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+
+    def serve() -> None:
+        with listener:
+            for _ in range(2):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.sendall(content)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return address
 
 
 # ------------------------------------------------------------------ a clock below 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from io import BytesIO
@@ -228,3 +229,30 @@ def test_a_new_connection_goes_on_from_its_first_keyframe_behind_the_gap(tracks:
     assert pictures == every(PICTURE, 5360 + 2000, 5360 + 2400)
     assert sounds == every(SOUND, 5360 + 2000, 5360 + 2400)
     assert timeline.notes == []
+
+
+# ------------------------------------------------------------------ anything
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_packet_comes_once_in_its_tracks_order_whatever_the_clock_does(tracks: Tracks, seed: int) -> None:
+    chance = random.Random(seed)
+    packets, at = [], 0
+    for _ in range(400):
+        if chance.random() < 0.1:
+            at = chance.choice([0, at - 50, at - 500, at + 20_000, at + 2 * HOUR, chance.randrange(10**8)])
+        at += PICTURE
+        kind = chance.choice([tracks.picture, tracks.sound])
+        packets.append(kind(max(at, 0) + chance.randrange(-100, 100)))
+    timeline = Timeline()
+    placed: list[Any] = []
+    for part in (packets[:200], packets[200:]):
+        placed += timeline.place(part)
+        if chance.random() < 0.5:
+            timeline.begin_anew()
+
+    for name in ("video", "audio"):
+        was = [id(packet) for packet in packets if packet.stream.type == name]
+        came = [id(packet) for packet in placed if packet.stream.type == name]
+        assert [number for number in was if number in set(came)] == came
+    assert len(placed) >= len(packets) - 20, "all but what comes before a new connection's first keyframe"
