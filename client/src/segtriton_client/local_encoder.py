@@ -67,6 +67,7 @@ class LocalEncoder:
     def finish(self) -> None:
         """Encode what is left."""
         self._mux(self._stream.encode(None))
+        self._output.notes += self._times.notes
 
     def _mux(self, packets: list[av.Packet[VideoStream]]) -> None:
         for packet in packets:

@@ -231,7 +231,8 @@ class Muxer:
         self._output.mux(target)
 
     def finish(self) -> None:
-        """Do nothing: every packet has been written."""
+        """Say what was done to the frames' times: every packet has been written."""
+        self._output.notes += self._times.notes
 
     def _with_extradata(self, payload: bytes) -> bytes:
         """Put the parameter sets before the first packet: the container takes its header from there."""

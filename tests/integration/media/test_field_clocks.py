@@ -155,6 +155,16 @@ def test_a_pause_stays_a_pause(segment: Segment, tmp_path: Path) -> None:
     assert report.notes == ()
 
 
+def test_the_wrap_of_mpeg_ts_is_no_jump(segment: Segment, tmp_path: Path) -> None:
+    """More than a minute after the start: until then libavformat takes what is before the wrap for times below 0."""
+    given = write_clip(tmp_path / "given.ts", begin=MPEG_TS_WRAP - 70, rate=Fraction(1, 2), has_sound=False)
+    report = segment(given, tmp_path / "made.mp4")
+
+    assert read_times(tmp_path / "made.mp4").video == read_times(given).video
+    assert max(read_times(given).video) > MPEG_TS_WRAP
+    assert report.notes == ()
+
+
 def test_masks_of_a_clock_that_jumps_have_rising_times(stream: Segment, tmp_path: Path) -> None:
     part = write_clip(tmp_path / "part.ts")
     given = join_files(tmp_path / "given.ts", part, part)
