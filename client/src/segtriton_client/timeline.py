@@ -5,6 +5,7 @@ A jump is what FFmpeg calls a timestamp discontinuity: recordings put one behind
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _MIN_LONE_JUMP_SECONDS = 1.0
 _MAX_STEP_SECONDS = 10.0
 # A clock that goes ahead by more has jumped; by less, the camera paused.
 _MAX_PAUSE_SECONDS = 3600.0
+# How far the tracks of a container are apart in it.
+_MAX_INTERLEAVING_SECONDS = 1.0
 # What is read at most until all tracks have followed the first one.
 _MAX_HELD_SECONDS, _MAX_HELD_PACKETS = 2.0, 512
 _DENSE_TRACKS = ("video", "audio")
@@ -130,7 +133,11 @@ class Timeline:
             return False
         if self._follows(track, found + track.offset):
             return False
-        is_late = self._follows(track, found + self._offset)
+        placed = found + self._offset
+        beside = [other for other in self._tracks.values() if other.offset == self._offset]
+        is_late = self._follows(track, placed) and any(
+            abs(placed - other.next_dts) <= _MAX_INTERLEAVING_SECONDS for other in beside
+        )
         if is_late:  # it comes to a clock that the others have come to before
             track.offset = self._offset
         return not is_late
@@ -142,27 +149,46 @@ class Timeline:
 
     def _take_in_doubt(self, packet: _Packet) -> Iterator[_Packet]:
         """Take a packet into the clock that it is nearer to, the new one or the one before."""
-        if self._is_new(packet):
-            yield from self._hold(packet)
-            return
-        if self._arrivals.pop(packet.stream_index, None) is not None:
-            wrong = [held for held in self._held if held.stream_index == packet.stream_index]
-            self._held = [held for held in self._held if held.stream_index != packet.stream_index]
-            yield from map(self._correct, wrong)
-        if not self._arrivals:
+        index, to_new, to_old = packet.stream_index, self._distance_to_new(packet), self._distance_to_old(packet)
+        if to_new == to_old == math.inf and index in self._tracks:  # yet another clock
             yield from self._release()
-        yield self._move(packet)
+            yield from self._take(packet)
+        elif to_new <= to_old:
+            yield from self._hold(packet)
+        else:
+            yield from self._correct_held(index)
+            if not self._arrivals:
+                yield from self._release()
+            yield self._move(packet)
 
-    def _is_new(self, packet: _Packet) -> bool:
-        found, index = self._time_of(packet), packet.stream_index
-        if self._is_reconnected or found is None:
-            return True
-        track, arrival = self._tracks.get(index), self._arrivals.get(index)
-        old = [track] if track is not None else list(self._tracks.values())
-        new = [arrival] if arrival is not None else list(self._arrivals.values())
-        offset = track.offset if track is not None else self._offset
-        from_old = min(abs(found + offset - other.next_dts) for other in old)
-        return min(abs(found - other.newest) for other in new) <= from_old
+    def _distance_to_new(self, packet: _Packet) -> float:
+        """Return how far in seconds a packet is from the new clock; infinity if it is not of that clock."""
+        found, arrival = self._time_of(packet), self._arrivals.get(packet.stream_index)
+        if found is None or packet.dts is None or self._is_reconnected:
+            return 0.0
+        if arrival is None:
+            distance = min(abs(found - other.newest) for other in self._arrivals.values())
+            return distance if distance <= _MAX_INTERLEAVING_SECONDS else math.inf
+        step = found - arrival.newest
+        return abs(step) if -_MAX_JITTER_SECONDS <= step <= _MAX_STEP_SECONDS else math.inf
+
+    def _distance_to_old(self, packet: _Packet) -> float:
+        """Return how far in seconds a packet is from the clock before; infinity if it is not of that clock."""
+        found, track = self._time_of(packet), self._tracks.get(packet.stream_index)
+        if found is None:
+            return math.inf
+        if track is None:
+            return min(abs(found + self._offset - other.next_dts) for other in self._tracks.values())
+        placed = found + track.offset
+        return abs(placed - track.next_dts) if self._follows(track, placed) else math.inf
+
+    def _correct_held(self, index: int) -> Iterator[_Packet]:
+        """Give the packets of a track that had wrong timestamps, and nothing more, as the next one shows."""
+        if self._arrivals.pop(index, None) is None:
+            return
+        wrong = [held for held in self._held if held.stream_index == index]
+        self._held = [held for held in self._held if held.stream_index != index]
+        yield from map(self._correct, wrong)
 
     def _hold(self, packet: _Packet) -> Iterator[_Packet]:
         if not self._held:

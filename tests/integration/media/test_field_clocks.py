@@ -175,6 +175,16 @@ def test_masks_of_a_clock_that_jumps_have_rising_times(stream: Segment, tmp_path
     assert min(b - a for a, b in pairwise(times)) >= Fraction(39, 1000)
 
 
+def test_sound_that_begins_with_a_later_part_is_in_step(segment: Segment, tmp_path: Path) -> None:
+    mute, part = write_clip(tmp_path / "mute.ts", has_sound=False), write_clip(tmp_path / "part.ts")
+    segment(join_files(tmp_path / "given.ts", mute, part), tmp_path / "made.mp4")
+
+    first, second, after = read_times(mute), read_times(part), read_times(tmp_path / "made.mp4")
+    assert differences(first.video, after.video[:NUM_FRAMES])[0] == 0
+    moved = [*differences(second.video, after.video[NUM_FRAMES:]), *differences(second.audio, after.audio)]
+    assert max(moved) - min(moved) <= tick_of(tmp_path / "made.mp4")
+
+
 @pytest.mark.whole
 def test_a_live_pipe_whose_clock_begins_again_goes_on(server: TritonProcess, tmp_path: Path) -> None:
     part = write_clip(tmp_path / "part.ts")

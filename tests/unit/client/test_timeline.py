@@ -107,6 +107,18 @@ def test_jumps_are_counted(tracks: Tracks) -> None:
     assert "jumped 2 times" in timeline.notes[0]
 
 
+@pytest.mark.parametrize("starts_with_sound", [True, False])
+def test_a_part_without_sound_leaves_the_next_ones_in_step(tracks: Tracks, starts_with_sound: bool) -> None:
+    mute = [tracks.picture(at) for at in every(PICTURE, 600, 2400)]
+    last = tracks.both(600, 1000)
+    if starts_with_sound:
+        last[:2] = last[1::-1]
+    pictures, sounds = place(Timeline(), [*tracks.both(600, 2400), *mute, *last])
+
+    assert pictures == every(PICTURE, 600, 2400 + 1800 + 400)
+    assert sounds == [*every(SOUND, 600, 2400), *every(SOUND, 4200, 4600)]
+
+
 def test_a_track_that_jumps_by_itself_leaves_the_others_alone(tracks: Tracks) -> None:
     sounds = [tracks.sound(at) for at in every(SOUND, 0, 20_000)]
     pictures = [tracks.picture(at) for at in [*every(PICTURE, 0, 10_000), *every(PICTURE, 0, 10_000)]]
