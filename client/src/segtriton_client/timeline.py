@@ -39,12 +39,16 @@ _Packet: TypeAlias = "av.Packet[Any]"
 
 @dataclass(slots=True)
 class _Track:
-    """Where a track is in the output's clock: its newest dts and the end of what is shown, in seconds."""
+    """Where a track is in the output's clock: its newest dts and the end of what is shown, in seconds.
+
+    While its packets have no dts, as a reordered track's first ones in Matroska, a pts stands for it.
+    """
 
     offset: float
     dts: float
     step: float
     shown: float
+    has_dts: bool
 
     @property
     def next_dts(self) -> float:
@@ -129,7 +133,7 @@ class Timeline:
     def _strays(self, packet: _Packet) -> bool:
         """Whether a packet does not follow its track."""
         found, track = self._time_of(packet), self._tracks.get(packet.stream_index)
-        if found is None or track is None or packet.dts is None or packet.is_discard:
+        if found is None or track is None or packet.dts is None or not track.has_dts or packet.is_discard:
             return False
         if self._follows(track, found + track.offset):
             return False
@@ -194,8 +198,9 @@ class Timeline:
         if not self._held:
             self._held_at = self._clock()
         self._held.append(packet)
-        if packet.dts is not None and packet.stream.type in _DENSE_TRACKS:
-            self._note_arrival(packet, packet.dts * self._tick_of(packet))
+        found = self._time_of(packet)
+        if found is not None and packet.stream.type in _DENSE_TRACKS:
+            self._note_arrival(packet, found)
         is_confirmed = len(self._held) > 1 and self._tracks.keys() <= self._arrivals.keys()
         is_long = any(arrival.newest - arrival.dts > _MAX_HELD_SECONDS for arrival in self._arrivals.values())
         if is_confirmed or is_long or len(self._held) >= _MAX_HELD_PACKETS:
@@ -217,7 +222,7 @@ class Timeline:
         self._move_clock(arrivals)
         self._is_reconnected = False
         for packet in held:
-            is_first = packet.dts is not None and arrivals.pop(packet.stream_index, None) is not None
+            is_first = self._time_of(packet) is not None and arrivals.pop(packet.stream_index, None) is not None
             yield from [self._move(packet)] if is_first else self._take(packet)
 
     def _move_clock(self, arrivals: dict[int, _Arrival]) -> None:
@@ -246,7 +251,8 @@ class Timeline:
             return packet
         offset = track.offset if track is not None else self._offset
         self._shift(packet, offset)
-        if packet.dts is not None and packet.stream.type in _DENSE_TRACKS and not packet.is_discard:
+        is_placed = packet.dts is not None or track is None or not track.has_dts
+        if is_placed and packet.stream.type in _DENSE_TRACKS and not packet.is_discard:
             self._note_place(packet, found + offset, offset)
         return packet
 
@@ -283,7 +289,7 @@ class Timeline:
             step = dts - before.dts if 0 < dts - before.dts <= _MAX_HELD_SECONDS else before.step
         shown = step + (dts if packet.pts is None else min(packet.pts * tick, dts + _MAX_STEP_SECONDS))
         newest = max(shown, before.shown) if before is not None else shown
-        self._tracks[packet.stream_index] = _Track(offset, dts, step, newest)
+        self._tracks[packet.stream_index] = _Track(offset, dts, step, newest, packet.dts is not None)
         self._placed_at = self._clock()
 
 

@@ -228,6 +228,20 @@ def test_packets_without_times_pass(tracks: Tracks) -> None:
 # ------------------------------------------------------------------ a source that is found again
 
 
+def test_a_new_connection_without_dts_goes_on(tracks: Tracks) -> None:
+    def without_dts(begin: int) -> list[Any]:
+        return [tracks.picture(None, at) for at in every(PICTURE, begin, begin + 400)]
+
+    now = [100.0]
+    timeline = Timeline(lambda: now[0])
+    placed = list(timeline.place(without_dts(5000)))
+    now[0] += 2
+    timeline.begin_anew()
+    placed += timeline.place(without_dts(80))
+
+    assert [packet.pts for packet in placed] == every(PICTURE, 5000, 5400) + every(PICTURE, 7360, 7760)
+
+
 def test_a_new_connection_goes_on_from_its_first_keyframe_behind_the_gap(tracks: Tracks) -> None:
     now = [100.0]
     timeline = Timeline(lambda: now[0])
