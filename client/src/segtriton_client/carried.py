@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from av.container import InputContainer, OutputContainer
@@ -36,6 +37,7 @@ class Carried:
         tracks: all whose packets can be copied; whether an output has a place for them is its own matter.
         notes: what no output can hold, each one sentence.
         picture: what the first picture says beside its samples.
+        start: when the first track begins, the video's included, in seconds; sound that players leave out not counted.
     """
 
     tracks: list[Stream] = field(default_factory=list)
@@ -45,6 +47,7 @@ class Carried:
     chapters: list[Any] = field(default_factory=list)
     notes: tuple[str, ...] = ()
     picture: PictureMetadata = field(default_factory=PictureMetadata)
+    start: Fraction = Fraction(0)
 
     @classmethod
     def of(cls, container: InputContainer, video: Stream) -> Carried:
@@ -57,12 +60,13 @@ class Carried:
             video.disposition,
             container.chapters(),
             _note_losses(video, [track for track in others if not _can_be_copied(track)]),
+            start=min(_start_of(track) for track in (video, *others) if _has_clock(track)),
         )
 
     @property
     def clocks(self) -> list[Stream]:
         """The tracks whose times matter."""
-        return [track for track in self.tracks if track.type != "attachment" and not is_cover(track)]
+        return [track for track in self.tracks if _has_clock(track)]
 
     @property
     def has_timecode(self) -> bool:
@@ -79,6 +83,10 @@ class Carried:
         """Write metadata and disposition into the header of the video's track."""
         video.metadata.update(self.video_metadata)
         video.disposition = self.video_disposition
+
+
+def _has_clock(track: Stream) -> bool:
+    return track.type != "attachment" and not is_cover(track)
 
 
 def is_cover(track: Stream) -> bool:
@@ -101,6 +109,10 @@ def codec_of(track: Stream) -> str:
     if track.type != "data" or (track.name == _GOPRO and not track.container.format.name.startswith("mov")):
         return ""
     return track.name or ""
+
+
+def _start_of(track: Stream) -> Fraction:
+    return (track.start_time or 0) * (track.time_base or Fraction(0))
 
 
 def copy_track(track: Stream, container: OutputContainer) -> Stream:

@@ -239,7 +239,7 @@ def _code_of(outcome: Outcome) -> int:
         return EXIT_INTERRUPTED
     if outcome.error is not None:
         return EXIT_INPUT if isinstance(outcome.error, InputError) else EXIT_FAILED
-    return EXIT_DROPPED if outcome.report is not None and outcome.report.lost_frames else 0
+    return 0 if outcome.report is None or outcome.report.is_complete else EXIT_DROPPED
 
 
 def _summarize(job: Job, report: Report) -> str:

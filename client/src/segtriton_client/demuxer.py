@@ -18,10 +18,12 @@ from av.video.stream import VideoStream
 from segtriton_client.carried import Carried
 from segtriton_client.errors import InputError
 from segtriton_client.first_picture import FirstPicture
+from segtriton_client.frame_rate import DEFAULT_RATE, frame_rate_notes, frame_rate_of
 from segtriton_client.reencoder import Reencoder, needs_coding
 from segtriton_client.sources import Source, damage_of, is_live, open_input
 from segtriton_client.timeline import Timeline, reopen, time_of
 from segtriton_client.transparency import TRANSPARENCY_NOTE
+from segtriton_client.truncation import TruncationCheck
 from segtriton_protocol import ColorTags, Framing, Orientation, Packet, VideoFormat
 from segtriton_protocol.formats import MAX_FRAME_RATE
 
@@ -65,6 +67,8 @@ class Demuxer:
         frames: how many frames the container claims, 0 if it does not say.
         carried: what is copied; the packets of its tracks come as `CarriedPacket`.
         notes: what was done to the packets, each one sentence.
+        timeline: what was done to their times.
+        truncation: whether the source ended before its header says.
     """
 
     def __init__(self, path: Source, *, duration: float = 0.0, reconnect_seconds: float = 0.0) -> None:
@@ -75,10 +79,12 @@ class Demuxer:
         self._reconnect_seconds = reconnect_seconds
         self._num_lost = 0
         self._first_picture = FirstPicture()
+        self.timeline = Timeline()
         self._container = open_input(path)
         try:
             self._video = pick_video(self._container, path)
             self._video.thread_type = "NONE"  # frame threads would read further than the first picture
+            self.notes += frame_rate_notes(self._video)
             self._reencoder = self._open_reencoder()
             self.frames = self._video.frames or _guess_frames(self._container, self._video)
             self.carried = Carried.of(self._container, self._video)
@@ -135,12 +141,14 @@ class Demuxer:
     def _number(self, packets: Iterator[_Found]) -> Generator[Packet | CarriedPacket, None, None]:
         seq = 0
         end: Fraction | None = None
+        rate = frame_rate_of(self._video) or DEFAULT_RATE
         for packet, is_video in packets:
             if not is_video:
                 yield CarriedPacket(packet)
                 continue
-            time = time_of(packet)
-            if self._duration and time is not None:
+            if self._duration:
+                found = time_of(packet)
+                time = seq / rate if found is None else found  # raw video has no times
                 end = time + Fraction(self._duration) if end is None else end
                 if time >= end:
                     return
@@ -149,14 +157,12 @@ class Demuxer:
 
     def _read(self) -> Iterator[_Found]:
         """Give all packets with content, of one connection after the other."""
-        timeline = Timeline()
         count = 0
         while True:
             try:
                 for packet, is_video in self._read_connection():
-                    if timeline.place(packet, is_video=is_video):
-                        yield packet, is_video
-                        count += is_video
+                    yield packet, is_video
+                    count += is_video
             except av.error.FFmpegError as error:
                 if not count or not (self._reconnect_seconds or is_live(self.path)):
                     raise damage_of(self.path, self._container, count, error) from None
@@ -164,10 +170,12 @@ class Demuxer:
                     self.notes.append(f"The source broke off after frame {count}: {error.strerror}.")
             if not self._reconnect_seconds or not self._reconnect():
                 return
-            timeline.begin_anew()
+            self.timeline.begin_anew()
 
     def _read_connection(self) -> Iterator[_Found]:
-        for packet in self._container.demux(self._video, *self.carried.tracks):
+        packets = self._container.demux(self._video, *self.carried.tracks)
+        self.truncation = TruncationCheck(self._container, self._video, self.carried.tracks)
+        for packet in self.truncation.watch(self.timeline.place(packets)):
             if not packet.size:
                 continue
             if packet.stream_index != self._video.index:
@@ -226,7 +234,7 @@ def describe_video(stream: VideoStream, path: Source, first: FirstPicture | None
         time_base=time_base,
         framing=_framing(codec, extradata),
         extradata=extradata,
-        frame_rate=_bounded(stream.average_rate, MAX_FRAME_RATE),
+        frame_rate=_bounded(frame_rate_of(stream), MAX_FRAME_RATE),
         sample_aspect=_bounded(stream.sample_aspect_ratio),
         rotation=Orientation.from_matrix(first.display_matrix).rotation if first.display_matrix else 0,
         color=ColorTags(

@@ -54,6 +54,10 @@ class PictureFile(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What was changed about the pictures or left out, each one sentence."""
 
+    @property
+    def is_truncated(self) -> bool:
+        """Whether the input ended before its header says."""
+
     def read(self) -> Iterator[tuple[Pictures, Any]]:
         """Give each picture, UINT8 [height, width, 3], with its place."""
 
@@ -137,6 +141,7 @@ async def send_frames(transport: Transport, pictures: PictureFile, job: Job, ser
         server=server,
         notes=pictures.notes,
         damaged_frames=[[seq, reason] for seq, reason in sorted(pictures.damaged.items())],
+        is_truncated=pictures.is_truncated,
     )
 
 

@@ -72,6 +72,7 @@ class ImageFiles(UnfinishedImages):
     encoder = "image"
     codec = "image"
     pixel_format = "rgb24"
+    is_truncated = False
 
     def __init__(self, input_path: Path, output_path: Destination) -> None:
         super().__init__()

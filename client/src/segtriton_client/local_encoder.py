@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import cast
 
 import av
@@ -11,6 +10,7 @@ from av.video.stream import VideoStream
 
 from segtriton_client.described_stream import describe_pictures
 from segtriton_client.errors import OutputError
+from segtriton_client.frame_rate import DEFAULT_RATE
 from segtriton_client.muxer import OutputFile
 from segtriton_client.picture_metadata import PictureMetadata
 from segtriton_client.rising_times import RisingTimes
@@ -21,7 +21,6 @@ LOSSLESS = {"preset": "veryfast", "qp": "0"}
 _FULL_RANGE = 2
 _HDR_ENCODER = "libx264"
 _NO_REORDERING = {"libx264": {"bf": "0"}, "libvpx-vp9": {"auto-alt-ref": "0", "lag-in-frames": "0"}}
-_DEFAULT_RATE = Fraction(25)
 
 
 class LocalEncoder:
@@ -41,7 +40,7 @@ class LocalEncoder:
         self._output = output
         self._time_base = video.time_base
         self._durations: dict[int, int] = {}
-        rate = video.frame_rate or _DEFAULT_RATE
+        rate = video.frame_rate or DEFAULT_RATE
         self._times = RisingTimes(video.time_base, rate)
         try:
             stream = cast(VideoStream, output.container.add_stream(codec, rate=rate))
@@ -74,6 +73,7 @@ class LocalEncoder:
     def finish(self) -> None:
         """Encode what is left."""
         self._mux(self._stream.encode(None))
+        self._output.notes += self._times.notes
 
     def _mux(self, packets: list[av.Packet[VideoStream]]) -> None:
         for packet in packets:

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import sys
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -33,8 +31,10 @@ from segtriton_client.carried import (
     describe_track,
     is_cover,
 )
+from segtriton_client.container_times import start_shift, time_options
 from segtriton_client.described_stream import add_described_stream, can_describe
 from segtriton_client.errors import OutputError, StoppedError
+from segtriton_client.monotonic_dts import MonotonicDts
 from segtriton_client.picture_metadata import PictureMetadata, read_metadata
 from segtriton_client.rising_times import RisingTimes
 from segtriton_client.sources import STANDARD_STREAM, Destination, scheme_of
@@ -65,7 +65,6 @@ _BARE_CONTAINERS = ("mpegts", "avi", "flv", "rtsp")
 _HDR_CONTAINERS = ("mp4", "mov", "matroska")
 # Where a reader looks for data, by its codec.
 _DATA_ENDINGS = {"bin_data": ".mp4", "klv": ".ts", "timed_id3": ".ts", "smpte_2038": ".ts"}
-_TIMESCALE_LIMIT = 2**31
 _INTERRUPTIONS = (asyncio.CancelledError, KeyboardInterrupt, StoppedError)
 _START_CODES = (b"\x00\x00\x01", b"\x00\x00\x00\x01")
 
@@ -91,7 +90,7 @@ class OutputFile:
         self._is_complete = False
         self._carried = carried or Carried()
         container_format = _format_of(path)
-        options = _container_options(container_format, video.time_base, self._carried.clocks)
+        options = time_options(container_format, video.time_base, self._carried)
         if self._part is None:
             options |= _STREAM_OPTIONS.get(container_format, {})
         target: Any = sys.stdout.buffer if path == STANDARD_STREAM else path
@@ -107,11 +106,17 @@ class OutputFile:
         self._copies: dict[int, Stream] = {}
         self._attached: dict[int, Stream] = {}
         self._has_header = False
+        self._copied_times: dict[int, MonotonicDts] = {}
 
     def _note_losses(self, container_format: str, video: VideoFormat) -> None:
         if container_format == "avi":
             self.notes.append(
                 f"{self.path} stores no times: players count its frames, and may be one late; .mp4 and .mkv keep them."
+            )
+        if shift := start_shift(container_format, self._carried):
+            self.notes.append(
+                f"The input begins {float(shift):.3f} s before 0, which players do not show; "
+                f"all of {self.path} is so much later."
             )
         if container_format in _BARE_CONTAINERS and video.orientation != UPRIGHT:
             self.notes.append(f"{self.path} cannot say that its pictures are turned; .mp4 and .mkv can.")
@@ -131,7 +136,8 @@ class OutputFile:
                     check_track(self.container, track)
                     self._attached[track.index] = track
                 else:
-                    self._copies[track.index] = copy_track(track, self.container)
+                    self._copies[track.index] = copied = copy_track(track, self.container)
+                    self._copied_times[track.index] = MonotonicDts(copied)
             except (ValueError, av.error.FFmpegError):
                 self._leave_out(track)
 
@@ -160,6 +166,8 @@ class OutputFile:
             return
         target = self._copies.get(packet.stream_index)
         if target is not None:
+            if self._copied_times[packet.stream_index].place(packet):
+                self._note_once(f"Times of the input's {target.type} went back; they were moved on.")
             packet.stream = target
             self.mux(packet)
 
@@ -183,7 +191,8 @@ class OutputFile:
             except (av.error.FFmpegError, OSError, ValueError) as error:
                 raise self._failure(error) from None
             if isinstance(packet.stream, VideoStream) and _time_of(packet) != due:
-                self._note_rounding(packet.time_base)
+                tick = packet.time_base
+                self._note_once(f"{self.path} counts in {tick} s; the frames' times were rounded to that.")
 
     def commit(self) -> None:
         """Finish the file and give it its name."""
@@ -220,8 +229,7 @@ class OutputFile:
             advice = "Check the address, and that its server takes what is sent to it."
         return OutputError(f"Cannot write {self.path}: {getattr(error, 'strerror', None) or error}.", advice)
 
-    def _note_rounding(self, tick: Fraction) -> None:
-        note = f"{self.path} counts in {tick} s; the frames' times were rounded to that."
+    def _note_once(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
 
@@ -275,7 +283,8 @@ class Muxer:
         self._output.mux(target)
 
     def finish(self) -> None:
-        """Do nothing: every packet has been written."""
+        """Say what was done to the frames' times: every packet has been written."""
+        self._output.notes += self._times.notes
 
     def _look_at(self, packet: Packet) -> None:
         """Decode the first picture that comes back, to say what it lacks."""
@@ -318,14 +327,3 @@ def _better_ending(track: Stream, container_format: str) -> str:
     if track.type == "data":
         return _DATA_ENDINGS.get(codec_of(track), "")
     return ".mp4" if container_format == "matroska" else ".mkv"
-
-
-def _container_options(container_format: str, time_base: Fraction, tracks: Sequence[Stream]) -> dict[str, str]:
-    """Return the options that keep timestamps as they are."""
-    if container_format not in ("mp4", "mov"):
-        return {"avoid_negative_ts": "disabled"}
-    scale = time_base.denominator
-    for stream in tracks:
-        common = math.lcm(scale, stream.time_base.denominator if stream.time_base else 1)
-        scale = common if common < _TIMESCALE_LIMIT else scale
-    return {"movie_timescale": str(scale)}

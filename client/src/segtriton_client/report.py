@@ -16,7 +16,8 @@ class Report:
     """Counts, speed and choices of one run; `to_json` keeps these names.
 
     `notes` says what was changed about the pictures or left out; `damaged_frames` lists each frame that was mended or
-    lost as [seq, reason]. `pixel_format` is FFmpeg's name of what came back.
+    lost as [seq, reason]. `pixel_format` is FFmpeg's name of what came back. `is_truncated` tells of an input that
+    ended before its header says; one of `notes` says what is missing.
     """
 
     frames_in: int
@@ -37,11 +38,17 @@ class Report:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     damaged_frames: list[list[Any]] = field(default_factory=list)
+    is_truncated: bool = False
 
     @property
     def lost_frames(self) -> int:
         """Frames that were to be shown and gave no output."""
         return sum(count for reason, count in self.frames_dropped.items() if reason != _NOT_MEANT_TO_BE_SHOWN)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every frame that the input declares gave an output, or was not to be shown."""
+        return not self.lost_frames and not self.is_truncated
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object."""

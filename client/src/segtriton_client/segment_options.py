@@ -27,7 +27,8 @@ Examples:
   segclient photos/ --effect blur -o blurred/
 
 Every option can be set by SEGCLIENT_<OPTION> in the environment, and in the file that --config names.
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 input unreadable, 4 frames were dropped."""
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 input unreadable, 4 frames were dropped
+or the input is cut off."""
 
 _input, _output = in_section("What goes in"), in_section("Where results go")
 _effect, _mask = in_section("What is drawn"), in_section("The mask (with -sv)")

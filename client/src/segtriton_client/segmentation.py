@@ -16,6 +16,7 @@ from segtriton_client.composed_outputs import ComposedOutputs, Drawing, open_dra
 from segtriton_client.compositors import make_compose
 from segtriton_client.demuxer import CarriedPacket, Demuxer
 from segtriton_client.errors import ServiceLostError, damage_error
+from segtriton_client.frame_rate import DEFAULT_RATE
 from segtriton_client.image_sequence import ImageSequence, ImageSequenceWriter, is_sequence
 from segtriton_client.job import Composed, Job
 from segtriton_client.live_queue import LiveQueue
@@ -72,8 +73,10 @@ async def stream_file(connect: Connect, demuxer: Demuxer, job: Job) -> Report:
             ended = await _complete(receiving, asyncio.ensure_future(send))
             await run_blocking(writer.finish)
             await run_blocking(job.raise_if_cut, reading, ended.frames_out)
+            if job.strict:
+                demuxer.truncation.raise_if_truncated()
             await run_blocking(output.commit)
-    report = _make_report(session, ended, job, time.monotonic() - started, [*demuxer.notes, *output.notes])
+    report = _make_report(session, ended, job, time.monotonic() - started, demuxer, output.notes)
     return _with_stale(report, live.num_stale) if live is not None else report
 
 
@@ -212,12 +215,12 @@ async def _send_live(session: _Outgoing, packets: _Packets, output: _Output, lin
 
 def _paced(demuxer: Demuxer, job: Job) -> _Packets:
     """Hold packets back until the wall clock has reached their time."""
-    time_base = float(demuxer.format.time_base)
+    time_base, rate = float(demuxer.format.time_base), float(demuxer.format.frame_rate or DEFAULT_RATE)
     offset: float | None = None
     for packet in demuxer:
-        stamp = None if isinstance(packet, CarriedPacket) else packet.pts if packet.dts is None else packet.dts
-        if stamp is not None:
-            due = stamp * time_base
+        if isinstance(packet, Packet):
+            stamp = packet.pts if packet.dts is None else packet.dts
+            due = packet.seq / rate if stamp is None else stamp * time_base  # raw video has no times
             offset = time.monotonic() - due if offset is None else offset
             job.stopping.wait(max(0.0, due + offset - time.monotonic()))
         yield packet
@@ -244,8 +247,11 @@ def _with_stale(report: Report, num_stale: int) -> Report:
     return dataclasses.replace(report, frames_in=report.frames_in + num_stale, frames_dropped=dropped)
 
 
-def _make_report(session: ResumingSession, ended: Ended, job: Job, seconds: float, notes: Sequence[str]) -> Report:
+def _make_report(
+    session: ResumingSession, ended: Ended, job: Job, seconds: float, demuxer: Demuxer, notes: Sequence[str]
+) -> Report:
     opened = session.opened
+    notes_of_input = [*demuxer.notes, *demuxer.timeline.notes, *demuxer.truncation.notes]
     return Report(
         frames_in=ended.frames_in,
         frames_out=ended.frames_out,
@@ -263,6 +269,7 @@ def _make_report(session: ResumingSession, ended: Ended, job: Job, seconds: floa
         server=opened.server,
         stages=dict(ended.stages),
         warnings=opened.warnings,
-        notes=(*ended.notes, *notes),
+        notes=(*ended.notes, *notes_of_input, *notes),
         damaged_frames=[[seq, reason] for seq, reason in sorted(session.damaged.items())],
+        is_truncated=bool(demuxer.truncation.notes),
     )

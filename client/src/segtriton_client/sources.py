@@ -45,6 +45,8 @@ _OPTIONS = {
     "http": {"rw_timeout": _PATIENCE_MICROSECONDS, "reconnect": "1"},
     "udp": {"timeout": _PATIENCE_MICROSECONDS},
 }
+# As FFmpeg's command has it: a track that begins in a later part of an MPEG-TS is known, too.
+_DEMUXER_OPTIONS = {"scan_all_pmts": "1"}
 _PATTERN_LETTERS = "*?["
 _MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 
@@ -155,14 +157,14 @@ def _check_file(path: Path) -> None:
 
 def _open(source: Source) -> InputContainer:
     if isinstance(source, Path):
-        return av.open(f"file:{source}", "r")  # its name may have a colon
+        return av.open(f"file:{source}", "r", options=_DEMUXER_OPTIONS)  # its name may have a colon
     if source == STANDARD_STREAM:
-        return av.open(sys.stdin.buffer, "r")
+        return av.open(sys.stdin.buffer, "r", options=_DEMUXER_OPTIONS)
     if device := _device_of(source):
         return av.open(source.split(":", 1)[1], "r", format=device)
     if "://" not in source:
         return av.open(source, "r", format="image2")
-    return av.open(source, "r", options=dict(_options_of(scheme_of(source))))
+    return av.open(source, "r", options=_DEMUXER_OPTIONS | dict(_options_of(scheme_of(source))))
 
 
 def _options_of(scheme: str) -> Iterator[tuple[str, str]]:

@@ -16,11 +16,14 @@ from segtriton_client.carried import Carried
 from segtriton_client.demuxer import describe_video, pick_video
 from segtriton_client.errors import MENDED, InputError, OutputError, damage_error
 from segtriton_client.first_picture import read_first_picture
+from segtriton_client.frame_rate import frame_rate_notes
 from segtriton_client.local_encoder import LocalEncoder
 from segtriton_client.muxer import OutputFile
 from segtriton_client.pictures import PictureReader
 from segtriton_client.sources import Destination, Source, damage_of, open_input
+from segtriton_client.timeline import Timeline
 from segtriton_client.transparency import TRANSPARENCY_NOTE
+from segtriton_client.truncation import TruncationCheck
 from segtriton_protocol import DropReason
 
 Place = tuple[int | None, int]
@@ -45,6 +48,7 @@ class VideoFile:
         self._path = input_path
         self._is_strict = strict
         self._seq_by_pts: dict[int | None, int] = {}
+        self._timeline = Timeline()
         self._container = open_input(input_path)
         try:
             self._video = pick_video(self._container, input_path)
@@ -53,6 +57,7 @@ class VideoFile:
             first = read_first_picture(input_path, self._video.index)
             self._is_transparent = first.is_transparent
             self._carried = replace(Carried.of(self._container, self._video), picture=first.metadata)
+            self._truncation = TruncationCheck(self._container, self._video, self._carried.tracks)
             self._format = describe_video(self._video, input_path, first)
             is_even = self._format.width % 2 == 0 and self._format.height % 2 == 0
             self.pixel_format = "yuv420p" if is_even else "yuv444p"  # odd sizes need full chroma
@@ -81,7 +86,8 @@ class VideoFile:
         """Give each picture, as it is seen, with its pts and duration; what is copied goes straight to the output."""
         count = seq = 0
         try:
-            for packet in self._container.demux(self._video, *self._carried.tracks):
+            packets = self._container.demux(self._video, *self._carried.tracks)
+            for packet in self._truncation.watch(self._timeline.place(packets)):
                 if packet.stream.index != self._video.index:  # the empty packet at the end has no index of its own
                     if packet.size:
                         self._output.write_carried(packet)
@@ -89,15 +95,15 @@ class VideoFile:
                 self._seq_by_pts[packet.pts] = seq
                 for frame in self._decode(packet, seq):
                     count += 1
-                    yield (
-                        self._format.orientation.to_shown(self._pictures.to_rgb(frame)),
-                        (frame.pts, frame.duration or 0),
-                    )
+                    shown = self._format.orientation.to_shown(self._pictures.to_rgb(frame))
+                    yield shown, (frame.pts, frame.duration or 0)
                 seq += 1
         except av.error.FFmpegError as error:
             raise damage_of(self._path, self._container, count, error) from None
         if not count:
             raise InputError(f"{self._path} holds no frames.")
+        if self._is_strict:
+            self._truncation.raise_if_truncated()
 
     def write(self, rgb: NDArray[np.uint8], place: Place) -> None:
         """Encode one picture, given as it is seen, with its pts and duration."""
@@ -119,7 +125,14 @@ class VideoFile:
     def notes(self) -> tuple[str, ...]:
         """What was changed about the pictures or left out, each one sentence."""
         seen = (TRANSPARENCY_NOTE,) if self._is_transparent else ()
-        return (*seen, *self._carried.notes, *self._carried.picture.notes, *self._pictures.notes, *self._output.notes)
+        times = (*frame_rate_notes(self._video), *self._timeline.notes, *self._truncation.notes)
+        beside = (*self._carried.notes, *self._carried.picture.notes)
+        return (*seen, *times, *beside, *self._pictures.notes, *self._output.notes)
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether the input ended before its header says."""
+        return bool(self._truncation.notes)
 
     def _decode(self, packet: av.Packet[Any], seq: int) -> list[av.VideoFrame]:
         """Decode a packet, or, with the empty one, what is left."""

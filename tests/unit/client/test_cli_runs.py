@@ -34,6 +34,7 @@ REPORT_KEYS = [
     "warnings",
     "notes",
     "damaged_frames",
+    "is_truncated",
 ]
 
 

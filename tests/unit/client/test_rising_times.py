@@ -24,3 +24,5 @@ def test_each_frame_is_later_than_the_last_and_lasts(
 ) -> None:
     times = RisingTimes(BASE, rate)
     assert [times.place(*one) for one in given] == placed
+    num_moved = sum(pts is not None and pts != became for (pts, _), (became, _) in zip(given, placed, strict=True))
+    assert (f"{num_moved} frames were no later" in " ".join(times.notes)) == (num_moved > 0)
