@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any
 
 import av
 import av.error
@@ -16,12 +16,15 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from segtriton_client.carried import Carried
+from segtriton_client.codec_change import CodecChange
+from segtriton_client.display_order import Demuxed, drop_false_pts, leave_pts_absent
 from segtriton_client.errors import InputError
+from segtriton_client.keyframe_start import KeyframeStart
 from segtriton_client.reencoder import Reencoder, needs_coding
 from segtriton_client.sources import Source, damage_of, is_live, open_input
 from segtriton_client.timeline import Timeline, reopen, time_of
 from segtriton_protocol import ColorTags, Framing, Packet, VideoFormat
-from segtriton_protocol.formats import MAX_FRAME_RATE
+from segtriton_protocol.formats import MAX_FRAME_RATE, MAX_REORDER_FRAMES
 
 _START_CODED = ("h264", "hevc")
 _TURNING_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
@@ -60,10 +63,6 @@ def read_rotation(path: Source) -> int:
         return frame.rotation if frame is not None else 0
 
 
-# A packet, and whether it is the video's.
-_Found: TypeAlias = "tuple[av.Packet[Any], bool]"
-
-
 class Demuxer:
     """A source's video packets, numbered from 0, and those of its other tracks, in the source's order.
 
@@ -82,18 +81,21 @@ class Demuxer:
         self._reconnect_seconds = reconnect_seconds
         self._num_lost = 0
         self._rotation: int | None = None
+        self._keyframe_start = KeyframeStart(path)
         self._container = open_input(path)
         try:
             self._video = pick_video(self._container, path)
             self._video.thread_type = "NONE"  # frame threads would read further than the first picture
             if self._container.format.name not in _TURNING_FORMATS:
                 self._rotation = 0
+            self._codec_change = CodecChange(self._container, self._video)
             self._reencoder = self._open_reencoder()
             self.frames = self._video.frames or _guess_frames(self._container, self._video)
             self.carried = Carried.of(self._container, self._video)
             self._packets = self._number(self._read())
             self._head = self._read_head()
             self.format = self._describe()
+            self.notes += self._keyframe_start.notes
         except BaseException:
             self._container.close()
             raise
@@ -106,6 +108,11 @@ class Demuxer:
     ) -> None:
         self._packets.close()
         self._container.close()
+
+    @property
+    def num_other_codec(self) -> int:
+        """Packets that were left out, as they are of another codec than the video began with."""
+        return self._codec_change.num_left_out
 
     def __iter__(self) -> Iterator[Packet | CarriedPacket]:
         """Give each packet once; raises InputError where the source is damaged."""
@@ -134,7 +141,7 @@ class Demuxer:
             raise InputError(f"{self.path} holds no frames.")
         return head
 
-    def _number(self, packets: Iterator[_Found]) -> Generator[Packet | CarriedPacket, None, None]:
+    def _number(self, packets: Iterator[Demuxed]) -> Generator[Packet | CarriedPacket, None, None]:
         seq = 0
         end: Fraction | None = None
         for packet, is_video in packets:
@@ -149,13 +156,13 @@ class Demuxer:
             yield _convert(packet, seq)
             seq += 1
 
-    def _read(self) -> Iterator[_Found]:
+    def _read(self) -> Iterator[Demuxed]:
         """Give all packets with content, of one connection after the other."""
         timeline = Timeline()
         count = 0
         while True:
             try:
-                for packet, is_video in self._read_connection():
+                for packet, is_video in self._read_in_order():
                     if timeline.place(packet, is_video=is_video):
                         yield packet, is_video
                         count += is_video
@@ -168,17 +175,30 @@ class Demuxer:
                 return
             timeline.begin_anew()
 
-    def _read_connection(self) -> Iterator[_Found]:
+    def _read_in_order(self) -> Iterator[Demuxed]:
+        leave_pts_absent(self._container, self._video)
+        packets = self._keyframe_start.skip(self._read_connection())
+        return packets if is_live(self.path) else drop_false_pts(packets, self._video)
+
+    def _read_connection(self) -> Iterator[Demuxed]:
         for packet in self._container.demux(self._video, *self.carried.tracks):
             if not packet.size:
                 continue
             if packet.stream_index != self._video.index:
                 yield packet, False
+            elif self._is_other_codec(packet):
+                continue
             elif self._reencoder is not None:
                 yield from ((coded, True) for coded in self._reencoder.encode(packet))
             else:
                 self._look_at(packet)
                 yield packet, True
+
+    def _is_other_codec(self, packet: av.Packet[Any]) -> bool:
+        is_other = self._codec_change.is_other(packet)
+        if is_other and self._codec_change.note not in self.notes:
+            self.notes.append(self._codec_change.note)
+        return is_other
 
     def _look_at(self, packet: av.Packet[Any]) -> None:
         """Decode until the first picture says how a player turns it."""
@@ -245,6 +265,7 @@ def describe_video(stream: VideoStream, path: Source, rotation: int) -> VideoFor
             full_range=int(context.color_range) == _FULL_RANGE,
         ),
         pixel_format=context.pix_fmt or "",
+        reorder_frames=min(context.reorder_depth, MAX_REORDER_FRAMES),
     )
 
 

@@ -12,8 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtriton_client.carried import Carried
+from segtriton_client.codec_change import OTHER_CODEC, CodecChange
 from segtriton_client.demuxer import describe_video, pick_video, read_rotation
+from segtriton_client.display_order import Demuxed, DisplayTimes, drop_false_pts, leave_pts_absent
+from segtriton_client.empty_packets import EmptyPackets
 from segtriton_client.errors import MENDED, InputError, OutputError, damage_error
+from segtriton_client.keyframe_start import KeyframeStart
 from segtriton_client.local_encoder import LocalEncoder
 from segtriton_client.muxer import OutputFile
 from segtriton_client.pictures import PictureReader
@@ -42,10 +46,14 @@ class VideoFile:
         self._path = input_path
         self._is_strict = strict
         self._seq_by_pts: dict[int | None, int] = {}
+        self._times = DisplayTimes()
+        self._keyframe_start = KeyframeStart(input_path)
         self._container = open_input(input_path)
         try:
             self._video = pick_video(self._container, input_path)
             self._video.thread_type = "AUTO"
+            self._codec_change = CodecChange(self._container, self._video)
+            self._empty_packets = EmptyPackets(self._video)
             self.frames = self._video.frames
             self._carried = Carried.of(self._container, self._video)
             self._format = describe_video(self._video, input_path, read_rotation(input_path))
@@ -76,20 +84,34 @@ class VideoFile:
         """Give each picture with its pts and duration; what is copied goes straight to the output."""
         count = seq = 0
         try:
-            for packet in self._container.demux(self._video, *self._carried.tracks):
-                if packet.stream_index != self._video.index:
+            for packet, is_video in self._read_packets():
+                if not is_video:
                     if packet.size:
                         self._output.write_carried(packet)
                     continue
+                if self._codec_change.is_other(packet):
+                    self.damaged[seq] = OTHER_CODEC
+                    self._pictures.notes[self._codec_change.note] = None
+                    seq += 1
+                    continue
+                if self._empty_packets.is_empty(packet):
+                    continue
                 self._seq_by_pts[packet.pts] = seq
+                self._times.expect(packet.pts, packet.dts)
                 for frame in self._decode(packet, seq):
                     count += 1
-                    yield self._pictures.to_rgb(frame), (frame.pts, frame.duration or 0)
+                    yield self._pictures.to_rgb(frame), (self._times.place(frame.pts), frame.duration or 0)
                 seq += 1
         except av.error.FFmpegError as error:
             raise damage_of(self._path, self._container, count, error) from None
         if not count:
             raise InputError(f"{self._path} holds no frames.")
+
+    def _read_packets(self) -> Iterator[Demuxed]:
+        leave_pts_absent(self._container, self._video)
+        packets = self._container.demux(self._video, *self._carried.tracks)
+        found = ((packet, packet.stream_index == self._video.index) for packet in packets)
+        return drop_false_pts(self._keyframe_start.skip(found), self._video)
 
     def write(self, rgb: NDArray[np.uint8], place: Place) -> None:
         """Encode one picture with its pts and duration."""
@@ -109,7 +131,7 @@ class VideoFile:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was changed about the pictures or left out, each one sentence."""
-        return (*self._pictures.notes, *self._output.notes)
+        return (*self._keyframe_start.notes, *self._pictures.notes, *self._output.notes)
 
     def _decode(self, packet: av.Packet[Any], seq: int) -> list[av.VideoFrame]:
         """Decode a packet, or, with the empty one, what is left."""
@@ -117,6 +139,7 @@ class VideoFile:
             decoded: list[av.VideoFrame] = packet.decode()
         except av.error.FFmpegError:
             decoded, self.damaged[seq] = [], DropReason.DAMAGED.value
+            self._times.forget(packet.pts, packet.dts)
         for frame in decoded:
             if frame.is_corrupt:
                 self.damaged[self._seq_by_pts.get(frame.pts, seq)] = MENDED

@@ -12,6 +12,7 @@ from segtriton_protocol.json_fields import JsonFields, encode_bytes, encode_frac
 MAX_EXTRADATA_BYTES = 1 << 16
 MAX_DIMENSION = 16384
 MAX_FRAME_RATE = 1_000_000
+MAX_REORDER_FRAMES = 16
 _UNSPECIFIED = 2  # ITU-T H.273 code point
 
 
@@ -64,7 +65,8 @@ class VideoFormat:
     `codec` is FFmpeg's decoder name (`h264`, `hevc`, `vp9`, `av1`...), `width` and `height` are
     in pixels as the container says, `time_base` is the unit of pts, dts and duration in seconds,
     `rotation` is in degrees clockwise and `frame_rate` a hint that no timestamp depends on.
-    `pixel_format` is a hint too: FFmpeg's name (`yuv420p10le`...), empty if unknown.
+    `pixel_format` is a hint too: FFmpeg's name (`yuv420p10le`...), empty if unknown. `reorder_frames` is how many
+    frames a decoder holds back to put them in display order (FFmpeg's `has_b_frames`), None if unknown.
     """
 
     codec: str
@@ -78,6 +80,7 @@ class VideoFormat:
     rotation: int = 0
     color: ColorTags = field(default_factory=ColorTags)
     pixel_format: str = ""
+    reorder_frames: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the wire form."""
@@ -93,6 +96,7 @@ class VideoFormat:
             "rotation": self.rotation,
             "color": self.color.to_json(),
             "pixel_format": self.pixel_format,
+            "reorder_frames": self.reorder_frames,
         }
 
     @classmethod
@@ -113,4 +117,5 @@ class VideoFormat:
             rotation=fields.integer("rotation", -360, 360, 0),
             color=ColorTags.from_json(fields.inner("color")),
             pixel_format=fields.text("pixel_format", "", max_length=32),
+            reorder_frames=fields.optional_integer("reorder_frames", 0, MAX_REORDER_FRAMES),
         )

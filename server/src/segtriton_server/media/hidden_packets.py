@@ -1,0 +1,151 @@
+"""Packets that a decoder takes without giving a picture for them, though nothing is lost.
+
+Second fields, frames that are only referred to, parameter sets and messages by themselves. Only headers are read; what
+cannot be read is taken for a picture, so that the decoder decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from segtriton_protocol import Packet, SegtritonError, VideoFormat
+from segtriton_server.media.bit_reader import BitReader
+from segtriton_server.media.bitstream import Bitstream
+from segtriton_server.media.h264_fields import PPS, SPS, FieldPairs
+
+_START_CODE = b"\0\0\1"
+# Long enough for a slice's first fields, and for a parameter set with scaling lists.
+_UNIT_HEAD_BYTES = 1024
+_H264_SLICES, _HEVC_SLICES = range(1, 6), range(32)
+_H264_FIRST_SLICES = (1, 2, 5)  # those that begin with a slice's header
+_VP8_SHOW_FRAME = 16
+_VP9_SUPERFRAME = 0b110
+_OBU_SEQUENCE_HEADER, _OBU_FRAME_HEADER, _OBU_FRAME = 1, 3, 6
+
+
+class HiddenPackets:
+    """Tells which packets of one stream give no picture of their own."""
+
+    def __init__(self, video: VideoFormat) -> None:
+        """Take the stream's coding."""
+        checks: dict[str, Callable[[bytes], bool]] = {
+            "h264": self._is_hidden_h264,
+            "hevc": self._is_hidden_hevc,
+            "vp8": _is_hidden_vp8,
+            "vp9": _is_hidden_vp9,
+            "av1": _is_hidden_av1,
+        }
+        self._check = checks.get(video.codec)
+        self._fields = FieldPairs()
+        self._length_bytes = 0
+        try:
+            bitstream = Bitstream(video)
+            self._length_bytes = bitstream.length_bytes
+            if video.codec == "h264":
+                self._read_parameters(_annexb_heads(bitstream.headers))
+        except (IndexError, SegtritonError):
+            pass  # the decoder says what is wrong with it
+
+    def is_hidden(self, packet: Packet) -> bool:
+        """Tell whether a packet, the next in decoding order, gives no picture of its own."""
+        try:
+            return self._check is not None and self._check(packet.payload)
+        except IndexError:
+            return False
+
+    def _is_hidden_h264(self, payload: bytes) -> bool:
+        units = list(self._heads(payload))
+        self._read_parameters(units)
+        if not any(unit[0] & 31 in _H264_SLICES for unit in units):
+            return True
+        fields = {self._fields.field_of(unit) for unit in units if unit[0] & 31 in _H264_FIRST_SLICES}
+        return self._fields.is_second({field for field in fields if field is not None})
+
+    def _is_hidden_hevc(self, payload: bytes) -> bool:
+        return not any(unit[0] >> 1 & 63 in _HEVC_SLICES for unit in self._heads(payload))
+
+    def _read_parameters(self, units: list[bytes]) -> None:
+        for unit in units:
+            if unit[0] & 31 in (SPS, PPS):
+                self._fields.read_parameters(unit)
+
+    def _heads(self, payload: bytes) -> list[bytes]:
+        """Return how each NAL unit begins."""
+        return list(_prefixed_heads(payload, self._length_bytes)) if self._length_bytes else _annexb_heads(payload)
+
+
+def _annexb_heads(payload: bytes) -> list[bytes]:
+    heads = []
+    position = payload.find(_START_CODE)
+    while position >= 0:
+        start = position + len(_START_CODE)
+        position = payload.find(_START_CODE, start)
+        end = start + _UNIT_HEAD_BYTES if position < 0 else min(position, start + _UNIT_HEAD_BYTES)
+        if start < len(payload):
+            heads.append(payload[start:end])
+    return heads
+
+
+def _prefixed_heads(payload: bytes, length_bytes: int) -> Iterator[bytes]:
+    position = 0
+    while position + length_bytes < len(payload):
+        start = position + length_bytes
+        position = start + int.from_bytes(payload[position:start], "big")
+        if position > start:
+            yield payload[start : min(position, start + _UNIT_HEAD_BYTES)]
+
+
+def _is_hidden_vp8(payload: bytes) -> bool:
+    return not payload[0] & _VP8_SHOW_FRAME
+
+
+def _is_hidden_vp9(payload: bytes) -> bool:
+    if payload[-1] >> 5 == _VP9_SUPERFRAME:  # its last frame is shown
+        return False
+    bits = BitReader(payload[:2])
+    bits.take(2)
+    is_profile_3 = bits.take(2) == 3
+    bits.take(is_profile_3)
+    if bits.take():  # show_existing_frame
+        return False
+    bits.take()  # frame_type
+    return not bits.take()
+
+
+def _is_hidden_av1(payload: bytes) -> bool:
+    for kind, head in _obu_heads(payload):
+        bits = BitReader(head)
+        if kind == _OBU_SEQUENCE_HEADER:
+            bits.take(4)
+            if bits.take():  # reduced_still_picture_header
+                return False
+        elif kind in (_OBU_FRAME_HEADER, _OBU_FRAME):
+            if bits.take():  # show_existing_frame
+                return False
+            bits.take(2)  # frame_type
+            if bits.take():  # show_frame
+                return False
+    return True
+
+
+def _obu_heads(payload: bytes) -> Iterator[tuple[int, bytes]]:
+    position = 0
+    while position < len(payload):
+        header = payload[position]
+        position += 2 if header & 4 else 1
+        size = len(payload) - position
+        if header & 2:
+            size, position = _read_leb128(payload, position)
+        yield header >> 3 & 15, payload[position : position + 1]
+        position += size
+
+
+def _read_leb128(payload: bytes, position: int) -> tuple[int, int]:
+    """Return a number of AV1 (4.10.5) and where it ends."""
+    value = 0
+    for count in range(8):
+        byte = payload[position + count]
+        value |= (byte & 127) << 7 * count
+        if byte < 128:
+            return value, position + count + 1
+    raise IndexError("the size of an OBU is damaged")
