@@ -66,7 +66,7 @@ def test_every_sink_has_them_in_that_order(server: TritonProcess, tmp_path: Path
 
 
 def test_a_decoder_need_not_learn_the_reorder_depth(segment: Segment, tmp_path: Path) -> None:
-    coded = encode("libx264", 9, preset="veryfast", bf="3", profile="main")
+    coded = encode("libx264", 9, preset="veryfast", bf="7", profile="main", **{"x264-params": "b-adapt=0"})
     given = mux(
         tmp_path / "given.ts", "h264", [replace(one, payload=without_reorder_depth(one.payload)) for one in coded]
     )

@@ -57,3 +57,24 @@ def test_what_grew_too_large_cannot_be_replayed() -> None:
         buffer.mark_sent(1)
 
     assert buffer.rewind() is None
+
+
+def test_the_reorder_depth_is_that_of_the_packets_that_are_kept() -> None:
+    buffer = ReplayBuffer()
+    assert buffer.reorder_frames == 0
+    buffer.add([packet(0, 0, key=True), packet(1, 4), packet(2, 2), packet(3, 1), packet(4, 3)], 1.0)
+
+    assert buffer.reorder_frames == 2
+
+
+def test_frames_without_a_pts_take_the_decoding_times_in_turn() -> None:
+    buffer = ReplayBuffer()
+    buffer.add([Packet(seq, None, 10 * seq, 10, seq == 0, b"x") for seq in range(5)], 1.0)
+    shown = []
+    for seq in (0, 3, 2):
+        buffer.settle(seq, 2.0, is_frame=True)
+        shown.append(buffer.display_time(None))
+    buffer.settle(1, 2.0, is_frame=False)
+    buffer.settle(4, 2.0, is_frame=True)
+
+    assert [*shown, buffer.display_time(None)] == [0, 10, 20, 40]

@@ -16,10 +16,14 @@ from segtriton_server.media.h264_fields import PPS, SPS, FieldPairs
 _START_CODE = b"\0\0\1"
 # Long enough for a slice's first fields, and for a parameter set with scaling lists.
 _UNIT_HEAD_BYTES = 1024
-_H264_SLICES, _HEVC_SLICES = range(1, 6), range(32)
-_H264_FIRST_SLICES = (1, 2, 5)  # those that begin with a slice's header
-_VP8_SHOW_FRAME = 16
-_VP9_SUPERFRAME = 0b110
+# First bytes of units, and types, that say something and show nothing: messages, delimiters, parameter sets, filler.
+_H264_PLAIN_HEADERS = frozenset(
+    (6, 9, 10, 11, 12, *(type_ | level << 5 for type_ in (7, 8, 13) for level in (1, 2, 3)))
+)
+_H264_SLICES = (1, 2, 5)  # those that begin with a slice's header
+_HEVC_PLAIN_TYPES = range(32, 41)
+_VP8_MAX_VERSION, _VP8_TAG_BYTES = 3, 3
+_VP9_FRAME_MARKER, _VP9_SUPERFRAME_MARKER = 0b10, 0b110
 _OBU_SEQUENCE_HEADER, _OBU_FRAME_HEADER, _OBU_FRAME = 1, 3, 6
 
 
@@ -56,13 +60,14 @@ class HiddenPackets:
     def _is_hidden_h264(self, payload: bytes) -> bool:
         units = list(self._heads(payload))
         self._read_parameters(units)
-        if not any(unit[0] & 31 in _H264_SLICES for unit in units):
+        if units and all(unit[0] in _H264_PLAIN_HEADERS for unit in units):
             return True
-        fields = {self._fields.field_of(unit) for unit in units if unit[0] & 31 in _H264_FIRST_SLICES}
+        fields = {self._fields.field_of(unit) for unit in units if unit[0] & 31 in _H264_SLICES}
         return self._fields.is_second({field for field in fields if field is not None})
 
     def _is_hidden_hevc(self, payload: bytes) -> bool:
-        return not any(unit[0] >> 1 & 63 in _HEVC_SLICES for unit in self._heads(payload))
+        units = self._heads(payload)
+        return bool(units) and all(unit[0] >> 1 in _HEVC_PLAIN_TYPES for unit in units)
 
     def _read_parameters(self, units: list[bytes]) -> None:
         for unit in units:
@@ -96,14 +101,18 @@ def _prefixed_heads(payload: bytes, length_bytes: int) -> Iterator[bytes]:
 
 
 def _is_hidden_vp8(payload: bytes) -> bool:
-    return not payload[0] & _VP8_SHOW_FRAME
+    tag = BitReader(payload[:_VP8_TAG_BYTES][::-1])
+    first_partition, is_shown, version = tag.take(19), tag.take(), tag.take(3)
+    is_sound = version <= _VP8_MAX_VERSION and 0 < first_partition <= len(payload) - _VP8_TAG_BYTES
+    return is_sound and not is_shown
 
 
 def _is_hidden_vp9(payload: bytes) -> bool:
-    if payload[-1] >> 5 == _VP9_SUPERFRAME:  # its last frame is shown
+    if payload[-1] >> 5 == _VP9_SUPERFRAME_MARKER:  # its last frame is shown
         return False
     bits = BitReader(payload[:2])
-    bits.take(2)
+    if bits.take(2) != _VP9_FRAME_MARKER:
+        return False
     is_profile_3 = bits.take(2) == 3
     bits.take(is_profile_3)
     if bits.take():  # show_existing_frame
@@ -113,22 +122,25 @@ def _is_hidden_vp9(payload: bytes) -> bool:
 
 
 def _is_hidden_av1(payload: bytes) -> bool:
-    for kind, head in _obu_heads(payload):
+    has_frame = False
+    for kind, head in list(_obu_heads(payload)):
         bits = BitReader(head)
         if kind == _OBU_SEQUENCE_HEADER:
             bits.take(4)
-            if bits.take():  # reduced_still_picture_header
+            if bits.take():  # reduced_still_picture_header: all frames are shown
                 return False
         elif kind in (_OBU_FRAME_HEADER, _OBU_FRAME):
+            has_frame = True
             if bits.take():  # show_existing_frame
                 return False
             bits.take(2)  # frame_type
             if bits.take():  # show_frame
                 return False
-    return True
+    return has_frame
 
 
 def _obu_heads(payload: bytes) -> Iterator[tuple[int, bytes]]:
+    """Give the type and the first byte of each unit; raises IndexError where they do not add up."""
     position = 0
     while position < len(payload):
         header = payload[position]
@@ -136,8 +148,10 @@ def _obu_heads(payload: bytes) -> Iterator[tuple[int, bytes]]:
         size = len(payload) - position
         if header & 2:
             size, position = _read_leb128(payload, position)
-        yield header >> 3 & 15, payload[position : position + 1]
+        yield header >> 3, payload[position : position + 1]
         position += size
+    if position > len(payload):
+        raise IndexError("an OBU reaches beyond the packet's end")
 
 
 def _read_leb128(payload: bytes, position: int) -> tuple[int, int]:
