@@ -65,16 +65,25 @@ def test_every_sink_has_them_in_that_order(server: TritonProcess, tmp_path: Path
         assert len(list(tmp_path.glob("frame_*.png"))) == FRAMES
 
 
-def test_a_decoder_need_not_learn_the_reorder_depth(segment: Segment, tmp_path: Path) -> None:
+def write_without_reorder_depth(path: Path) -> Path:
     coded = encode("libx264", 9, preset="veryfast", bf="7", profile="main", **{"x264-params": "b-adapt=0"})
-    given = mux(
-        tmp_path / "given.ts", "h264", [replace(one, payload=without_reorder_depth(one.payload)) for one in coded]
-    )
-    made = tmp_path / "made.mp4"
+    return mux(path, "h264", [replace(one, payload=without_reorder_depth(one.payload)) for one in coded])
+
+
+def test_a_decoder_need_not_learn_the_reorder_depth(segment: Segment, tmp_path: Path) -> None:
+    given, made = write_without_reorder_depth(tmp_path / "given.ts"), tmp_path / "made.mp4"
     report = segment(given, made)
 
     assert read_content(made).numbers == list(range(9))
     assert report.frames_dropped == {}
+
+
+@pytest.mark.parametrize("options", [("--live",), ("--encoder", "mask", "--effect", "mask"), ("--effect", "cutout")])
+def test_nor_need_one_that_is_live_or_here(server: TritonProcess, tmp_path: Path, options: tuple[str, ...]) -> None:
+    given, made = write_without_reorder_depth(tmp_path / "given.ts"), tmp_path / "made.mkv"
+    succeed(server, "-sv", given, "-o", made, *options)
+
+    assert len(decoded_times(made)) == 9
 
 
 # ------------------------------------------------------------------ begun between keyframes

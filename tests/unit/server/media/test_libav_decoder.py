@@ -123,10 +123,10 @@ def test_pictures_have_the_format_that_is_wanted(
     assert decoder.notes == (() if note is None else (note,))
 
 
-@pytest.mark.parametrize("low_delay", [True, False], ids=["live", "file"])
-def test_the_reorder_depth_of_the_stream_is_known_from_the_first_picture_on(*, low_delay: bool) -> None:
+@pytest.mark.parametrize(("reorder_frames", "low_delay"), [(2, True), (2, False), (None, False)])
+def test_the_reorder_depth_need_not_be_learnt(reorder_frames: int | None, *, low_delay: bool) -> None:
     coded = encode("libx264", 9, preset="veryfast", bf="7", profile="main", **{"x264-params": "b-adapt=0"})
-    video = VideoFormat("h264", *SIZE, Fraction(1, 25), framing=Framing.ANNEX_B, reorder_frames=2)
+    video = VideoFormat("h264", *SIZE, Fraction(1, 25), framing=Framing.ANNEX_B, reorder_frames=reorder_frames)
     packets = [
         Packet(seq, int(one.pts), None, 1, one.is_keyframe, without_reorder_depth(one.payload))
         for seq, one in enumerate(coded)
