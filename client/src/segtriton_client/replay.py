@@ -131,7 +131,8 @@ class ReplayBuffer:
     def _first_needed(self) -> int:
         """The last keyframe from which all that is unanswered can be decoded.
 
-        Packets after a keyframe that are shown before it may need the pictures before it, too (an open group).
+        Packets after a keyframe that are shown before it may need the pictures before it, too (an open group). Where no
+        pts tells which these are, they are answered before the keyframe is.
         """
         wanted = self.wanted_seq
         earliest: float = float("inf")
@@ -139,6 +140,7 @@ class ReplayBuffer:
             packet = self._packets[position]
             if packet.seq in self._unanswered and packet.pts is not None:
                 earliest = min(earliest, packet.pts)
-            if packet.is_keyframe and packet.seq <= wanted and (packet.pts is None or packet.pts <= earliest):
+            has_leading = packet.seq == wanted if packet.pts is None else packet.pts > earliest
+            if packet.is_keyframe and packet.seq <= wanted and not has_leading:
                 return position
         return 0

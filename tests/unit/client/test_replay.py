@@ -42,6 +42,18 @@ def test_an_open_group_needs_the_group_before_it() -> None:
     assert buffer.rewind() == 0
 
 
+def test_without_a_pts_any_group_may_be_open_until_its_keyframe_is_answered() -> None:
+    buffer = ReplayBuffer()
+    buffer.add([Packet(seq, None, seq, 1, seq in (0, 2), b"x" * 10) for seq in range(4)], 1.0)
+    buffer.mark_sent(4)
+    answer(buffer, 0, 1)
+    assert buffer.rewind() == 0
+
+    buffer.mark_sent(4)
+    answer(buffer, 3, 2)
+    assert buffer.rewind() == 2
+
+
 def test_an_answer_counts_once() -> None:
     buffer = ReplayBuffer()
     buffer.add([packet(0, 0, key=True)], 1.0)

@@ -21,14 +21,20 @@ _H264_PLAIN_HEADERS = frozenset(
     (6, 9, 10, 11, 12, *(type_ | level << 5 for type_ in (7, 8, 13) for level in (1, 2, 3)))
 )
 _H264_SLICES = (1, 2, 5)  # those that begin with a slice's header
-_HEVC_PLAIN_TYPES = range(32, 41)
+_HEVC_PLAIN_TYPES, _HEVC_SLICES = range(32, 41), range(32)
+_HEVC_RANDOM_ACCESS, _HEVC_BROKEN_LINKS, _HEVC_SKIPPED_LEADING = range(16, 24), range(16, 19), (8, 9)
+_HEVC_ENDS = (36, 37)
 _VP8_MAX_VERSION, _VP8_TAG_BYTES = 3, 3
 _VP9_FRAME_MARKER, _VP9_SUPERFRAME_MARKER = 0b10, 0b110
 _OBU_SEQUENCE_HEADER, _OBU_FRAME_HEADER, _OBU_FRAME = 1, 3, 6
 
 
 class HiddenPackets:
-    """Tells which packets of one stream give no picture of their own."""
+    """Tells which packets of one stream give no picture of their own.
+
+    Attributes:
+        num_leading: those of HEVC that refer to pictures before the keyframe with which the decoder began.
+    """
 
     def __init__(self, video: VideoFormat) -> None:
         """Take the stream's coding."""
@@ -40,7 +46,10 @@ class HiddenPackets:
             "av1": _is_hidden_av1,
         }
         self._check = checks.get(video.codec)
+        self.num_leading = 0
         self._fields = FieldPairs()
+        self._begins = True
+        self._skips_leading = False
         self._length_bytes = 0
         try:
             bitstream = Bitstream(video)
@@ -66,8 +75,14 @@ class HiddenPackets:
         return self._fields.is_second({field for field in fields if field is not None})
 
     def _is_hidden_hevc(self, payload: bytes) -> bool:
-        units = self._heads(payload)
-        return bool(units) and all(unit[0] >> 1 in _HEVC_PLAIN_TYPES for unit in units)
+        kinds = [unit[0] >> 1 for unit in self._heads(payload)]
+        slices = next((kind for kind in kinds if kind in _HEVC_SLICES), None)
+        if slices in _HEVC_RANDOM_ACCESS:
+            self._skips_leading = self._begins or slices in _HEVC_BROKEN_LINKS
+        self._begins = (self._begins and slices is None) or any(kind in _HEVC_ENDS for kind in kinds)
+        is_leading = slices in _HEVC_SKIPPED_LEADING and self._skips_leading
+        self.num_leading += is_leading
+        return is_leading or (bool(kinds) and all(kind in _HEVC_PLAIN_TYPES for kind in kinds))
 
     def _read_parameters(self, units: list[bytes]) -> None:
         for unit in units:

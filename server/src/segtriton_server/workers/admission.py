@@ -16,15 +16,11 @@ _FORGET_AFTER = 64
 
 
 class Admission:
-    """Remembers the packets that went into the decoder and judges by them the frames that come out.
-
-    Attributes:
-        notes: what the decoder could not begin with, one sentence.
-    """
+    """Remembers the packets that went into the decoder and judges by them the frames that come out."""
 
     def __init__(self, video: VideoFormat, wanted_seq: int, answered_seqs: Iterable[int] = ()) -> None:
         """Frames before `wanted_seq` or in `answered_seqs` stay here."""
-        self.notes: tuple[str, ...] = ()
+        self._num_left_out = 0
         self._hidden_packets = HiddenPackets(video)
         self._wanted_seq = wanted_seq
         self._answered_seqs = frozenset(answered_seqs)
@@ -33,6 +29,12 @@ class Admission:
         self._newest: FrameTag | None = None
         self._first: FrameTag | None = None
         self._is_starting = True
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the decoder could not begin with, in one sentence; none where that was another session's."""
+        count = 0 if self._wanted_seq else self._num_left_out + self._hidden_packets.num_leading
+        return (f"{count} frames at the beginning refer to frames before it; they cannot be shown.",) if count else ()
 
     def expect(self, packet: Packet, results: Results) -> None:
         """Take note of a packet that goes into the decoder; those that can give no frame any more are booked.
@@ -93,8 +95,7 @@ class Admission:
         for seq in left_out:
             self._take(seq)
         results.drops += [Drop(seq, DropReason.HIDDEN) for seq in left_out]
-        if any(seq >= self._wanted_seq for seq in left_out):
-            self.notes = (f"{len(left_out)} frames at the beginning refer to frames before it; they cannot be shown.",)
+        self._num_left_out = len(left_out)
 
     def _is_overtaken(self, tag: FrameTag) -> bool:
         """Whether a picture that is shown later, and was sent later, has come out before this one.

@@ -1,5 +1,6 @@
 """What gives no picture of its own is told by its headers; the judge is libavcodec."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 
@@ -13,6 +14,8 @@ from segtriton_protocol import Framing, Packet, VideoFormat
 from segtriton_server.media.hidden_packets import HiddenPackets
 
 DELIMITER = unit(9, b"\xf0")
+OPEN_GROUPS = "log-level=none:pools=1:keyint=8:min-keyint=8:open-gop=1:bframes=3:b-adapt=0"
+END_OF_SEQUENCE = b"\0\0\0\1\x48\1"
 
 
 def hidden_of(codec: str, payloads: list[bytes], framing: Framing = Framing.RAW, extradata: bytes = b"") -> list[bool]:
@@ -66,6 +69,19 @@ def test_pictures_of_hevc_are_shown() -> None:
     coded = encode("libx265", 8, preset="ultrafast", **{"x265-params": "log-level=none:pools=1"})
 
     assert hidden_of("hevc", [one.payload for one in coded], Framing.ANNEX_B) == [False] * 8
+
+
+def test_what_refers_to_pictures_before_the_first_keyframe_of_hevc_is_hidden() -> None:
+    coded = encode("libx265", 24, preset="ultrafast", **{"x265-params": OPEN_GROUPS})
+    later = next(number for number, one in enumerate(coded) if number and one.is_keyframe)
+    leading = [one.pts < coded[later].pts for one in coded[later:]]
+    assert any(leading)
+
+    assert not any(hidden_of("hevc", [one.payload for one in coded], Framing.ANNEX_B))
+    assert hidden_of("hevc", [one.payload for one in coded[later:]], Framing.ANNEX_B) == leading
+    # After an end of sequence a decoder begins anew.
+    ended = [*coded[: later - 1], replace(coded[later - 1], payload=coded[later - 1].payload + END_OF_SEQUENCE)]
+    assert hidden_of("hevc", [one.payload for one in (*ended, *coded[later:])], Framing.ANNEX_B)[later:] == leading
 
 
 def test_frames_of_av1_that_are_never_shown_are_hidden() -> None:
