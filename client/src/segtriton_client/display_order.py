@@ -90,21 +90,27 @@ def _rises(stamps: list[int]) -> bool:
 class DisplayTimes:
     """Gives pictures, which come in display order, the decoding times of their packets in rising order.
 
-    All times are in one time base.
+    All times are in one time base. Where some packets have a pts, pictures without one are shown between these, and
+    decoding times may not lie there.
     """
 
     def __init__(self) -> None:
         """Begin with no packet."""
         self._waiting: list[int] = []
+        self._has_pts = False
 
     def expect(self, pts: int | None, dts: int | None) -> None:
         """Take note of a packet that is about to be decoded."""
+        self._has_pts |= pts is not None
         if pts is None and dts is not None:
             bisect.insort(self._waiting, dts)
 
     def place(self, pts: int | None) -> int | None:
-        """Return when a picture is shown: its packet's pts, without one the earliest time that is left."""
-        return self._waiting.pop(0) if pts is None and self._waiting else pts
+        """Return when a picture is shown: its packet's pts, without any the earliest time that is left."""
+        if pts is not None or not self._waiting:
+            return pts
+        earliest = self._waiting.pop(0)
+        return None if self._has_pts else earliest
 
     def forget(self, pts: int | None, dts: int | None) -> None:
         """Take note of a packet that gives no picture."""

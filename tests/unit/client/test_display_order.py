@@ -64,13 +64,19 @@ def test_pictures_take_the_earliest_time_that_is_left() -> None:
     times = DisplayTimes()
     for dts in (0, 10, 20, 30):
         times.expect(None, dts)
-    times.expect(25, 40)
 
-    assert [times.place(None), times.place(None), times.place(25)] == [0, 10, 25]
+    assert [times.place(None), times.place(None)] == [0, 10]
     times.forget(None, 20)
-    times.forget(25, 40)
     assert times.place(None) == 30
     assert times.place(None) is None
+
+
+def test_between_pictures_with_a_pts_no_decoding_time_is_given() -> None:
+    times = DisplayTimes()
+    for pts, dts in ((30, 0), (None, 10), (50, 20)):
+        times.expect(pts, dts)
+
+    assert [times.place(30), times.place(None), times.place(50)] == [30, None, 50]
 
 
 def test_a_time_that_another_picture_took_goes_with_the_packet_that_gave_none() -> None:
