@@ -27,12 +27,14 @@ class CodecChange:
     Attributes:
         note: what it changed to last, and where, in one sentence; empty before.
         num_left_out: packets of other codecs.
+        first_left_out: the number of the first of them, None while there is none.
     """
 
     def __init__(self, container: InputContainer, video: VideoStream) -> None:
         """Look only where packets say of which codec they are."""
         self.note = ""
         self.num_left_out = 0
+        self.first_left_out: int | None = None
         self._codec = video.codec_context.name
         self._found = self._codec
         self._knows = container.format.name == "mpegts" and self._codec in ("h264", "hevc", "mpeg2video")
@@ -47,10 +49,13 @@ class CodecChange:
             self.note = (
                 f"From packet {self._count} on the video is in {found} and not in {self._codec}; that was left out."
             )
+        is_other = found != self._codec
+        if is_other and self.first_left_out is None:
+            self.first_left_out = self._count
         self._found = found
         self._count += 1
-        self.num_left_out += found != self._codec
-        return found != self._codec
+        self.num_left_out += is_other
+        return is_other
 
 
 def _codec_of(head: bytes) -> str | None:

@@ -16,9 +16,9 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from segtriton_client.carried import Carried
-from segtriton_client.codec_change import CodecChange
+from segtriton_client.codec_change import OTHER_CODEC, CodecChange
 from segtriton_client.display_order import Demuxed, drop_false_pts, leave_pts_absent
-from segtriton_client.errors import InputError
+from segtriton_client.errors import InputError, damage_error
 from segtriton_client.keyframe_start import KeyframeStart
 from segtriton_client.reencoder import Reencoder, needs_coding
 from segtriton_client.sources import Source, damage_of, is_live, open_input
@@ -113,6 +113,11 @@ class Demuxer:
     def num_other_codec(self) -> int:
         """Packets that were left out, as they are of another codec than the video began with."""
         return self._codec_change.num_left_out
+
+    def raise_if_other_codec(self) -> None:
+        """Raise InputError where packets were left out, for a strict run."""
+        if self._codec_change.first_left_out is not None:
+            raise damage_error(self._codec_change.first_left_out, OTHER_CODEC)
 
     def __iter__(self) -> Iterator[Packet | CarriedPacket]:
         """Give each packet once; raises InputError where the source is damaged."""

@@ -70,6 +70,8 @@ async def stream_file(connect: Connect, demuxer: Demuxer, job: Job) -> Report:
             packets = job.until_stopped(reading)
             send = _send_file(sink, packets, output) if live is None else _send_live(sink, packets, output, live)
             ended = await _complete(receiving, asyncio.ensure_future(send))
+            if job.strict:
+                demuxer.raise_if_other_codec()
             await run_blocking(writer.finish)
             await run_blocking(job.raise_if_cut, reading, ended.frames_out)
             await run_blocking(output.commit)

@@ -126,15 +126,17 @@ def sound_of(path: Path) -> list[tuple[str, str, list[tuple[Fraction, bytes]]]]:
         return [("audio", track.metadata.get("language", "und"), packets)]
 
 
+STAMPS = range(0, 24 * 512, 512)
 RECORDINGS: Mapping[str, Recipe] = {
-    "h264": Recipe(ending="ts", stamps=range(0, 24 * 512, 512)),
-    "h264 in mkv": Recipe(ending="mkv", stamps=range(0, 24 * 512, 512)),
-    "h264 in mp4": Recipe(ending="mp4", stamps=range(0, 24 * 512, 512)),
-    "open groups": Recipe(ending="ts", stamps=range(0, 24 * 512, 512), options={"x264-params": "open-gop=1"}),
-    "gradual refresh": Recipe(
-        ending="ts", stamps=range(0, 24 * 512, 512), options={"bf": "0", "x264-params": "intra-refresh=1"}
-    ),
-    "hevc": Recipe("hevc", "ts", stamps=range(0, 24 * 512, 512)),
-    "mpeg2video": Recipe("mpeg2video", "ts", stamps=range(0, 24 * 512, 512)),
+    "h264": Recipe(ending="ts", stamps=STAMPS),
+    "h264 in mkv": Recipe(ending="mkv", stamps=STAMPS),
+    "h264 in mp4": Recipe(ending="mp4", stamps=STAMPS),
+    "open groups": Recipe(ending="ts", stamps=STAMPS, options={"x264-params": "open-gop=1"}),
+    "gradual refresh": Recipe(ending="ts", stamps=STAMPS, options={"bf": "0", "x264-params": "intra-refresh=1"}),
+    "hevc": Recipe("hevc", "ts", stamps=STAMPS),
+    "mpeg2video": Recipe("mpeg2video", "ts", stamps=STAMPS),
+    "vp8": Recipe("vp8", "mkv", stamps=STAMPS, options={"g": "8"}),
+    "vp9": Recipe("vp9", "mkv", stamps=STAMPS, options={"g": "8"}),
+    "av1": Recipe("av1", "mkv", stamps=STAMPS, options={"svtav1-params": "lp=1:keyint=8"}),
 }
-"""Recordings with a keyframe at least every eight frames."""
+"""Recordings with a keyframe every eight frames."""

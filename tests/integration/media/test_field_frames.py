@@ -181,6 +181,16 @@ def test_what_comes_before_a_change_of_codec_is_kept(segment: Segment, tmp_path:
     assert any(f"the video is in {second} and not in {first}" in note for note in report.notes)
 
 
+def test_a_strict_run_ends_with_the_codec(segment: Segment, tmp_path: Path) -> None:
+    given = tmp_path / "given.ts"
+    parts = write_part(tmp_path, "h264", 0, NUM_BEFORE), write_part(tmp_path, "hevc", NUM_BEFORE, NUM_AFTER)
+    given.write_bytes(b"".join(part.read_bytes() for part in parts))
+
+    with pytest.raises(InputError, match="other_codec"):
+        segment(given, tmp_path / "made.mp4", strict=True)
+    assert not (tmp_path / "made.mp4").exists()
+
+
 def write_part(folder: Path, codec: str, start: int, num_frames: int) -> Path:
     encoder, options = CHANGES[codec]
     coded = encode(encoder, num_frames, **options)
