@@ -10,6 +10,7 @@ SPS, PPS = 7, 8
 # Profiles whose parameter sets say more of the samples (ITU-T H.264, 7.3.2.1.1).
 _HIGH_PROFILES = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)
 _CHROMA_444 = 3
+_SLICE_HEAD_BYTES = 32
 _NUM_LISTS, _NUM_LISTS_444, _NUM_SMALL_LISTS = 8, 12, 6
 
 
@@ -29,6 +30,11 @@ class FieldPairs:
         self._sequence_of: dict[int, int] = {}
         self._unpaired: tuple[int, int] | None = None
 
+    @property
+    def are_coded(self) -> bool:
+        """Whether the stream may hold fields, as far as its parameter sets are known."""
+        return any(sequence.has_fields for sequence in self._sequences.values())
+
     def read_parameters(self, unit: bytes) -> None:
         """Take a NAL unit that holds a sequence or a picture parameter set; raises IndexError."""
         bits = BitReader(_unescape(unit[1:]))
@@ -41,7 +47,7 @@ class FieldPairs:
 
     def field_of(self, unit: bytes) -> tuple[int, int] | None:
         """Return the frame number and the parity (1 for the bottom) of a slice's field, None if it is of a frame."""
-        bits = BitReader(_unescape(unit[1:]))
+        bits = BitReader(_unescape(unit[1:_SLICE_HEAD_BYTES]))
         bits.take_ue()  # first_mb_in_slice
         bits.take_ue()  # slice_type
         sequence = self._sequences.get(self._sequence_of.get(bits.take_ue(), 0))
@@ -51,12 +57,12 @@ class FieldPairs:
         frame_num = bits.take(sequence.frame_num_bits)
         return (frame_num, bits.take()) if bits.take() else None
 
-    def is_second(self, fields: set[tuple[int, int]]) -> bool:
-        """Tell whether a packet with these fields completes the picture of the packet before it."""
-        if len(fields) != 1:
+    def is_second(self, fields: set[tuple[int, int] | None]) -> bool:
+        """Tell whether a packet whose slices are of these fields completes the picture of the packet before it."""
+        field = next(iter(fields)) if len(fields) == 1 else None
+        if field is None:
             self._unpaired = None
             return False
-        (field,) = fields
         is_second = self._unpaired == (field[0], 1 - field[1])
         self._unpaired = None if is_second else field
         return is_second

@@ -21,9 +21,9 @@ _H264_PLAIN_HEADERS = frozenset(
     (6, 9, 10, 11, 12, *(type_ | level << 5 for type_ in (7, 8, 13) for level in (1, 2, 3)))
 )
 _H264_SLICES = (1, 2, 5)  # those that begin with a slice's header
-_HEVC_PLAIN_TYPES, _HEVC_SLICES = range(32, 41), range(32)
+_HEVC_PLAIN_TYPES = range(32, 41)
 _HEVC_RANDOM_ACCESS, _HEVC_BROKEN_LINKS, _HEVC_SKIPPED_LEADING = range(16, 24), range(16, 19), (8, 9)
-_HEVC_ENDS = (36, 37)
+_HEVC_ENDS = (b"\x48\1", b"\x4a\1")  # of a sequence, of the stream
 _VP8_MAX_VERSION, _VP8_TAG_BYTES = 3, 3
 _VP9_FRAME_MARKER, _VP9_SUPERFRAME_MARKER = 0b10, 0b110
 _OBU_SEQUENCE_HEADER, _OBU_FRAME_HEADER, _OBU_FRAME = 1, 3, 6
@@ -55,7 +55,9 @@ class HiddenPackets:
             bitstream = Bitstream(video)
             self._length_bytes = bitstream.length_bytes
             if video.codec == "h264":
-                self._read_parameters(_annexb_heads(bitstream.headers))
+                for unit in _annexb_heads(bitstream.headers):
+                    if unit[0] & 31 in (SPS, PPS):
+                        self._fields.read_parameters(unit)
         except (IndexError, SegtritonError):
             pass  # the decoder says what is wrong with it
 
@@ -67,43 +69,38 @@ class HiddenPackets:
             return False
 
     def _is_hidden_h264(self, payload: bytes) -> bool:
-        units = list(self._heads(payload))
-        self._read_parameters(units)
-        if units and all(unit[0] in _H264_PLAIN_HEADERS for unit in units):
-            return True
-        fields = {self._fields.field_of(unit) for unit in units if unit[0] & 31 in _H264_SLICES}
-        return self._fields.is_second({field for field in fields if field is not None})
+        fields = set()
+        is_plain = False
+        for unit in self._heads(payload):
+            is_plain = unit[0] in _H264_PLAIN_HEADERS
+            if unit[0] & 31 in _H264_SLICES and self._fields.are_coded:
+                fields.add(self._fields.field_of(unit))
+            elif not is_plain:
+                return False
+            elif unit[0] & 31 in (SPS, PPS):
+                self._fields.read_parameters(unit)
+        return self._fields.is_second(fields) if fields else is_plain
 
     def _is_hidden_hevc(self, payload: bytes) -> bool:
-        kinds = [unit[0] >> 1 for unit in self._heads(payload)]
-        slices = next((kind for kind in kinds if kind in _HEVC_SLICES), None)
-        if slices in _HEVC_RANDOM_ACCESS:
-            self._skips_leading = self._begins or slices in _HEVC_BROKEN_LINKS
-        self._begins = (self._begins and slices is None) or any(kind in _HEVC_ENDS for kind in kinds)
-        is_leading = slices in _HEVC_SKIPPED_LEADING and self._skips_leading
+        kinds = (unit[0] >> 1 for unit in self._heads(payload))
+        first = next((kind for kind in kinds if kind not in _HEVC_PLAIN_TYPES), None)
+        if first in _HEVC_RANDOM_ACCESS:
+            self._skips_leading = self._begins or first in _HEVC_BROKEN_LINKS
+        self._begins = (self._begins and first is None) or payload.endswith(_HEVC_ENDS)
+        is_leading = first in _HEVC_SKIPPED_LEADING and self._skips_leading
         self.num_leading += is_leading
-        return is_leading or (bool(kinds) and all(kind in _HEVC_PLAIN_TYPES for kind in kinds))
+        return is_leading or (first is None and any(True for _ in self._heads(payload)))
 
-    def _read_parameters(self, units: list[bytes]) -> None:
-        for unit in units:
-            if unit[0] & 31 in (SPS, PPS):
-                self._fields.read_parameters(unit)
-
-    def _heads(self, payload: bytes) -> list[bytes]:
-        """Return how each NAL unit begins."""
-        return list(_prefixed_heads(payload, self._length_bytes)) if self._length_bytes else _annexb_heads(payload)
+    def _heads(self, payload: bytes) -> Iterator[bytes]:
+        """Give how each NAL unit begins."""
+        return _prefixed_heads(payload, self._length_bytes) if self._length_bytes else _annexb_heads(payload)
 
 
-def _annexb_heads(payload: bytes) -> list[bytes]:
-    heads = []
-    position = payload.find(_START_CODE)
-    while position >= 0:
-        start = position + len(_START_CODE)
-        position = payload.find(_START_CODE, start)
-        end = start + _UNIT_HEAD_BYTES if position < 0 else min(position, start + _UNIT_HEAD_BYTES)
-        if start < len(payload):
-            heads.append(payload[start:end])
-    return heads
+def _annexb_heads(payload: bytes) -> Iterator[bytes]:
+    start = payload.find(_START_CODE) + len(_START_CODE)
+    while len(_START_CODE) <= start < len(payload):
+        yield payload[start : start + _UNIT_HEAD_BYTES]
+        start = payload.find(_START_CODE, start) + len(_START_CODE)
 
 
 def _prefixed_heads(payload: bytes, length_bytes: int) -> Iterator[bytes]:
