@@ -101,16 +101,15 @@ class DisplayTimes:
 
     def expect(self, pts: int | None, dts: int | None) -> None:
         """Take note of a packet that is about to be decoded."""
-        self._has_pts |= pts is not None
-        if pts is None and dts is not None:
+        if pts is not None:
+            self._has_pts = True
+            self._waiting.clear()
+        elif dts is not None and not self._has_pts:
             bisect.insort(self._waiting, dts)
 
     def place(self, pts: int | None) -> int | None:
         """Return when a picture is shown: its packet's pts, without any the earliest time that is left."""
-        if pts is not None or not self._waiting:
-            return pts
-        earliest = self._waiting.pop(0)
-        return None if self._has_pts else earliest
+        return self._waiting.pop(0) if pts is None and self._waiting else pts
 
     def forget(self, pts: int | None, dts: int | None) -> None:
         """Take note of a packet that gives no picture."""

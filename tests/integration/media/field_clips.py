@@ -90,6 +90,17 @@ def begun_between_keyframes(folder: Path, recipe: Recipe, num_missing: int) -> P
     return remux(whole, folder / f"given.{recipe.ending}", change)
 
 
+def cut_by_an_edit_list(folder: Path, num_cut: int) -> Path:
+    """An MP4 whose edit list leaves out so many frames, which lie behind the keyframe all the same."""
+    whole = Recipe(ending="mp4", stamps=STAMPS).write(folder)
+
+    def change(_: int, packet: Any) -> bool:
+        packet.pts, packet.dts = packet.pts - num_cut * 512, packet.dts - num_cut * 512
+        return True
+
+    return remux(whole, folder / "given.mp4", change)
+
+
 def with_hidden_frames(path: Path) -> Path:
     """AV1 with each frame in a packet of its own, also those that are never shown."""
     packets = encode("libsvtav1", 24, preset="12", crf="40", **{"svtav1-params": "lp=1:hierarchical-levels=3"})

@@ -9,8 +9,10 @@ import pytest
 from checker import read_content
 from field_clips import (
     RECORDINGS,
+    STAMPS,
     Coded,
     begun_between_keyframes,
+    cut_by_an_edit_list,
     decoded_times,
     encode,
     mux,
@@ -103,6 +105,16 @@ def test_what_begins_between_keyframes_is_decoded_from_the_first_one_on(
     assert report.lost_frames == 0
     assert report.damaged_frames == []
     assert any("begins between keyframes" in note for note in report.notes)
+
+
+def test_frames_that_an_edit_list_leaves_out_are_no_loss(segment: Segment, tmp_path: Path) -> None:
+    given, made = cut_by_an_edit_list(tmp_path, 5), tmp_path / "made.mp4"
+    report = segment(given, made)
+
+    after = read_content(made)
+    assert after.numbers == list(range(5, len(STAMPS)))
+    assert after.times == decoded_times(given)
+    assert report.lost_frames == 0
 
 
 def test_without_a_keyframe_nothing_can_be_decoded(segment: Segment, tmp_path: Path) -> None:
