@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any
 
 import av
 import av.error
@@ -16,16 +16,19 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from segtriton_client.carried import Carried
-from segtriton_client.errors import InputError
+from segtriton_client.codec_change import OTHER_CODEC, CodecChange
+from segtriton_client.display_order import Demuxed, drop_false_pts, leave_pts_absent
+from segtriton_client.errors import InputError, damage_error
 from segtriton_client.first_picture import FirstPicture
 from segtriton_client.frame_rate import DEFAULT_RATE, frame_rate_notes, frame_rate_of
+from segtriton_client.keyframe_start import KeyframeStart
 from segtriton_client.reencoder import Reencoder, needs_coding
 from segtriton_client.sources import Source, damage_of, is_live, open_input
 from segtriton_client.timeline import Timeline, reopen, time_of
 from segtriton_client.transparency import TRANSPARENCY_NOTE
 from segtriton_client.truncation import TruncationCheck
 from segtriton_protocol import ColorTags, Framing, Orientation, Packet, VideoFormat
-from segtriton_protocol.formats import MAX_FRAME_RATE
+from segtriton_protocol.formats import MAX_FRAME_RATE, MAX_REORDER_FRAMES
 
 _START_CODED = ("h264", "hevc")
 _WEBP_FORMAT = "webp_pipe"
@@ -55,10 +58,6 @@ def pick_video(container: InputContainer, path: Source) -> VideoStream:
     raise InputError(f"{path} {what}.")
 
 
-# A packet, and whether it is the video's.
-_Found: TypeAlias = "tuple[av.Packet[Any], bool]"
-
-
 class Demuxer:
     """A source's video packets, numbered from 0, and those of its other tracks, in the source's order.
 
@@ -80,11 +79,13 @@ class Demuxer:
         self._num_lost = 0
         self._first_picture = FirstPicture()
         self.timeline = Timeline()
+        self._keyframe_start = KeyframeStart(path)
         self._container = open_input(path)
         try:
             self._video = pick_video(self._container, path)
             self._video.thread_type = "NONE"  # frame threads would read further than the first picture
             self.notes += frame_rate_notes(self._video)
+            self._codec_change = CodecChange(self._container, self._video)
             self._reencoder = self._open_reencoder()
             self.frames = self._video.frames or _guess_frames(self._container, self._video)
             self.carried = Carried.of(self._container, self._video)
@@ -96,6 +97,7 @@ class Demuxer:
             if self._first_picture.is_transparent:
                 self.notes.append(TRANSPARENCY_NOTE)
             self.format = self._describe()
+            self.notes += self._keyframe_start.notes
         except BaseException:
             self._container.close()
             raise
@@ -108,6 +110,16 @@ class Demuxer:
     ) -> None:
         self._packets.close()
         self._container.close()
+
+    @property
+    def num_other_codec(self) -> int:
+        """Packets that were left out, as they are of another codec than the video began with."""
+        return self._codec_change.num_left_out
+
+    def raise_if_other_codec(self) -> None:
+        """Raise InputError where packets were left out, for a strict run."""
+        if self._codec_change.first_left_out is not None:
+            raise damage_error(self._codec_change.first_left_out, OTHER_CODEC)
 
     def __iter__(self) -> Iterator[Packet | CarriedPacket]:
         """Give each packet once; raises InputError where the source is damaged."""
@@ -138,7 +150,7 @@ class Demuxer:
             raise InputError(f"{self.path} holds no frames.")
         return head
 
-    def _number(self, packets: Iterator[_Found]) -> Generator[Packet | CarriedPacket, None, None]:
+    def _number(self, packets: Iterator[Demuxed]) -> Generator[Packet | CarriedPacket, None, None]:
         seq = 0
         end: Fraction | None = None
         rate = frame_rate_of(self._video) or DEFAULT_RATE
@@ -155,12 +167,12 @@ class Demuxer:
             yield _convert(packet, seq)
             seq += 1
 
-    def _read(self) -> Iterator[_Found]:
+    def _read(self) -> Iterator[Demuxed]:
         """Give all packets with content, of one connection after the other."""
         count = 0
         while True:
             try:
-                for packet, is_video in self._read_connection():
+                for packet, is_video in self._read_in_order():
                     yield packet, is_video
                     count += is_video
             except av.error.FFmpegError as error:
@@ -172,7 +184,12 @@ class Demuxer:
                 return
             self.timeline.begin_anew()
 
-    def _read_connection(self) -> Iterator[_Found]:
+    def _read_in_order(self) -> Iterator[Demuxed]:
+        leave_pts_absent(self._container, self._video)
+        packets = self._keyframe_start.skip(self._read_connection())
+        return packets if is_live(self.path) else drop_false_pts(packets, self._video)
+
+    def _read_connection(self) -> Iterator[Demuxed]:
         packets = self._container.demux(self._video, *self.carried.tracks)
         self.truncation = TruncationCheck(self._container, self._video, self.carried.tracks)
         for packet in self.truncation.watch(self.timeline.place(packets)):
@@ -180,11 +197,19 @@ class Demuxer:
                 continue
             if packet.stream_index != self._video.index:
                 yield packet, False
+            elif self._is_other_codec(packet):
+                continue
             elif self._reencoder is not None:
                 yield from ((coded, True) for coded in self._reencoder.encode(packet))
             else:
                 self._first_picture.look_at(self._video, packet)
                 yield packet, True
+
+    def _is_other_codec(self, packet: av.Packet[Any]) -> bool:
+        is_other = self._codec_change.is_other(packet)
+        if is_other and self._codec_change.note not in self.notes:
+            self.notes.append(self._codec_change.note)
+        return is_other
 
     def _reconnect(self) -> bool:
         """Open the source again, and go on with it if it is still the same video."""
@@ -246,6 +271,7 @@ def describe_video(stream: VideoStream, path: Source, first: FirstPicture | None
         pixel_format=context.pix_fmt or "",
         display_matrix=first.display_matrix,
         hdr=first.metadata.hdr,
+        reorder_frames=min(context.reorder_depth, MAX_REORDER_FRAMES),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,7 +23,6 @@ from segtriton_client.report import Report, summarize_latency
 from segtriton_client.threads import run_blocking
 from segtriton_client.transport import Endpoint, GrpcTransport, Transport
 from segtriton_client.video_file import VideoFile
-from segtriton_protocol import DropReason
 from segtriton_protocol.tensors import INPUT_RGB, OUTPUT_RGB
 
 Pictures = NDArray[np.uint8]
@@ -123,11 +122,11 @@ async def send_frames(transport: Transport, pictures: PictureFile, job: Job, ser
     await run_blocking(pictures.finish)
     await run_blocking(job.raise_if_cut, reading, done)
     seconds = time.monotonic() - started
-    lost = sum(reason != MENDED for reason in pictures.damaged.values())
+    lost = Counter(reason for reason in pictures.damaged.values() if reason != MENDED)
     return Report(
-        frames_in=done + lost,
+        frames_in=done + lost.total(),
         frames_out=done,
-        frames_dropped={DropReason.DAMAGED.value: lost} if lost else {},
+        frames_dropped=dict(lost),
         seconds=round(seconds, 3),
         frames_per_second=round(done / seconds, 2),
         latency_ms=summarize_latency(latencies),

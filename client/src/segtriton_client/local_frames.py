@@ -28,6 +28,7 @@ class LocalFrames:
         self._pictures = PictureReader(video, deinterlace=deinterlace)
         self._context = cast(VideoCodecContext, av.CodecContext.create(_DECODERS.get(video.codec, video.codec), "r"))
         self._context.extradata = video.extradata or None
+        self._context.reorder_depth = video.reorder_frames or 0
         self._packets: deque[Packet] = deque()
         self._lock = threading.Lock()
         self._ready: dict[int, av.VideoFrame] = {}

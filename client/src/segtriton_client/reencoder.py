@@ -59,6 +59,7 @@ class Reencoder:
             extradata=b"",
             color=_OF_RGB if self._is_rgb else source.color,
             pixel_format=self._context.pix_fmt or "",
+            reorder_frames=0,
         )
 
     def encode(self, packet: av.Packet[Any]) -> list[av.Packet[Any]]:

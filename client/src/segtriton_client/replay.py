@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
 from array import array
 from collections.abc import Sequence
 
+from segtriton_client.display_order import DisplayTimes
 from segtriton_client.latencies import add_latency
 from segtriton_protocol import Packet
+from segtriton_protocol.formats import MAX_REORDER_FRAMES
 
 _MOST_BYTES = 256 << 20
 
@@ -27,7 +30,8 @@ class ReplayBuffer:
         self._packets: list[Packet] = []
         self._bytes = 0
         self._cursor = 0
-        self._unanswered: dict[int, float] = {}
+        self._unanswered: dict[int, tuple[float, int | None, int | None]] = {}
+        self._times = DisplayTimes()
         self._next_seq = 0
         self._is_whole = True
 
@@ -54,6 +58,17 @@ class ReplayBuffer:
             packet.seq for packet in self._packets if packet.seq > wanted and packet.seq not in self._unanswered
         )
 
+    @property
+    def reorder_frames(self) -> int:
+        """How many frames a decoder must hold back at least, by the pts of the packets that are kept."""
+        most = 0
+        earlier: list[int] = []
+        for packet in self._packets:
+            if packet.pts is not None:
+                most = max(most, len(earlier) - bisect.bisect_right(earlier, packet.pts))
+                bisect.insort(earlier, packet.pts)
+        return min(most, MAX_REORDER_FRAMES)
+
     def add(self, packets: Sequence[Packet], now: float) -> None:
         """Keep packets that come now, in seconds; they count as unsent."""
         for packet in packets:
@@ -61,7 +76,8 @@ class ReplayBuffer:
                 self._forget()
             self._packets.append(packet)
             self._bytes += len(packet.payload)
-            self._unanswered[packet.seq] = now
+            self._unanswered[packet.seq] = now, packet.pts, packet.dts
+            self._times.expect(packet.pts, packet.dts)
             self._next_seq = packet.seq + 1
         if self._bytes > self._most_bytes:
             self._is_whole = False
@@ -81,10 +97,16 @@ class ReplayBuffer:
         """Note an answer; False for one that was answered before, by another server."""
         if seq not in self._unanswered:
             return False
-        came_at = self._unanswered.pop(seq)
+        came_at, pts, dts = self._unanswered.pop(seq)
         if is_frame:
             add_latency(self.latencies, now - came_at)
+        else:
+            self._times.forget(pts, dts)
         return True
+
+    def display_time(self, pts: int | None) -> int | None:
+        """Return when the frame that was answered last is shown, if its packet does not say it."""
+        return self._times.place(pts)
 
     def rewind(self) -> int | None:
         """Begin again for a new session; returns the number of its first packet, None where that is not kept any more.
@@ -109,7 +131,8 @@ class ReplayBuffer:
     def _first_needed(self) -> int:
         """The last keyframe from which all that is unanswered can be decoded.
 
-        Packets after a keyframe that are shown before it may need the pictures before it, too (an open group).
+        Packets after a keyframe that are shown before it may need the pictures before it, too (an open group). Where no
+        pts tells which these are, they are answered before the keyframe is.
         """
         wanted = self.wanted_seq
         earliest: float = float("inf")
@@ -117,6 +140,7 @@ class ReplayBuffer:
             packet = self._packets[position]
             if packet.seq in self._unanswered and packet.pts is not None:
                 earliest = min(earliest, packet.pts)
-            if packet.is_keyframe and packet.seq <= wanted and (packet.pts is None or packet.pts <= earliest):
+            has_leading = packet.seq == wanted if packet.pts is None else packet.pts > earliest
+            if packet.is_keyframe and packet.seq <= wanted and not has_leading:
                 return position
         return 0

@@ -240,11 +240,13 @@ class ResumingSession:
 
     async def _open(self, output: OutputSpec, first_seq: int) -> StreamSession:
         stack = AsyncExitStack()
+        # What was sent may reorder more pictures than the source's beginning did.
+        reorder_frames = max(self._video.reorder_frames or 0, self._replay.reorder_frames)
         try:
             transport = await stack.enter_async_context(self._connect())
             session = StreamSession(
                 transport,
-                self._video,
+                dataclasses.replace(self._video, reorder_frames=reorder_frames or self._video.reorder_frames),
                 output,
                 first_seq=first_seq,
                 wanted_seq=self._replay.wanted_seq,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from segtriton_client.background import Background
+from segtriton_client.codec_change import OTHER_CODEC
 from segtriton_client.composed_outputs import ComposedOutputs, Drawing, open_drawing
 from segtriton_client.compositors import make_compose
 from segtriton_client.demuxer import CarriedPacket, Demuxer
@@ -71,13 +72,15 @@ async def stream_file(connect: Connect, demuxer: Demuxer, job: Job) -> Report:
             packets = job.until_stopped(reading)
             send = _send_file(sink, packets, output) if live is None else _send_live(sink, packets, output, live)
             ended = await _complete(receiving, asyncio.ensure_future(send))
+            if job.strict:
+                demuxer.raise_if_other_codec()
             await run_blocking(writer.finish)
             await run_blocking(job.raise_if_cut, reading, ended.frames_out)
             if job.strict:
                 demuxer.truncation.raise_if_truncated()
             await run_blocking(output.commit)
     report = _make_report(session, ended, job, time.monotonic() - started, demuxer, output.notes)
-    return _with_stale(report, live.num_stale) if live is not None else report
+    return _with_unsent(report, {_STALE: live.num_stale if live else 0, OTHER_CODEC: demuxer.num_other_codec})
 
 
 def segment_file(
@@ -239,12 +242,14 @@ def _read(packets: _Packets, output: _Output, count: int) -> list[Packet]:
     return list(islice(video(), count))
 
 
-def _with_stale(report: Report, num_stale: int) -> Report:
-    """Count in what was dropped before it was sent."""
-    if not num_stale:
-        return report
-    dropped = {**report.frames_dropped, _STALE: num_stale}
-    return dataclasses.replace(report, frames_in=report.frames_in + num_stale, frames_dropped=dropped)
+def _with_unsent(report: Report, unsent: dict[str, int]) -> Report:
+    """Count in what was dropped before it was sent, by reason."""
+    counts = {reason: count for reason, count in unsent.items() if count}
+    return dataclasses.replace(
+        report,
+        frames_in=report.frames_in + sum(counts.values()),
+        frames_dropped={**report.frames_dropped, **counts},
+    )
 
 
 def _make_report(

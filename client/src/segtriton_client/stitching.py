@@ -44,7 +44,7 @@ class StitchedOutputs:
         """Leave out what another session has answered or will, and drops that only say that this one ended early."""
         now = time.monotonic()
         packets = tuple(
-            packet
+            dataclasses.replace(packet, pts=self._replay.display_time(packet.pts))
             for packet in output.packets
             if not (is_leaving and self._comes_too_early(packet))
             and self._replay.settle(packet.seq, now, is_frame=True)
@@ -72,9 +72,9 @@ class StitchedOutputs:
     def _comes_too_early(self, packet: Packet) -> bool:
         """Whether a decoder gave the frame only because it was emptied: one that is shown before it is not yet sent.
 
-        What follows has a later dts than what was sent, and no pts before its dts.
+        What follows has a later dts than what was sent, and no pts before its dts; without a pts nobody knows.
         """
-        if packet.pts is not None and packet.pts > self._replay.newest_dts:
+        if packet.pts is None or packet.pts > self._replay.newest_dts:
             self._is_ahead = True  # and with it all that follows, as later pictures refer to this one
         return self._is_ahead
 

@@ -13,10 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtriton_client.carried import Carried
+from segtriton_client.codec_change import OTHER_CODEC, CodecChange
 from segtriton_client.demuxer import describe_video, pick_video
+from segtriton_client.display_order import Demuxed, DisplayTimes, drop_false_pts, leave_pts_absent
+from segtriton_client.empty_packets import EmptyPackets
 from segtriton_client.errors import MENDED, InputError, OutputError, damage_error
 from segtriton_client.first_picture import read_first_picture
 from segtriton_client.frame_rate import frame_rate_notes
+from segtriton_client.keyframe_start import KeyframeStart
 from segtriton_client.local_encoder import LocalEncoder
 from segtriton_client.muxer import OutputFile
 from segtriton_client.pictures import PictureReader
@@ -49,10 +53,14 @@ class VideoFile:
         self._is_strict = strict
         self._seq_by_pts: dict[int | None, int] = {}
         self._timeline = Timeline()
+        self._times = DisplayTimes()
+        self._keyframe_start = KeyframeStart(input_path)
         self._container = open_input(input_path)
         try:
             self._video = pick_video(self._container, input_path)
             self._video.thread_type = "AUTO"
+            self._codec_change = CodecChange(self._container, self._video)
+            self._empty_packets = EmptyPackets(self._video)
             self.frames = self._video.frames
             first = read_first_picture(input_path, self._video.index)
             self._is_transparent = first.is_transparent
@@ -86,17 +94,24 @@ class VideoFile:
         """Give each picture, as it is seen, with its pts and duration; what is copied goes straight to the output."""
         count = seq = 0
         try:
-            packets = self._container.demux(self._video, *self._carried.tracks)
-            for packet in self._truncation.watch(self._timeline.place(packets)):
-                if packet.stream.index != self._video.index:  # the empty packet at the end has no index of its own
+            for packet, is_video in self._read_packets():
+                if not is_video:
                     if packet.size:
                         self._output.write_carried(packet)
                     continue
+                if self._codec_change.is_other(packet):
+                    self.damaged[seq] = OTHER_CODEC
+                    self._pictures.notes[self._codec_change.note] = None
+                    seq += 1
+                    continue
+                if self._empty_packets.is_empty(packet):
+                    continue
                 self._seq_by_pts[packet.pts] = seq
+                self._times.expect(packet.pts, packet.dts)
                 for frame in self._decode(packet, seq):
                     count += 1
                     shown = self._format.orientation.to_shown(self._pictures.to_rgb(frame))
-                    yield shown, (frame.pts, frame.duration or 0)
+                    yield shown, (self._times.place(frame.pts), frame.duration or 0)
                 seq += 1
         except av.error.FFmpegError as error:
             raise damage_of(self._path, self._container, count, error) from None
@@ -104,6 +119,14 @@ class VideoFile:
             raise InputError(f"{self._path} holds no frames.")
         if self._is_strict:
             self._truncation.raise_if_truncated()
+
+    def _read_packets(self) -> Iterator[Demuxed]:
+        leave_pts_absent(self._container, self._video)
+        demuxed = self._container.demux(self._video, *self._carried.tracks)
+        packets = self._truncation.watch(self._timeline.place(demuxed))
+        # The empty packet at the end has no index of its own.
+        found = ((packet, packet.stream.index == self._video.index) for packet in packets)
+        return drop_false_pts(self._keyframe_start.skip(found), self._video)
 
     def write(self, rgb: NDArray[np.uint8], place: Place) -> None:
         """Encode one picture, given as it is seen, with its pts and duration."""
@@ -127,7 +150,8 @@ class VideoFile:
         seen = (TRANSPARENCY_NOTE,) if self._is_transparent else ()
         times = (*frame_rate_notes(self._video), *self._timeline.notes, *self._truncation.notes)
         beside = (*self._carried.notes, *self._carried.picture.notes)
-        return (*seen, *times, *beside, *self._pictures.notes, *self._output.notes)
+        begun = self._keyframe_start.notes
+        return (*begun, *seen, *times, *beside, *self._pictures.notes, *self._output.notes)
 
     @property
     def is_truncated(self) -> bool:
@@ -140,6 +164,7 @@ class VideoFile:
             decoded: list[av.VideoFrame] = packet.decode()
         except av.error.FFmpegError:
             decoded, self.damaged[seq] = [], DropReason.DAMAGED.value
+            self._times.forget(packet.pts, packet.dts)
         for frame in decoded:
             if frame.is_corrupt:
                 self.damaged[self._seq_by_pts.get(frame.pts, seq)] = MENDED

@@ -15,6 +15,7 @@ MAX_EXTRADATA_BYTES = 1 << 16
 MAX_DIMENSION = 16384
 MAX_FRAME_RATE = 1_000_000
 _MATRIX_LIMIT = 1 << 31
+MAX_REORDER_FRAMES = 16
 _UNSPECIFIED = 2  # ITU-T H.273 code point
 
 
@@ -68,7 +69,8 @@ class VideoFormat:
     in pixels as the container says, `time_base` is the unit of pts, dts and duration in seconds,
     `display_matrix` says how the pictures are turned to be seen, nine integers in FFmpeg's layout, or none; what knows
     of no matrix gives `rotation`, in degrees clockwise. `frame_rate` is a hint that no timestamp depends on.
-    `pixel_format` is a hint too: FFmpeg's name (`yuv420p10le`...), empty if unknown.
+    `pixel_format` is a hint too: FFmpeg's name (`yuv420p10le`...), empty if unknown. `reorder_frames` is how many
+    frames a decoder holds back to put them in display order (FFmpeg's `has_b_frames`), None if unknown.
     """
 
     codec: str
@@ -83,6 +85,8 @@ class VideoFormat:
     color: ColorTags = field(default_factory=ColorTags)
     pixel_format: str = ""
     display_matrix: tuple[int, ...] = ()
+    hdr: HdrMetadata = field(default_factory=HdrMetadata)
+    reorder_frames: int | None = None
 
     @property
     def orientation(self) -> Orientation:
@@ -90,8 +94,6 @@ class VideoFormat:
         if self.display_matrix:
             return Orientation.from_matrix(self.display_matrix)
         return Orientation.from_rotation(self.rotation)
-
-    hdr: HdrMetadata = field(default_factory=HdrMetadata)
 
     def to_json(self) -> dict[str, Any]:
         """Return the wire form."""
@@ -109,6 +111,7 @@ class VideoFormat:
             "pixel_format": self.pixel_format,
             "display_matrix": list(self.display_matrix),
             "hdr": self.hdr.to_json(),
+            "reorder_frames": self.reorder_frames,
         }
 
     @classmethod
@@ -134,4 +137,5 @@ class VideoFormat:
             pixel_format=fields.text("pixel_format", "", max_length=32),
             display_matrix=display_matrix,
             hdr=HdrMetadata.from_json(fields.inner("hdr")) if "hdr" in fields.wire else HdrMetadata(),
+            reorder_frames=fields.optional_integer("reorder_frames", 0, MAX_REORDER_FRAMES),
         )

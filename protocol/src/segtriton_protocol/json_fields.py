@@ -83,6 +83,10 @@ class JsonFields:
             raise self.refuse(key, f"an integer from {low} to {high}")
         return value
 
+    def optional_integer(self, key: str, low: int, high: int) -> int | None:
+        """Return an integer field within [low, high], or None where it is absent."""
+        return None if self.wire.get(key) is None else self.integer(key, low, high)
+
     def boolean(self, key: str, *, default: bool) -> bool:
         """Return a field that is true or false."""
         value = self.wire.get(key, default)

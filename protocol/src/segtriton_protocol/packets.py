@@ -41,7 +41,8 @@ class DropReason(Enum):
     MISSING = "missing"
     """The packet's number was skipped by the sender."""
     HIDDEN = "hidden"
-    """The container marks the packet as not to be shown; later ones need it."""
+    """The packet gives no picture to show, and nothing is lost: the container marks it so, or it holds a second field,
+    a frame that is only referred to, no frame at all, or one that refers to what was before the stream's beginning."""
     ABANDONED = "abandoned"
     """The session ended before the frame was done."""
 

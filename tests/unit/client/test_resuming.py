@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -113,11 +113,13 @@ def clip() -> list[Packet]:
     return [Packet(seq, seq, seq, 1, seq % KEYFRAMES == 0, f"{seq}".encode()) for seq in range(NUM_PACKETS)]
 
 
-async def stream_through(cluster: Cluster, resume_seconds: float = 20.0) -> tuple[list[int], ResumingSession]:
+async def stream_through(
+    cluster: Cluster, resume_seconds: float = 20.0, packets: Sequence[Packet] = ()
+) -> tuple[list[int], ResumingSession]:
     """What came back, by its numbers, and the session after its end."""
 
     async def send(session: ResumingSession) -> None:
-        for packet in clip():
+        for packet in packets or clip():
             await session.send([packet])
         await session.end()
 
@@ -158,6 +160,14 @@ async def test_what_began_as_plain_pictures_is_not_kept_otherwise_by_another_ser
     await stream_through(Cluster(first, second))
 
     assert [server.opened[0].output.pixel_format for server in (first, second)] == ["keep", asked]
+
+
+async def test_another_server_is_told_the_reorder_depth_of_what_it_gets() -> None:
+    first, second = Server(7, "die"), Server()
+    pairs = [dataclasses.replace(packet, pts=packet.seq + 2 * (packet.seq % 2)) for packet in clip()]
+    await stream_through(Cluster(first, second), packets=pairs)
+
+    assert [server.opened[0].video.reorder_frames for server in (first, second)] == [None, 1]
 
 
 async def test_goes_on_through_several_servers_and_refusals() -> None:

@@ -63,3 +63,18 @@ def test_each_answer_counts_once(stitched: StitchedOutputs) -> None:
     account = stitched.account(Ended(9, 9, {}, "", {}))
     assert (account.frames_in, account.frames_out, account.frames_dropped) == (3, 2, {"damaged": 1})
     assert stitched.damaged == {2: "damaged"}
+
+
+def test_without_a_pts_what_a_server_that_drains_still_gives_is_left_to_the_next() -> None:
+    replay = ReplayBuffer()
+    packets = [Packet(seq, None, seq, 1, seq == 0, b"picture") for seq in range(4)]
+    replay.add(packets, 0.0)
+    replay.mark_sent(4)
+    stitched = StitchedOutputs(replay)
+    begin(stitched, b"")
+
+    first = stitched.take(Output((packets[0],), (), Credit(8, 100)), is_leaving=False)
+    assert first is not None
+    assert [one.pts for one in first.packets] == [0]
+    assert stitched.take(Output((packets[3],), (), Credit(8, 100)), is_leaving=True) is None
+    assert replay.num_unanswered == 3

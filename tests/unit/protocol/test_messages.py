@@ -40,7 +40,7 @@ from segtriton_protocol import (
     parse_response,
 )
 from segtriton_protocol.client_messages import MODES
-from segtriton_protocol.formats import MAX_FRAME_RATE
+from segtriton_protocol.formats import MAX_FRAME_RATE, MAX_REORDER_FRAMES
 from segtriton_protocol.json_fields import encode_json
 from segtriton_protocol.packets import MAX_SEQ, MAX_TIME, pack_packets, unpack_packets
 from segtriton_protocol.tensors import PARAMETER_MESSAGE, PARAMETER_PROTOCOL, PARAMETER_SESSION
@@ -81,6 +81,7 @@ video_formats = st.builds(
     color=st.builds(ColorTags, CODE_POINT, CODE_POINT, CODE_POINT, st.booleans()),
     pixel_format=st.text(max_size=32),
     display_matrix=st.just(()) | st.lists(st.integers(-(2**31), 2**31 - 1), min_size=9, max_size=9).map(tuple),
+    reorder_frames=st.none() | st.integers(0, MAX_REORDER_FRAMES),
 )
 output_specs = st.builds(
     OutputSpec,
@@ -196,11 +197,11 @@ def test_every_code_has_advice_of_one_sentence() -> None:
         assert code.advice.count(". ") == 0
 
 
-def parsed_without_pixel_format(message: Open, group: str) -> tuple[str, Open]:
-    """The format that a part of OPEN names, and the message as a client sends it that knows no such field."""
+def parsed_without(field: str, message: Open, group: str) -> tuple[Any, Open]:
+    """What a part of OPEN says in a field, and the message as a client sends it that knows no such field."""
     tensors = message.to_tensors()
     wire = json.loads(tensors["MESSAGE"].tobytes())
-    named = wire[group].pop("pixel_format")
+    named = wire[group].pop(field)
     opened = parse_request(message.to_parameters(), {**tensors, "MESSAGE": encode_json(wire)})
     assert isinstance(opened, Open)
     return named, opened
@@ -208,14 +209,21 @@ def parsed_without_pixel_format(message: Open, group: str) -> tuple[str, Open]:
 
 def test_an_older_clients_open_names_no_pixel_format() -> None:
     message = Open(video=VideoFormat("h264", 64, 64, Fraction(1, 25), pixel_format="yuv420p10le"))
-    named, opened = parsed_without_pixel_format(message, "video")
+    named, opened = parsed_without("pixel_format", message, "video")
 
     assert (named, opened.video.pixel_format) == ("yuv420p10le", "")
 
 
+def test_an_older_clients_open_knows_no_reorder_depth() -> None:
+    message = Open(video=VideoFormat("h264", 64, 64, Fraction(1, 25), reorder_frames=2))
+    named, opened = parsed_without("reorder_frames", message, "video")
+
+    assert (named, opened.video.reorder_frames) == (2, None)
+
+
 def test_an_older_clients_open_asks_for_plain_pictures() -> None:
     message = Open(video=VideoFormat("h264", 64, 64, Fraction(1, 25)), output=OutputSpec())
-    named, opened = parsed_without_pixel_format(message, "output")
+    named, opened = parsed_without("pixel_format", message, "output")
 
     assert (named, opened.output.pixel_format) == ("keep", "yuv420p")
 

@@ -16,7 +16,12 @@ class DamagedPacketError(ValueError):
 
 
 class Bitstream:
-    """Rewrites one session's packets; keeps no packet."""
+    """Rewrites one session's packets; keeps no packet.
+
+    Attributes:
+        headers: the parameter sets of the extradata, with start codes.
+        length_bytes: how many bytes stand before each unit for its length; 0 where units have start codes.
+    """
 
     def __init__(self, video: VideoFormat) -> None:
         """Read the parameter sets from the extradata.
@@ -24,14 +29,14 @@ class Bitstream:
         Raises:
             SegtritonError: UNSUPPORTED_FORMAT where the extradata is cut short.
         """
-        self._length_bytes = 0
+        self.length_bytes = 0
         self._is_first = True
-        self._headers = video.extradata
+        self.headers = video.extradata
         try:
             if video.framing is Framing.LENGTH_PREFIXED:
                 self._read_parameter_sets(video.codec, video.extradata)
             elif video.framing is Framing.OBU:
-                self._headers = video.extradata[_AV1C_HEADER_BYTES:]
+                self.headers = video.extradata[_AV1C_HEADER_BYTES:]
         except IndexError:
             raise SegtritonError(ErrorCode.UNSUPPORTED_FORMAT, "The stream's extradata is cut short.") from None
 
@@ -44,17 +49,17 @@ class Bitstream:
             DamagedPacketError: lengths point beyond the packet's end.
         """
         payload = bytes(packet.payload)
-        needs_headers = self._is_first or (packet.is_keyframe and self._length_bytes > 0)
-        if self._length_bytes:
+        needs_headers = self._is_first or (packet.is_keyframe and self.length_bytes > 0)
+        if self.length_bytes:
             payload = b"".join(_START_CODE + unit for unit in self._units(payload))
         self._is_first = False
-        return self._headers + payload if needs_headers else payload
+        return self.headers + payload if needs_headers else payload
 
     def _units(self, payload: bytes) -> Iterator[bytes]:
         position = 0
         # libavcodec ignores a rest that is shorter than a length, too.
-        while position + self._length_bytes <= len(payload):
-            start = position + self._length_bytes
+        while position + self.length_bytes <= len(payload):
+            start = position + self.length_bytes
             position = start + int.from_bytes(payload[position:start], "big")
             if position > len(payload):
                 raise DamagedPacketError("a unit reaches beyond the packet's end")
@@ -63,9 +68,9 @@ class Bitstream:
     def _read_parameter_sets(self, codec: str, extradata: bytes) -> None:
         """Read `avcC` (ISO/IEC 14496-15, 5.3.3) or `hvcC` (8.3.3)."""
         is_hevc = codec == "hevc"
-        self._length_bytes = (extradata[_HVCC_LENGTH_OFFSET if is_hevc else _AVCC_LENGTH_OFFSET] & 3) + 1
+        self.length_bytes = (extradata[_HVCC_LENGTH_OFFSET if is_hevc else _AVCC_LENGTH_OFFSET] & 3) + 1
         units = _hvcc_units(extradata) if is_hevc else _avcc_units(extradata)
-        self._headers = b"".join(_START_CODE + unit for unit in units)
+        self.headers = b"".join(_START_CODE + unit for unit in units)
 
 
 def _avcc_units(extradata: bytes) -> list[bytes]:

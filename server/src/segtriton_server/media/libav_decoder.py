@@ -73,6 +73,11 @@ class LibavDecoder:
         # Frame threads hold back one picture each, which a live session must not wait for.
         self._context.thread_type = ThreadType.SLICE if low_delay else ThreadType.FRAME
         self._context.options = {"max_pixels": str(max_pixels)}
+        # H.264 need not state it, and a decoder that begins with less drops what comes out of order.
+        if video.reorder_frames is not None:
+            self._context.reorder_depth = video.reorder_frames
+        elif video.codec == "h264" and not low_delay:
+            self._context.options |= {"strict": "strict"}  # as much as the level allows
         self.name = f"libavcodec {self._context.codec.name}"
         try:
             self._context.open(strict=False)

@@ -54,6 +54,7 @@ class NvdecDecoder:
         size_wh = video.width, video.height
         kind = DecoderKind(video.codec, video.pixel_format, low_delay)
         self._pooled: PooledDecoder | None = pool.acquire(nvc, kind, size_wh)
+        self._has_begun = False
         self._has_shown = False
         self._shown_wh: tuple[int, int] | None = None
         self._is_flushed = True
@@ -61,6 +62,10 @@ class NvdecDecoder:
 
     def decode(self, packets: Sequence[Packet]) -> Decoded:
         """See `Decoder`; raises UnsupportedStreamError."""
+        if not self._has_begun and packets[0].pts is None and self._video.reorder_frames:
+            # NVDEC names pictures in rising order, and without a pts nothing tells which packet comes in which place.
+            raise UnsupportedStreamError("its pictures are reordered and have no pts")
+        self._has_begun = True
         groups = self._groups(len(packets))  # about as many pictures come out as packets go in
         damaged = 0
         has_shown = self._has_shown

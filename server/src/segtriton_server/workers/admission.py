@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from segtriton_protocol import Drop, DropReason, Packet
+from segtriton_protocol import Drop, DropReason, Packet, VideoFormat
 from segtriton_server.encoders.encoder import FrameTag
 from segtriton_server.media.decoder import FrameGroup
+from segtriton_server.media.hidden_packets import HiddenPackets
 from segtriton_server.workers.results import Results
 
 # No decoder gives a picture so many packets after the one that it was coded in.
@@ -17,13 +18,23 @@ _FORGET_AFTER = 64
 class Admission:
     """Remembers the packets that went into the decoder and judges by them the frames that come out."""
 
-    def __init__(self, wanted_seq: int, answered_seqs: Iterable[int] = ()) -> None:
+    def __init__(self, video: VideoFormat, wanted_seq: int, answered_seqs: Iterable[int] = ()) -> None:
         """Frames before `wanted_seq` or in `answered_seqs` stay here."""
+        self._num_left_out = 0
+        self._hidden_packets = HiddenPackets(video)
         self._wanted_seq = wanted_seq
         self._answered_seqs = frozenset(answered_seqs)
         self._tags: dict[int, FrameTag] = {}
         self._hidden: set[int] = set()
         self._newest: FrameTag | None = None
+        self._first: FrameTag | None = None
+        self._is_starting = True
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the decoder could not begin with, in one sentence; none where that was another session's."""
+        count = 0 if self._wanted_seq else self._num_left_out + self._hidden_packets.num_leading
+        return (f"{count} frames at the beginning refer to frames before it; they cannot be shown.",) if count else ()
 
     def expect(self, packet: Packet, results: Results) -> None:
         """Take note of a packet that goes into the decoder; those that can give no frame any more are booked.
@@ -32,9 +43,16 @@ class Admission:
         """
         overdue = self._forget_before(packet.seq - _FORGET_AFTER)
         results.drops += [Drop(seq, DropReason.NO_FRAME) for seq in overdue]
+        if self._hidden_packets.is_hidden(packet):
+            results.drops.append(Drop(packet.seq, DropReason.HIDDEN))
+            return
         self._tags[packet.seq] = FrameTag(packet.seq, packet.pts, packet.duration)
         if packet.is_hidden:
             self._hidden.add(packet.seq)
+
+    def note_damage(self) -> None:
+        """Take note that the decoder refused a packet: what gives no picture from here on may be lost by that."""
+        self._is_starting = False
 
     def admit(self, group: FrameGroup, results: Results) -> tuple[FrameGroup, tuple[FrameTag, ...]] | None:
         """Return the frames that go on and their tags, None if none does; the others are booked in `results`."""
@@ -49,6 +67,8 @@ class Admission:
         tag, is_hidden = self._take(seq)
         if tag is None:  # a second picture of one packet has no number of its own
             return None
+        if self._is_starting:
+            self._begin_with(tag, results)
         if seq < self._wanted_seq or seq in self._answered_seqs:  # it was decoded only for those after it
             results.skipped.append(seq)
             return None
@@ -60,6 +80,22 @@ class Admission:
             return None
         self._newest = tag
         return tag
+
+    def _begin_with(self, tag: FrameTag, results: Results) -> None:
+        """Book with the second picture what the decoder has left out before the first.
+
+        Pictures that are sent after a keyframe and shown before it refer to what came before it, as do those before
+        the recovery point of a gradual refresh: no decoder shows them.
+        """
+        first, self._first = self._first, tag
+        if first is None:
+            return
+        self._is_starting = False
+        left_out = [seq for seq, waiting in self._tags.items() if seq < tag.seq and _is_earlier(waiting, first)]
+        for seq in left_out:
+            self._take(seq)
+        results.drops += [Drop(seq, DropReason.HIDDEN) for seq in left_out]
+        self._num_left_out = len(left_out)
 
     def _is_overtaken(self, tag: FrameTag) -> bool:
         """Whether a picture that is shown later, and was sent later, has come out before this one.
@@ -82,3 +118,7 @@ class Admission:
         for seq in forgotten:
             self._take(seq)
         return forgotten
+
+
+def _is_earlier(tag: FrameTag, other: FrameTag) -> bool:
+    return tag.pts is not None and other.pts is not None and tag.pts < other.pts

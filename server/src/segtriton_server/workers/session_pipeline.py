@@ -58,7 +58,7 @@ class SessionPipeline:
         self._sink = sink
         self._orientation = request.video.orientation
         self._open_parts(request, settings)
-        self._admission = Admission(request.wanted_seq, request.answered_seqs)
+        self._admission = Admission(request.video, request.wanted_seq, request.answered_seqs)
         self._packets: queue.SimpleQueue[Sequence[Packet] | None] = queue.SimpleQueue()
         self._unread: deque[Packet] = deque()
         self._masked: queue.SimpleQueue[NetworkJob | None] = queue.SimpleQueue()
@@ -214,6 +214,8 @@ class SessionPipeline:
         with self._clock.timed("decode", results, num_packets):
             decoded = decode()
         results.damaged = decoded.damaged
+        if decoded.damaged:
+            self._admission.note_damage()
         self._sink.results(self.session_id, results)
         for group in decoded.groups:
             self._submit_group(group)
@@ -261,7 +263,7 @@ class SessionPipeline:
                 flushed = self._encoder.flush()
             for frame in flushed:  # one by one, as the length of a message is bounded
                 self._sink.results(self.session_id, Results(packets=[_packet(frame)]))
-            self._sink.ended(self.session_id, self._decoder.notes)
+            self._sink.ended(self.session_id, (*self._decoder.notes, *self._admission.notes))
 
     def _render_until_end(self) -> None:
         decoding = True

@@ -59,6 +59,24 @@ def test_a_stream_that_nvdec_refuses_begins_anew_on_the_cpu(gpu, switching):
     assert [cpu.closed for cpu in opened] == [True]
 
 
+@pytest.mark.parametrize(("reorder_frames", "on_gpu"), [(2, False), (0, True), (None, True)])
+def test_reordered_pictures_without_a_pts_are_left_to_the_cpu(gpu, reorder_frames, on_gpu):
+    nvdec = gpu.open(replace(VIDEO, reorder_frames=reorder_frames))
+    decoder = gpu.decoders.SwitchingDecoder(nvdec, FakeCpuDecoder)
+    decoded = decoder.decode([replace(coded(0), pts=None), coded(1)])
+
+    assert sorted(seq for seqs in shape_of(decoded) for seq in seqs) == [0, 1]
+    assert ("nvdec" in decoder.name) is on_gpu
+
+
+def test_a_later_packet_without_a_pts_stays_on_the_gpu(gpu):
+    nvdec = gpu.open(replace(VIDEO, reorder_frames=2))
+    decoder = gpu.decoders.SwitchingDecoder(nvdec, FakeCpuDecoder)
+    decoder.decode([coded(0), replace(coded(1), pts=None)])
+
+    assert "nvdec" in decoder.name
+
+
 def test_a_stream_refused_at_its_end_begins_anew_too(gpu, switching):
     decoder, _ = switching(low_delay=False)
     decoder.decode([coded(0), coded(1)])

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 from client_clips import make_clip
+from field_clips import SIZE, encode
+from h264_bits import without_reorder_depth
 
 from segtriton_client.demuxer import Demuxer
-from segtriton_protocol import Packet, VideoFormat
+from segtriton_protocol import Framing, Packet, VideoFormat
 from segtriton_server.frames import Picture
 from segtriton_server.media.decoder import Decoded, FrameGroup
 from segtriton_server.media.libav_decoder import LibavDecoder, plane_views
@@ -118,3 +121,17 @@ def test_pictures_have_the_format_that_is_wanted(
     levels = [float(plane.mean()) / (1 << group.pictures.bits - 8) for plane in group.pictures.planes]
     assert levels == pytest.approx([90, 140, 60], abs=2)
     assert decoder.notes == (() if note is None else (note,))
+
+
+@pytest.mark.parametrize(("reorder_frames", "low_delay"), [(2, True), (2, False), (None, False)])
+def test_the_reorder_depth_need_not_be_learnt(reorder_frames: int | None, *, low_delay: bool) -> None:
+    coded = encode("libx264", 9, preset="veryfast", bf="7", profile="main", **{"x264-params": "b-adapt=0"})
+    video = VideoFormat("h264", *SIZE, Fraction(1, 25), framing=Framing.ANNEX_B, reorder_frames=reorder_frames)
+    packets = [
+        Packet(seq, int(one.pts), None, 1, one.is_keyframe, without_reorder_depth(one.payload))
+        for seq, one in enumerate(coded)
+    ]
+    groups, damaged = decode(video, [[packet] for packet in packets], low_delay=low_delay)
+
+    assert damaged == 0
+    assert [packets[group.seqs[0]].pts for group in groups] == list(range(9))

@@ -1,14 +1,17 @@
 """Each frame that leaves the decoder goes on or is booked, by the packet that it was coded in."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 from pipeline_parts import SIZE, Numbered
 
-from segtriton_protocol import Drop, DropReason, Packet
+from segtriton_protocol import Drop, DropReason, Packet, VideoFormat
 from segtriton_server.encoders.encoder import FrameTag
 from segtriton_server.media.decoder import FrameGroup
 from segtriton_server.workers.admission import Admission
 from segtriton_server.workers.results import Results
+
+VIDEO = VideoFormat("mjpeg", 64, 48, Fraction(1, 25))
 
 
 def group_of(*seqs: int, size_hw: tuple[int, int] = SIZE) -> FrameGroup:
@@ -16,7 +19,7 @@ def group_of(*seqs: int, size_hw: tuple[int, int] = SIZE) -> FrameGroup:
 
 
 def admission_for(num_packets: int, wanted_seq: int = 0, hidden: Sequence[int] = ()) -> Admission:
-    admission = Admission(wanted_seq)
+    admission = Admission(VIDEO, wanted_seq)
     for seq in range(num_packets):
         admission.expect(Packet(seq, seq * 10, seq * 10, 10, True, b"x", is_hidden=seq in hidden), Results())
     return admission
@@ -24,24 +27,24 @@ def admission_for(num_packets: int, wanted_seq: int = 0, hidden: Sequence[int] =
 
 def test_a_frame_gets_the_tag_of_its_packet() -> None:
     results = Results()
-    admitted = admission_for(4).admit(group_of(1, 2), results)
+    admitted = admission_for(4).admit(group_of(0, 1), results)
 
-    assert admitted == (group_of(1, 2), (FrameTag(1, 10, 10), FrameTag(2, 20, 10)))
+    assert admitted == (group_of(0, 1), (FrameTag(0, 0, 10), FrameTag(1, 10, 10)))
     assert results == Results()
 
 
 def test_those_in_between_are_booked_and_cut_out() -> None:
     results = Results()
     admission = admission_for(8, wanted_seq=2, hidden=(4,))
-    admitted = admission.admit(group_of(1, 2, -1, 4, 2, 5), results)
+    admitted = admission.admit(group_of(0, 1, 2, -1, 4, 2, 5), results)
 
     assert admitted == (group_of(2, 5), (FrameTag(2, 20, 10), FrameTag(5, 50, 10)))
-    assert results.skipped == [1]
+    assert results.skipped == [0, 1]
     assert results.drops == [Drop(4, DropReason.HIDDEN)]
 
 
 def admission_with(pts_by_seq: Sequence[int]) -> Admission:
-    admission = Admission(0)
+    admission = Admission(VIDEO, 0)
     for seq, pts in enumerate(pts_by_seq):
         admission.expect(Packet(seq, pts, seq, 10, seq == 0, b"x"), Results())
     return admission
@@ -93,8 +96,54 @@ def test_packets_that_gave_no_frame_are_forgotten_in_time() -> None:
 
 def test_packets_that_the_decoder_refuses_in_turn_are_booked() -> None:
     results = Results()
-    admission = Admission(0)
+    admission = Admission(VIDEO, 0)
     for seq in range(70):
         admission.expect(Packet(seq, seq, seq, 1, True, b"x"), results)
 
     assert results.drops == [Drop(seq, DropReason.NO_FRAME) for seq in range(5)]
+
+
+def test_pictures_that_refer_to_what_was_before_the_first_are_hidden() -> None:
+    results = Results()
+    # Behind the keyframe come two pictures that are shown before it, and the decoder leaves them out.
+    admission = admission_with([30, 10, 20, 60, 40, 50])
+    admission.admit(group_of(0), results)
+    assert results.drops == []
+    admission.admit(group_of(4, 5, 3), results)
+
+    assert results.drops == [Drop(1, DropReason.HIDDEN), Drop(2, DropReason.HIDDEN)]
+    assert admission.notes == ("2 frames at the beginning refer to frames before it; they cannot be shown.",)
+
+
+def test_pictures_before_the_recovery_point_are_hidden() -> None:
+    results = Results()
+    admission = admission_with([0, 10, 20, 30])
+    admission.admit(group_of(2, 3), results)
+
+    assert results.drops == [Drop(0, DropReason.HIDDEN), Drop(1, DropReason.HIDDEN)]
+
+
+def test_after_damage_what_is_missing_is_lost() -> None:
+    results = Results()
+    admission = admission_with([0, 10, 20, 30])
+    admission.note_damage()
+    admission.admit(group_of(2, 3), results)
+
+    assert results.drops == []
+    assert admission.notes == ()
+
+
+def test_a_clock_that_goes_back_later_hides_nothing() -> None:
+    results = Results()
+    admission = admission_with([100, 110, 0, 30, 10, 20])
+    admission.admit(group_of(0, 1, 2, 4, 5, 3), results)
+
+    assert results.drops == []
+
+
+def test_a_packet_without_a_picture_is_hidden_at_once() -> None:
+    results = Results()
+    admission = Admission(VideoFormat("h264", 64, 48, Fraction(1, 25)), 0)
+    admission.expect(Packet(0, 0, 0, 1, False, b"\0\0\0\1\x09\xf0"), results)
+
+    assert results.drops == [Drop(0, DropReason.HIDDEN)]
