@@ -88,11 +88,13 @@ def read_numbers(path: Path) -> list[int | None]:
         return [read_number(_planes(frame)[0]) for frame in container.decode(video=0)]
 
 
-def check_same(given: Path, made: Path, *, least_psnr: float = 34.0, pictures: bool = True) -> Content:
-    """Check that `made` shows and plays what `given` does; returns what it holds."""
+def check_same(
+    given: Path, made: Path, *, least_psnr: float = 34.0, pictures: bool = True, times: list[Fraction] | None = None
+) -> Content:
+    """Check that `made` shows and plays what `given` does, at `times` if that stores none; returns what it holds."""
     before, after = read_content(given), read_content(made)
     assert after.numbers == before.numbers
-    check_times(before.times, after.times, after.tick)
+    check_times(times or before.times, after.times, after.tick)
     assert after.size == before.size
     assert after.sample_aspect == before.sample_aspect
     assert [picture.rotation for picture in after.pictures] == [picture.rotation for picture in before.pictures]

@@ -172,8 +172,8 @@ CHANGES = {
 }
 
 
-# FFmpeg takes what it reads while it opens a file for one video.
-NUM_BEFORE, NUM_AFTER = 40, 12
+# FFmpeg takes what it reads while it opens a file, five seconds, for one video.
+NUM_BEFORE, NUM_AFTER = 200, 12
 # Its parser takes the packets at the change for one.
 NUM_GLUED = 2
 

@@ -91,7 +91,9 @@ def test_a_clip_comes_back_as_it_was(segment: Segment, tmp_path: Path, recipe: R
     made = tmp_path / f"made.{ENDINGS.get(recipe.ending, recipe.ending)}"
     report = segment(given, made)
 
-    after = check_same(given, made)
+    # FFmpeg invents times for reordered pictures in AVI, each a frame late and the last two at once.
+    stores_none = recipe.ending == "avi" and recipe.codec == "h264"
+    after = check_same(given, made, times=[number / RATE for number in range(FRAMES)] if stores_none else None)
     assert report.frames_out == len(after.pictures)
     assert report.frames_dropped.keys() <= {"hidden"}
     assert report.frames_in == report.frames_out + sum(report.frames_dropped.values())
