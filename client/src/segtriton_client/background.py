@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtriton_client.demuxer import describe_video, pick_video
+from segtriton_client.encryption import decode_clear
 from segtriton_client.errors import InputError
 from segtriton_client.pictures import PictureReader
 from segtriton_client.sources import open_input
@@ -62,7 +63,7 @@ class Background:
             reader = PictureReader(describe_video(stream, self._path, 0))
             start: Fraction | None = None
             try:
-                for frame in container.decode(stream):
+                for frame in decode_clear(container, stream, self._path):
                     time = (frame.pts or 0) * (frame.time_base or Fraction(0))
                     start = time if start is None else start
                     yield reader.to_rgb(frame), time - start

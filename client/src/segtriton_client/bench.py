@@ -18,8 +18,10 @@ from segtriton_client.bench_report import as_text, write_report
 from segtriton_client.cli_options import endpoint_options, make_endpoint
 from segtriton_client.config_file import config_option
 from segtriton_client.endless_session import EndlessSession, Recording
-from segtriton_client.errors import NoProgressError, OutputError
+from segtriton_client.errors import NoProgressError
+from segtriton_client.output_checks import check_places
 from segtriton_client.transport import Endpoint
+from segtriton_client.unfinished_file import check_writable, write_file
 from segtriton_protocol import EFFECTS, ENCODERS, X264_PRESETS, Ended, OutputSpec
 
 _OPEN_SECONDS = 30.0
@@ -86,18 +88,20 @@ def bench(
     """Stream CLIP again and again in several sessions at once, and tell throughput, latency and stages."""
     endpoint = make_endpoint(options)
     output = OutputSpec(effect=options["effect"], encoder=options["encoder"], preset=options["preset"])
+    files = [path for path in (json_file, html_file) if path is not None]
+    check_places([clip], files)
+    for path in files:
+        check_writable(path)
     recording = Recording.read(clip)
     work = Work(endpoint, recording, options["network"], output, options["live"], options["seconds"])
     points = asyncio.run(measure_all(work, sessions))
     click.echo(as_text(points))
     conditions = {"date": time.strftime("%Y-%m-%d %H:%M"), "server": endpoint.target, **conditions_of(clip, work)}
     if json_file:
-        write(
-            json_file,
-            json.dumps({"conditions": conditions, "points": [asdict(one) for one in points]}, indent=2) + "\n",
-        )
+        figures = {"conditions": conditions, "points": [asdict(one) for one in points]}
+        write_file(json_file, json.dumps(figures, indent=2).encode() + b"\n")
     if html_file:
-        write(html_file, write_report(points, conditions))
+        write_file(html_file, write_report(points, conditions).encode())
 
 
 async def measure_all(work: Work, counts: Sequence[int]) -> list[Point]:
@@ -178,11 +182,3 @@ def conditions_of(clip: Path, work: Work) -> dict[str, str]:
         "output": f"{output.effect}, encoder {output.encoder}, preset {output.preset}, network {work.network}",
         "each number": f"{work.seconds:g} s",
     }
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file; raises OutputError."""
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"Cannot write {path}: {error.strerror}.", "Choose another file.") from None

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtriton_client.demuxer import describe_video, pick_video
+from segtriton_client.encryption import decode_clear
 from segtriton_client.errors import InputError
 from segtriton_client.image_files import write_image
 from segtriton_client.pictures import PictureReader
@@ -62,7 +63,7 @@ def _pictures_at(path: Path, moments: Sequence[Fraction]) -> list[Image]:
         reader = PictureReader(describe_video(stream, path, 0))
         frame = None
         try:
-            for frame in container.decode(stream):
+            for frame in decode_clear(container, stream, path):
                 # Half a millisecond forgives containers with a coarser time base.
                 while len(images) < len(moments) and _time_of(frame) >= moments[len(images)] - Fraction(1, 2000):
                     images.append(reader.to_rgb(frame))

@@ -16,6 +16,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from segtriton_client.carried import Carried
+from segtriton_client.encryption import check_clear, check_clear_track
 from segtriton_client.errors import InputError
 from segtriton_client.reencoder import Reencoder, needs_coding
 from segtriton_client.sources import Source, damage_of, is_live, open_input
@@ -42,6 +43,7 @@ def pick_video(container: InputContainer, path: Source) -> VideoStream:
     for stream in container.streams.video:
         if stream.disposition & Disposition.attached_pic:
             continue
+        check_clear_track(stream, path)
         if stream.codec_context is None or not stream.codec_context.width:
             raise InputError(f"{path} holds a video of an unknown codec or size.")
         return stream
@@ -172,6 +174,7 @@ class Demuxer:
         for packet in self._container.demux(self._video, *self.carried.tracks):
             if not packet.size:
                 continue
+            check_clear(packet, self.path)
             if packet.stream_index != self._video.index:
                 yield packet, False
             elif self._reencoder is not None:

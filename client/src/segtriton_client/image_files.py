@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import TypeGuard, TypeVar
 
 import av
-import av.error
 import numpy as np
 from numpy.typing import NDArray
 
 from segtriton_client.demuxer import pick_video
 from segtriton_client.errors import InputError, OutputError
+from segtriton_client.file_kinds import is_folder, is_stream
 from segtriton_client.sources import Destination, Source, open_input
+from segtriton_client.system_errors import reading, writing
+from segtriton_client.unfinished_file import UnfinishedFile, make_folder_of
 
 _Images = TypeVar("_Images", bound="UnfinishedImages")
 
@@ -27,7 +29,8 @@ class UnfinishedImages:
     """Images under temporary names; `commit` renames them, leaving without removes them."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[Path, Path]] = []
+        self._files: list[UnfinishedFile] = []
+        self._places: Collection[Path] = ()  # names that images will have: none of them may be a temporary one
 
     def __enter__(self: _Images) -> _Images:
         return self
@@ -35,20 +38,21 @@ class UnfinishedImages:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for part, _ in self._parts:
-            part.unlink(missing_ok=True)
+        for file in self._files:
+            file.discard()
 
     def write(self, rgb: NDArray[np.uint8], place: Path) -> None:
         """Write one image, UINT8 [height, width, 3 or 4], that is to lie at `place`; raises OutputError."""
-        part = place.with_name(f"{place.stem}.part{place.suffix}")
-        self._parts.append((part, place))
-        write_image(rgb, part)
+        with writing(place):
+            content = encode_image(rgb, _CODECS.get(place.suffix.lower(), "png"))  # a pipe's name need not say
+        make_folder_of(place)
+        self._files.append(UnfinishedFile(place, self._places))
+        self._files[-1].write(content)
 
     def commit(self) -> None:
         """Give all images their names."""
-        for part, place in self._parts:
-            part.replace(place)
-        self._parts.clear()
+        for file in self._files:
+            file.commit()
 
 
 class ImageFiles(UnfinishedImages):
@@ -67,15 +71,16 @@ class ImageFiles(UnfinishedImages):
         super().__init__()
         if not isinstance(output_path, Path):
             raise OutputError(f"Images cannot go to {output_path}.", "Choose a file or a folder with -o.")
-        if input_path.is_dir():
-            names = sorted(path for path in input_path.iterdir() if self.accepts(path))
+        if is_folder(input_path):
+            names = images_of(input_path)
             self._pairs = [(path, output_path / path.name) for path in names]
             if not names:
                 raise InputError(f"{input_path} holds no PNG or JPEG images.", "Name a folder of images or a video.")
         else:
             self._pairs = [(input_path, output_path)]
-            if not self.accepts(output_path):
+            if not (self.accepts(output_path) or is_stream(output_path)):
                 raise OutputError(f"{output_path.name} is no image.", f"Choose one of {', '.join(_CODECS)}.")
+        self._places = {place for _, place in self._pairs}
         self.frames = len(self._pairs)
         self.damaged: dict[int, str] = {}
 
@@ -95,17 +100,20 @@ class ImageFiles(UnfinishedImages):
 
 def is_images(source: Source) -> TypeGuard[Path]:
     """Tell whether a source is an image or a folder of them."""
-    return isinstance(source, Path) and (source.is_dir() or ImageFiles.accepts(source))
+    return isinstance(source, Path) and (is_folder(source) or ImageFiles.accepts(source))
+
+
+def images_of(folder: Path) -> list[Path]:
+    """Return a folder's images, by their names; raises InputError."""
+    with reading(folder):
+        return sorted(path for path in folder.iterdir() if ImageFiles.accepts(path) and not is_folder(path))
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Return an image, UINT8 [height, width, 3]; raises InputError."""
     container = open_input(path)
-    with container:
-        try:
-            frame = next(container.decode(pick_video(container, path)), None)
-        except av.error.FFmpegError as error:
-            raise InputError(f"Cannot read {path}: {error.strerror}.") from None
+    with container, reading(path):
+        frame = next(container.decode(pick_video(container, path)), None)
     if frame is None:
         raise InputError(f"{path} holds no picture.")
     return np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
@@ -113,11 +121,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 def write_image(rgb: NDArray[np.uint8], path: Path) -> None:
     """Write pixels, UINT8 [height, width, 3 or 4], as a PNG or JPEG by the path's ending; raises OutputError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode_image(rgb, _CODECS[path.suffix.lower()]))
-    except (OSError, av.error.FFmpegError) as error:
-        raise OutputError(f"Cannot write {path}: {error.strerror}.") from None
+    with UnfinishedImages() as images:
+        images.write(rgb, path)
+        images.commit()
 
 
 def encode_image(rgb: NDArray[np.uint8], codec: str) -> bytes:

@@ -1,14 +1,10 @@
-"""Writes the output while packets arrive, with the input's own timestamps.
-
-The file grows as NAME.part.EXT and gets its name only when it is complete.
-"""
+"""Writes the output while packets arrive, with the input's own timestamps."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import math
-import sys
 import threading
 from collections.abc import Sequence
 from fractions import Fraction
@@ -25,8 +21,12 @@ from av.video.stream import VideoStream
 from segtriton_client.carried import Carried, check_place, copy_track
 from segtriton_client.described_stream import add_described_stream, can_describe
 from segtriton_client.errors import OutputError, StoppedError
+from segtriton_client.file_kinds import is_stream
 from segtriton_client.rising_times import RisingTimes
 from segtriton_client.sources import STANDARD_STREAM, Destination, scheme_of
+from segtriton_client.standard_streams import standard_output
+from segtriton_client.system_errors import reason_of
+from segtriton_client.unfinished_file import DeferredWriter, UnfinishedFile
 from segtriton_protocol import Packet, VideoFormat
 
 _CONTAINERS = {
@@ -40,14 +40,12 @@ _CONTAINERS = {
 }
 _STREAM_CONTAINERS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "udp": "mpegts", "tcp": "mpegts"}
 # Nothing that is written can be written again, and a player begins with the first fragment.
-_STREAM_OPTIONS = {
-    "mp4": {
-        "movflags": "frag_keyframe+empty_moov+default_base_moof+delay_moov",
-        "frag_duration": "500000",  # microseconds
-        "flush_packets": "1",
-    },
-    "rtsp": {"rtsp_transport": "tcp"},
+_FRAGMENTED = {
+    "movflags": "frag_keyframe+empty_moov+default_base_moof+delay_moov",
+    "frag_duration": "500000",  # microseconds
+    "flush_packets": "1",
 }
+_STREAM_OPTIONS = {"mp4": _FRAGMENTED, "mov": _FRAGMENTED, "rtsp": {"rtsp_transport": "tcp"}}
 # What has no place for how a picture is turned, nor for chapters.
 _BARE_CONTAINERS = ("mpegts", "avi", "flv", "rtsp")
 _TIMESCALE_LIMIT = 2**31
@@ -58,7 +56,7 @@ _START_CODES = (b"\x00\x00\x01", b"\x00\x00\x00\x01")
 class OutputFile:
     """An output container under its temporary name; `commit` renames it, leaving without removes it.
 
-    What goes to standard output or to a server has no temporary name, and of an interrupted run it is kept.
+    What goes to standard output, a server, a pipe or a device has none. Of an interrupted run the file is kept.
 
     All methods may be called from any thread.
 
@@ -70,26 +68,33 @@ class OutputFile:
         """Open the file for what is carried beside the input's `video`; raises OutputError."""
         self.path = path
         self.notes: list[str] = []
-        self._part = path.with_name(f"{path.stem}.part{path.suffix}") if isinstance(path, Path) else None
         self._lock = threading.Lock()
         self._is_open = False
         self._is_complete = False
         self._carried = carried or Carried()
         container_format = _format_of(path)
         options = _container_options(container_format, video.time_base, self._carried.tracks)
-        if self._part is None:
+        self._file = UnfinishedFile(path) if isinstance(path, Path) else None
+        if self._file is None or self._file.is_stream:
             options |= _STREAM_OPTIONS.get(container_format, {})
-        target: Any = sys.stdout.buffer if path == STANDARD_STREAM else path
-        if self._part is not None:
-            target = f"file:{self._part}"  # its name may have a colon
+        self._stream = DeferredWriter(self._file.path) if self._file is not None and self._file.is_stream else None
         try:
-            self.container: OutputContainer = av.open(target, "w", container_format, container_options=options)
+            self.container: OutputContainer = av.open(self._target(), "w", container_format, container_options=options)
         except (av.error.FFmpegError, OSError) as error:
+            self._discard()
             raise self._failure(error) from None
         self._note_losses(container_format, video)
         self._is_open = True
         self._carried.describe(self.container)
         self._copies: dict[int, Stream] = {}
+
+    def _target(self) -> Any:
+        """Return what PyAV writes to."""
+        if self._stream is not None:
+            return self._stream
+        if self._file is not None:
+            return f"file:{self._file.written}"  # its name may have a colon
+        return standard_output() if self.path == STANDARD_STREAM else self.path
 
     def _note_losses(self, container_format: str, video: VideoFormat) -> None:
         if container_format == "avi":
@@ -142,8 +147,8 @@ class OutputFile:
         with self._lock:
             try:
                 self._close()
-                if self._part is not None:
-                    self._part.replace(self.path)
+                if self._file is not None:
+                    self._file.commit()
             except (av.error.FFmpegError, OSError) as error:
                 raise self._failure(error) from None
             self._is_complete = True
@@ -160,17 +165,28 @@ class OutputFile:
             with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
                 self._close()
             # Whoever interrupts a run may want what there is of it; it plays, as it was finished just now.
-            was_interrupted = kind is not None and issubclass(kind, _INTERRUPTIONS)
-            if self._part is not None and not was_interrupted:
-                self._part.unlink(missing_ok=True)
+            if isinstance(error, _INTERRUPTIONS):
+                self._keep(error)
+            else:
+                self._discard()
+
+    def _keep(self, error: BaseException) -> None:
+        if self._file is not None and self._file.keep() and isinstance(error, StoppedError):
+            error.add_kept(self._file.written)
+
+    def _discard(self) -> None:
+        if self._file is not None:
+            self._file.discard()
 
     def _failure(self, error: Exception) -> OutputError:
         advice = ""
         if self.path == STANDARD_STREAM:
             advice = "Look at the program that reads it."
+        elif self._stream is not None:
+            advice = "Look at what reads from it."
         elif isinstance(self.path, str):
             advice = "Check the address, and that its server takes what is sent to it."
-        return OutputError(f"Cannot write {self.path}: {getattr(error, 'strerror', None) or error}.", advice)
+        return OutputError(f"Cannot write {self.path}: {reason_of(error)}.", advice)
 
     def _note_rounding(self, tick: Fraction) -> None:
         note = f"{self.path} counts in {tick} s; the frames' times were rounded to that."
@@ -181,6 +197,8 @@ class OutputFile:
         if self._is_open:
             self._is_open = False
             self.container.close()
+            if self._stream is not None:
+                self._stream.close()
 
 
 class Muxer:
@@ -246,6 +264,8 @@ def _format_of(target: Destination) -> str:
         known = [f"{scheme}://" for scheme in _STREAM_CONTAINERS]
     else:
         container_format, known = _CONTAINERS.get(target.suffix.lower()), list(_CONTAINERS)
+        if container_format is None and is_stream(target):
+            return "mp4"
     if container_format is None:
         folder = "" if isinstance(target, str) else ", or frame_%04d.png, or a folder, which ends in /"
         raise OutputError(f"{target} is of no known kind.", f"Choose one of {', '.join(known)}{folder}.")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from segtriton_client.carried import Carried
 from segtriton_client.demuxer import describe_video, pick_video, read_rotation
+from segtriton_client.encryption import check_clear
 from segtriton_client.errors import MENDED, InputError, OutputError, damage_error
 from segtriton_client.local_encoder import LocalEncoder
 from segtriton_client.muxer import OutputFile
@@ -77,6 +78,7 @@ class VideoFile:
         count = seq = 0
         try:
             for packet in self._container.demux(self._video, *self._carried.tracks):
+                check_clear(packet, self._path)
                 if packet.stream_index != self._video.index:
                     if packet.size:
                         self._output.write_carried(packet)

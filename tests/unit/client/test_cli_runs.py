@@ -33,6 +33,9 @@ REPORT_KEYS = [
     "warnings",
     "notes",
     "damaged_frames",
+    "input",
+    "outputs",
+    "error",
 ]
 
 
