@@ -72,7 +72,7 @@ class Work:
 @click.command(context_settings={"auto_envvar_prefix": "SEGCLIENT"})
 @config_option
 @endpoint_options
-@click.argument("clip", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("clip", type=click.Path(readable=False, path_type=Path))
 @click.option("--sessions", type=CountsType(), default="1,2,4", show_default=True, help="Sessions at once, in turn.")
 @click.option("--seconds", type=click.FloatRange(0.5), default=10.0, show_default=True, help="For each number.")
 @click.option("--live", is_flag=True, help="At the clip's pace; otherwise as fast as the service takes it.")

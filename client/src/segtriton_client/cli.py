@@ -22,7 +22,7 @@ from segtriton_client.config_file import config_option
 from segtriton_client.contact_sheet import write_contact_sheet
 from segtriton_client.doctor import doctor
 from segtriton_client.errors import ClientError, InputError, OutputError, StoppedError
-from segtriton_client.file_kinds import is_stream
+from segtriton_client.file_kinds import is_regular, is_stream
 from segtriton_client.image_files import is_images
 from segtriton_client.job import Composed, Job
 from segtriton_client.option_sections import SectionedCommand
@@ -32,7 +32,7 @@ from segtriton_client.run_report import write_refusal, write_run_report
 from segtriton_client.runs import EXIT_INTERRUPTED, Outcome, Run, choose_outputs, run_jobs
 from segtriton_client.segment_options import EXAMPLES, segment_options
 from segtriton_client.sources import STANDARD_STREAM, Destination, Source, expand, parse_source
-from segtriton_client.standard_streams import flush_output, say
+from segtriton_client.standard_streams import flush_output, reserve_numbers, say
 from segtriton_client.system_errors import told_as_ours
 from segtriton_client.transport import Endpoint, GrpcTransport
 from segtriton_client.unfinished_file import check_writable
@@ -63,7 +63,10 @@ class DefaultGroup(click.Group):
     """A group that takes its arguments for `segment` unless they name another command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the default command first where none is named."""
+        """Put the default command first where none is named, and take a file `-x.mp4` that is there for no option."""
+        args = [
+            f"./{arg}" if arg.startswith("-") and Path(arg).suffix and is_regular(Path(arg)) else arg for arg in args
+        ]
         if not args and ctx.resilient_parsing:  # a shell asks which words may come first
             return super().parse_args(ctx, args)
         if not args or (args[0] not in self.commands and args[0] not in ("--help", "--version")):
@@ -94,6 +97,8 @@ def segment(paths: tuple[str, ...], inputs: tuple[str, ...], **options: Any) -> 
     logging.basicConfig(level=options.pop("log_level").upper(), format="%(levelname)s %(name)s: %(message)s")
     if options["live"] and not options["stream_video"]:
         raise click.UsageError("--live needs -sv.")
+    if "" in (*paths, *inputs):
+        raise click.UsageError("The name of an input is empty.")
     sources = [parse_source(text) for text in (*paths, *inputs)]
     if not options["stream_video"] and any(map(_is_read_once, sources)):
         raise click.UsageError("Standard input or a pipe can be read only once; it needs -sv.")
@@ -114,7 +119,7 @@ def segment(paths: tuple[str, ...], inputs: tuple[str, ...], **options: Any) -> 
 
 
 @segclient.command(context_settings=_ENVIRONMENT)
-@click.argument("videos", nargs=3, type=click.Path(path_type=Path), metavar="INPUT MASK OUTPUT")
+@click.argument("videos", nargs=3, type=click.Path(readable=False, path_type=Path), metavar="INPUT MASK OUTPUT")
 @click.option("-o", "--output", "picture", type=click.Path(path_type=Path), default="contact_sheet.png")
 def sheet(videos: tuple[Path, ...], picture: Path) -> None:
     """Write a contact sheet: a few frames of the input, the mask and the output."""
@@ -147,6 +152,7 @@ for command in (bench, completion, doctor):
 
 def main() -> None:
     """Run `segclient` and exit with its code."""
+    reserve_numbers()
     code = _run()
     try:
         flush_output()

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from segtriton_client.file_kinds import is_regular
 from segtriton_client.option_sections import in_section
 
 if sys.version_info >= (3, 11):
@@ -39,7 +40,7 @@ def config_option(command: _Command) -> _Command:
 
 def _set_defaults(context: click.Context, param: click.Parameter, named: Path | None) -> None:
     path = named or Path(click.get_app_dir("segclient")) / "config.toml"
-    if named or path.is_file():
+    if named or is_regular(path):  # whose home may not be looked into has no settings
         context.default_map = _Settings(path, context).defaults()
 
 

@@ -73,7 +73,7 @@ class OutputError(ClientError):
     """The output cannot be written."""
 
     code = "OUTPUT"
-    default_advice = "Choose another output file with -o."
+    default_advice = "Choose another name, in a folder that can be written."
 
 
 class StoppedError(ClientError):

@@ -25,7 +25,7 @@ from segtriton_client.file_kinds import is_stream
 from segtriton_client.rising_times import RisingTimes
 from segtriton_client.sources import STANDARD_STREAM, Destination, scheme_of
 from segtriton_client.standard_streams import standard_output
-from segtriton_client.system_errors import reason_of
+from segtriton_client.system_errors import advice_on_output, reason_of
 from segtriton_client.unfinished_file import DeferredWriter, UnfinishedFile
 from segtriton_protocol import Packet, VideoFormat
 
@@ -179,11 +179,11 @@ class OutputFile:
             self._file.discard()
 
     def _failure(self, error: Exception) -> OutputError:
-        advice = ""
+        advice = advice_on_output(error)
         if self.path == STANDARD_STREAM:
             advice = "Look at the program that reads it."
         elif self._stream is not None:
-            advice = "Look at what reads from it."
+            advice = "Look at the device, or at what reads from the pipe."
         elif isinstance(self.path, str):
             advice = "Check the address, and that its server takes what is sent to it."
         return OutputError(f"Cannot write {self.path}: {reason_of(error)}.", advice)

@@ -15,6 +15,7 @@ from segtriton_client.image_sequence import is_sequence
 from segtriton_client.job import Job
 from segtriton_client.numbered_names import files_like, is_numbered
 from segtriton_client.sources import Destination, Source, scheme_of
+from segtriton_client.system_errors import writing
 from segtriton_client.unfinished_file import UnfinishedFile, check_writable
 
 
@@ -26,7 +27,7 @@ def prepare_outputs(jobs: Iterable[Job], others_read: Iterable[Path], report: Pa
         OutputError: an output cannot be written.
         InputError: a folder cannot be read.
     """
-    jobs = list(jobs)
+    jobs = [job for job in jobs if not _is_missing(job.input)]  # of the others it is the input that is told
     read = [*(path for job in jobs for path in _read_by(job.input)), *others_read]
     written = [path for job in jobs for path in _written_by(job)]
     check_places(read, [*written, report] if report else written)
@@ -48,7 +49,8 @@ def check_places(read: Iterable[Path], written: Iterable[Path]) -> None:
             continue
         if (source := inputs.get(_identity(path))) is not None:
             raise click.UsageError(f"The output {path} is the input itself: {source}.")
-        place = Path(os.path.realpath(path))
+        with writing(path):  # in a folder that is gone no name can be found
+            place = Path(os.path.realpath(path))
         alike = places.setdefault(str(place).casefold(), set())
         if place in alike or (alike and _ignores_case(place)):
             raise click.UsageError(f"Two results would go to {path}; give them different names or folders.")
@@ -60,6 +62,10 @@ def is_there(target: Destination) -> bool:
     if not isinstance(target, Path) or is_stream(target):
         return False
     return bool(_numbered(target)) if is_sequence(target) else exists(target)
+
+
+def _is_missing(source: Source) -> bool:
+    return isinstance(source, Path) and not exists(source)
 
 
 def _read_by(source: Source) -> Iterator[Path]:
@@ -104,7 +110,7 @@ def _identity(path: Path) -> object:
     try:
         found = path.stat()
     except (OSError, ValueError):
-        return os.path.realpath(path)
+        return path
     return found.st_dev, found.st_ino
 
 

@@ -15,8 +15,8 @@ class ProgressBar:
     """Draws where errors go, if that is a terminal; silent elsewhere."""
 
     def __init__(self, label: str) -> None:
-        self._label = label
-        self._is_shown = sys.stderr.isatty()
+        self._label = " ".join(label.split())
+        self._is_shown = sys.stderr is not None and sys.stderr.isatty()
         self._drawn_at = 0.0
 
     def update(self, progress: Progress) -> None:

@@ -13,6 +13,15 @@ from segtriton_client.errors import InputError, OutputError
 from segtriton_client.system_errors import writing
 
 
+def reserve_numbers() -> None:
+    """Open what is closed to nowhere: else the next file gets its number, and libraries write their words into it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
 def standard_input() -> BinaryIO:
     """Return where the bytes of standard input come from; raises InputError."""
     if sys.stdin is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,6 +25,12 @@ def advice_on_input(error: Exception) -> str:
     return "" if isinstance(error, av.error.FFmpegError) else "Check its name, and the disk that it is on."
 
 
+def advice_on_output(error: Exception) -> str:
+    """Return what to do about an output, "" where another place is all that helps."""
+    is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    return "Make room on the disk, or choose another." if is_full else ""
+
+
 @contextmanager
 def reading(what: object, advice: str = "") -> Iterator[None]:
     """Raise InputError for what goes wrong while something is read."""
@@ -43,7 +50,7 @@ def writing(what: object, advice: str = "") -> Iterator[None]:
     except (OSError, av.error.FFmpegError) as error:
         if isinstance(error, ClientError):
             raise
-        raise OutputError(f"Cannot write {what}: {reason_of(error)}.", advice) from None
+        raise OutputError(f"Cannot write {what}: {reason_of(error)}.", advice or advice_on_output(error)) from None
 
 
 def told_as_ours(error: OSError, source: object = None) -> ClientError:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from segtriton_client.file_kinds import is_folder, is_stream
+from segtriton_client.file_kinds import exists, is_folder, is_stream
 from segtriton_client.system_errors import writing
 
 _MAX_NAME_BYTES = 255
@@ -121,7 +121,10 @@ def check_writable(path: Path) -> None:
 def make_folder_of(path: Path) -> None:
     """Make the folder of what is to be written; raises OutputError."""
     with writing(path):
-        Path(os.path.realpath(path)).parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(os.path.realpath(path)).parent
+        if exists(folder) and not is_folder(folder):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _check_place(place: Path) -> None:
@@ -132,6 +135,8 @@ def _check_place(place: Path) -> None:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     with suppress(FileNotFoundError):
         place.lstat()
+        if not os.access(place, os.W_OK):  # a rename would not ask
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _make_beside(place: Path, avoid: Collection[Path]) -> Path:
