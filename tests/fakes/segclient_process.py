@@ -12,7 +12,8 @@ from collections.abc import Callable
 PROGRAM = (sys.executable, "-c", "from segtriton_client.cli import main; main()")
 
 
-def _environment(more: dict[str, str]) -> dict[str, str]:
+def environment(more: dict[str, str]) -> dict[str, str]:
+    """Return the variables with which a process finds what the tests find."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **more}
 
 
@@ -31,17 +32,17 @@ def run(
     `before` is Python that the process runs first.
     """
     program = [PROGRAM[0], "-c", f"{before}; {_AFTER}", *PROGRAM[1:]] if before else PROGRAM
-    line, known = [*program, *map(str, arguments)], _environment(env or {})
+    line, known = [*program, *map(str, arguments)], environment(env or {})
     done = subprocess.run(line, input=piped, capture_output=True, timeout=50, env=known, check=False)
     told = (done.stdout + done.stderr).decode()
     assert done.returncode == code, told
     return told
 
 
-def run_on_a_terminal(*arguments: object, **environment: str) -> str:
+def run_on_a_terminal(*arguments: object, **variables: str) -> str:
     """Run the command on a terminal of its own and return what stood on it."""
     ours, theirs = os.openpty()
-    line, known = [*PROGRAM, *map(str, arguments)], _environment(environment)
+    line, known = [*PROGRAM, *map(str, arguments)], environment(variables)
     subprocess.run(line, stdin=theirs, stdout=theirs, stderr=theirs, timeout=50, env=known, check=False)
     os.close(theirs)
     told = b""
@@ -57,7 +58,7 @@ def interrupt(
 ) -> tuple[int, str]:
     """Start the command, send it a signal when the time has come, and return its code and what it told."""
     line = [*PROGRAM, "--endpoint", endpoint, "-sv", *map(str, arguments)]
-    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=_environment({})) as client:
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=environment({})) as client:
         try:
             wait()
             told = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 
@@ -24,13 +25,16 @@ class ProgressBar:
         now = time.monotonic()
         if self._is_shown and now - self._drawn_at >= _REFRESH_SECONDS:
             self._drawn_at = now
-            sys.stderr.write(f"\r{self._label} {describe_progress(progress)}\x1b[K")
-            sys.stderr.flush()
+            self._draw(f"\r{self._label} {describe_progress(progress)}\x1b[K")
 
     def clear(self) -> None:
         """Remove the line."""
         if self._is_shown and self._drawn_at:
-            sys.stderr.write("\r\x1b[K")
+            self._draw("\r\x1b[K")
+
+    def _draw(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # a terminal that has hung up
+            sys.stderr.write(text)
             sys.stderr.flush()
 
 
