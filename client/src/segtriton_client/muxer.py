@@ -14,6 +14,7 @@ from typing import Any
 
 import av
 import av.error
+from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
@@ -87,6 +88,8 @@ class OutputFile:
         self._is_open = True
         self._carried.describe(self.container)
         self._copies: dict[int, Stream] = {}
+        self._is_fragmented = "frag_duration" in options  # FFmpeg then finds no place for the filter by itself
+        self._adts_filters: dict[int, BitStreamFilterContext] = {}
 
     def _target(self) -> Any:
         """Return what PyAV writes to."""
@@ -112,6 +115,8 @@ class OutputFile:
         for track in self._carried.tracks:
             try:
                 self._copies[track.index] = copy_track(track, self.container)
+                if self._is_fragmented and _has_adts_headers(track):
+                    self._adts_filters[track.index] = BitStreamFilterContext("aac_adtstoasc", in_stream=track)
             except (ValueError, av.error.FFmpegError):
                 self._leave_out(track)
 
@@ -125,9 +130,12 @@ class OutputFile:
     def write_carried(self, packet: av.Packet[Any]) -> None:
         """Write an input's packet of another track as it is."""
         target = self._copies.get(packet.stream_index)
-        if target is not None:
-            packet.stream = target
-            self.mux(packet)
+        if target is None:
+            return
+        adts_filter = self._adts_filters.get(packet.stream_index)
+        for copy in [packet] if adts_filter is None else adts_filter.filter(packet):
+            copy.stream = target
+            self.mux(copy)
 
     def mux(self, packet: av.Packet[Any]) -> None:
         """Write one packet; does nothing once the file is closed."""
@@ -249,6 +257,11 @@ class Muxer:
         if not extradata.startswith(_START_CODES) or payload.startswith(extradata):
             return payload
         return extradata + payload
+
+
+def _has_adts_headers(track: Stream) -> bool:
+    """Tell whether AAC comes as in MPEG-TS, each packet with a header of its own and the track with none."""
+    return track.codec_context.name == "aac" and not track.codec_context.extradata
 
 
 def _time_of(packet: av.Packet[Any]) -> Fraction | None:

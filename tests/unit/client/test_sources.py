@@ -17,9 +17,9 @@ import av.error
 import click
 import numpy as np
 import pytest
-from client_clips import CFR, frame_times, make_clip
+from client_clips import CFR, audio_packets, frame_times, make_clip
 from echo_service import EchoService
-from numbered_clips import Recipe
+from numbered_clips import FRAMES, Recipe
 from segclient_process import PROGRAM, run
 
 from segtriton_client import demuxer
@@ -215,6 +215,18 @@ def test_a_pipe_is_written_as_it_comes(serve, tmp_path: Path, name: str, way: li
     assert len(frame_times(tmp_path / "read")) == len(CFR)
     assert stat.S_ISFIFO((tmp_path / name).stat().st_mode)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("way", [["-sv"], []], ids=["streamed", "frames"])
+def test_sound_of_a_transport_stream_goes_into_a_pipe(serve, tmp_path: Path, way: list[str]) -> None:
+    clip = Recipe(ending="ts", audio_tracks=2).write(tmp_path)
+    with read_from(tmp_path / "pipe") as found:
+        run("--endpoint", serve(EchoService()), *way, clip, "-o", tmp_path / "pipe")
+    run("--endpoint", serve(EchoService()), *way, clip, "-o", tmp_path / "made.mp4")
+
+    (tmp_path / "read.mp4").write_bytes(found[0])
+    assert len(audio_packets(tmp_path / "read.mp4")) > FRAMES
+    assert audio_packets(tmp_path / "read.mp4") == audio_packets(tmp_path / "made.mp4")
 
 
 def test_masks_and_images_go_into_pipes(serve, tmp_path: Path) -> None:
