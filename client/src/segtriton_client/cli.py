@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import av.error
 import click
 
 from segtriton_client.bench import bench
@@ -125,6 +126,8 @@ def sheet(videos: tuple[Path, ...], picture: Path) -> None:
     """Write a contact sheet: a few frames of the input, the mask and the output."""
     if picture.suffix.lower() != ".png":
         raise click.UsageError("The contact sheet must end in .png.")
+    if any(map(is_stream, videos)):
+        raise click.UsageError("The videos are read twice; they must be files.")
     check_places(videos, [picture])
     check_writable(picture)
     write_contact_sheet(videos, picture)
@@ -175,7 +178,7 @@ def _run() -> int:
         return EXIT_INTERRUPTED
     except (ClientError, SegtritonError) as error:
         return _fail(error)
-    except OSError as error:
+    except (OSError, av.error.FFmpegError) as error:
         return _fail(told_as_ours(error))
     return code if isinstance(code, int) else 0
 
@@ -233,6 +236,8 @@ def _compose(effects: Sequence[str], targets: Sequence[Destination], options: di
     background = options["background"]
     if ("image" in effects) != (background is not None):
         raise click.UsageError("--effect image and --background go together.")
+    if background is not None and is_stream(background):
+        raise click.UsageError("The background is read again and again; it must be a file.")
     endings = {target.suffix.lower() for target in targets if isinstance(target, Path)}
     asks_for_masks = options["encoder"] == "mask" and bool(options["effect"])
     if not (len(effects) > 1 or effects[0] in LOCAL_EFFECTS or endings & LOCAL_ENDINGS or asks_for_masks):

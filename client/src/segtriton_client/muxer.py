@@ -80,7 +80,13 @@ class OutputFile:
             options |= _STREAM_OPTIONS.get(container_format, {})
         self._stream = DeferredWriter(self._file.path) if self._file is not None and self._file.is_stream else None
         try:
-            self.container: OutputContainer = av.open(self._target(), "w", container_format, container_options=options)
+            self.container: OutputContainer = av.open(
+                self._target(),
+                "w",
+                container_format,
+                container_options=options,
+                metadata_errors="surrogateescape",  # as it was read
+            )
         except (av.error.FFmpegError, OSError) as error:
             self._discard()
             raise self._failure(error) from None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import av.error
 import click
 
 from segtriton_client.errors import ClientError, StoppedError
@@ -116,7 +117,7 @@ async def _do(run: Run, job: Job) -> Outcome:
         return Outcome(job, report=await work(run.endpoint, noted))
     except (ClientError, SegtritonError) as error:
         return Outcome(job, error=error, frames_done=done)
-    except OSError as error:  # of the disk, say, where no code has foreseen it
+    except (OSError, av.error.FFmpegError) as error:  # of the disk, say, where no code has foreseen it
         return Outcome(job, error=told_as_ours(error, job.input), frames_done=done)
     finally:
         if bar:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import av
@@ -180,16 +181,18 @@ def _check_file(path: Path) -> None:
 
 
 def _open(source: Source) -> InputContainer:
+    # Titles are bytes: what is no UTF-8 is kept as it is, too.
+    opened = partial(av.open, mode="r", metadata_errors="surrogateescape")
     if isinstance(source, Path):
         # Its name may have a colon, or look like a pattern of images.
-        return av.open(f"file:{source}", "r", options={"pattern_type": "none"})
+        return opened(f"file:{source}", options={"pattern_type": "none"})
     if source == STANDARD_STREAM:
-        return av.open(standard_input(), "r")
+        return opened(standard_input())
     if device := _device_of(source):
-        return av.open(source.split(":", 1)[1], "r", format=device)
+        return opened(source.split(":", 1)[1], format=device)
     if "://" not in source:
-        return av.open(f"file:{as_ffmpeg_pattern(source)}", "r", format="image2")
-    return av.open(source, "r", options=dict(_options_of(scheme_of(source))))
+        return opened(f"file:{as_ffmpeg_pattern(source)}", format="image2")
+    return opened(source, options=dict(_options_of(scheme_of(source))))
 
 
 def _options_of(scheme: str) -> Iterator[tuple[str, str]]:

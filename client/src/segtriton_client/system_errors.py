@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import av.error
 
 from segtriton_client.errors import ClientError, InputError, OutputError
+
+_log = logging.getLogger(__name__)
 
 
 def reason_of(error: Exception) -> str:
@@ -22,7 +25,8 @@ def advice_on_input(error: Exception) -> str:
         return "Check its name."
     if isinstance(error, PermissionError):
         return "Check who may read it."
-    return "" if isinstance(error, av.error.FFmpegError) else "Check its name, and the disk that it is on."
+    is_systems = isinstance(error, OSError) and not isinstance(error, av.error.FFmpegError)
+    return "Check its name, and the disk that it is on." if is_systems else ""
 
 
 def advice_on_output(error: Exception) -> str:
@@ -53,8 +57,9 @@ def writing(what: object, advice: str = "") -> Iterator[None]:
         raise OutputError(f"Cannot write {what}: {reason_of(error)}.", advice or advice_on_output(error)) from None
 
 
-def told_as_ours(error: OSError, source: object = None) -> ClientError:
+def told_as_ours(error: OSError | av.error.FFmpegError, source: object = None) -> ClientError:
     """Return the client's error for one that nobody expected: the input's if it names `source`, else the output's."""
+    _log.debug("Nobody expected this.", exc_info=error)
     name = str(error.filename or source or "").removeprefix("file:")
     kind = InputError if error.filename and name == str(source) else OutputError
     return kind(f"{name and f'{name}: '}{reason_of(error)}.", "Check the file, its folder and its disk.")

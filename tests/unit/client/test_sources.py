@@ -270,12 +270,49 @@ def test_a_pipe_is_streamed_only(tmp_path: Path) -> None:
     assert "needs -sv" in run(tmp_path / "pipe.mkv", code=2)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["-sv", "{clip}", "--effect", "image", "--background", "{pipe}"], ["sheet", "{clip}", "{clip}", "{pipe}"]],
+)
+def test_what_is_read_again_is_no_pipe(tmp_path: Path, arguments: list[str]) -> None:
+    clip, pipe = make_clip(tmp_path / "clip.mp4"), tmp_path / "pipe.mp4"
+    os.mkfifo(pipe)
+
+    assert "must be" in run(*(argument.format(clip=clip, pipe=pipe) for argument in arguments), code=2)
+
+
 def test_an_index_at_the_end_behind_a_pipe(serve, tmp_path: Path) -> None:
     content = write_with_index_at_end(tmp_path).read_bytes()
     with written_into(tmp_path / "pipe.mp4", content) as fifo:
         told = run("--endpoint", serve(EchoService()), "-sv", fifo, "-o", tmp_path / "made.mp4", code=3)
 
     assert "faststart" in told
+
+
+# ------------------------------------------------------------------ titles
+
+
+@pytest.mark.parametrize("way", [["-sv"], []], ids=["streamed", "frames"])
+@pytest.mark.parametrize("ending", ["mkv", "mp4"])
+def test_a_title_that_is_no_utf_8_is_kept(serve, tmp_path: Path, ending: str, way: list[str]) -> None:
+    title, given, made = (
+        b"caf\xe9".decode(errors="surrogateescape"),
+        tmp_path / f"given.{ending}",
+        tmp_path / "made.mkv",
+    )
+    with (
+        av.open(make_clip(tmp_path / "clip.mp4")) as source,
+        av.open(given, "w", metadata_errors="surrogateescape") as container,
+    ):
+        container.metadata["title"] = title
+        pictures = container.add_stream_from_template(source.streams.video[0])
+        pictures.metadata["title"] = title
+        copy_pictures(source, container, pictures)
+    run("--endpoint", serve(EchoService()), *way, given, "-o", made)
+
+    with av.open(made, metadata_errors="surrogateescape") as container:
+        assert container.metadata["title"] == title
+        assert len(list(container.decode(video=0))) == len(CFR)
 
 
 # ------------------------------------------------------------------ what cannot be
