@@ -59,7 +59,7 @@ class Run:
 async def run_jobs(run: Run, jobs: Sequence[Job]) -> list[Outcome]:
     """Do the jobs; with several a failure is told and the others go on.
 
-    Ctrl-C or SIGTERM lets what is on its way come back and begins no other job; a second one cancels.
+    Ctrl-C, SIGTERM or SIGHUP lets what is on its way come back and begins no other job; a second one cancels.
     """
     turn = asyncio.Semaphore(run.num_at_once)
 
