@@ -177,7 +177,7 @@ def conditions_of(clip: Path, work: Work) -> dict[str, str]:
     video, output = work.recording.video, work.output
     rate = f" at {float(video.frame_rate):.3g} fps" if video.frame_rate else ""
     return {
-        "clip": f"{clip.name}: {video.codec}, {video.width}x{video.height}{rate}",
+        "clip": f"{click.format_filename(clip.name)}: {video.codec}, {video.width}x{video.height}{rate}",
         "way": "live, at the clip's pace" if work.live else "as fast as the service takes it",
         "output": f"{output.effect}, encoder {output.encoder}, preset {output.preset}, network {work.network}",
         "each number": f"{work.seconds:g} s",

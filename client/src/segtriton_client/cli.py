@@ -131,7 +131,7 @@ def sheet(videos: tuple[Path, ...], picture: Path) -> None:
     check_places(videos, [picture])
     check_writable(picture)
     write_contact_sheet(videos, picture)
-    click.echo(str(picture))
+    click.echo(click.format_filename(picture))
 
 
 @segclient.command(context_settings=_ENVIRONMENT)
