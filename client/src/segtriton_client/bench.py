@@ -80,8 +80,18 @@ class Work:
 @click.option("--effect", type=click.Choice(EFFECTS), default="blur", show_default=True)
 @click.option("--encoder", type=click.Choice(ENCODERS), default="auto", show_default=True)
 @click.option("--preset", type=click.Choice(X264_PRESETS), default="superfast", show_default=True)
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there.")
-@click.option("--html", "html_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with charts.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, readable=False, path_type=Path),
+    help="Write the figures there.",
+)
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(dir_okay=False, readable=False, path_type=Path),
+    help="Write a page with charts.",
+)
 def bench(
     clip: Path, sessions: tuple[int, ...], json_file: Path | None, html_file: Path | None, **options: Any
 ) -> None:

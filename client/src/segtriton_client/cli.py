@@ -121,7 +121,7 @@ def segment(paths: tuple[str, ...], inputs: tuple[str, ...], **options: Any) -> 
 
 @segclient.command(context_settings=_ENVIRONMENT)
 @click.argument("videos", nargs=3, type=click.Path(readable=False, path_type=Path), metavar="INPUT MASK OUTPUT")
-@click.option("-o", "--output", "picture", type=click.Path(path_type=Path), default="contact_sheet.png")
+@click.option("-o", "--output", "picture", type=click.Path(readable=False, path_type=Path), default="contact_sheet.png")
 def sheet(videos: tuple[Path, ...], picture: Path) -> None:
     """Write a contact sheet: a few frames of the input, the mask and the output."""
     if picture.suffix.lower() != ".png":

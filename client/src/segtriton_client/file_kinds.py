@@ -6,7 +6,8 @@ import stat
 from pathlib import Path
 
 # What the process has open already: these names stand for it, even where it is a file on a disk.
-_DESCRIPTORS = ("/dev/fd/", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/proc/self/fd/")
+_STANDARD_STREAMS = ("/dev/stdin", "/dev/stdout", "/dev/stderr")
+_DESCRIPTORS = ("/dev/fd/", "/proc/self/fd/")
 
 
 def kind_of(path: Path) -> int:
@@ -29,7 +30,8 @@ def is_folder(path: Path) -> bool:
 
 def is_stream(path: Path) -> bool:
     """Tell whether it is read and written as it goes: a pipe, a device, a socket, or what the process has open."""
-    return kind_of(path) not in (0, stat.S_IFREG, stat.S_IFDIR) or str(path).startswith(_DESCRIPTORS)
+    is_open = str(path) in _STANDARD_STREAMS or str(path).startswith(_DESCRIPTORS)
+    return is_open or kind_of(path) not in (0, stat.S_IFREG, stat.S_IFDIR)
 
 
 def is_regular(path: Path) -> bool:
