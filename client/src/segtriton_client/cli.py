@@ -27,7 +27,7 @@ from segtriton_client.file_kinds import is_regular, is_stream
 from segtriton_client.image_files import is_images
 from segtriton_client.job import Composed, Job
 from segtriton_client.option_sections import SectionedCommand
-from segtriton_client.output_checks import check_places, is_there, prepare_outputs
+from segtriton_client.output_checks import check_places, check_report, is_there, prepare_outputs
 from segtriton_client.report import Report
 from segtriton_client.run_report import write_refusal, write_run_report
 from segtriton_client.runs import EXIT_INTERRUPTED, Outcome, Run, choose_outputs, run_jobs
@@ -105,6 +105,8 @@ def segment(paths: tuple[str, ...], inputs: tuple[str, ...], **options: Any) -> 
         raise click.UsageError("Standard input or a pipe can be read only once; it needs -sv.")
     others_read = [options[name] for name in _FILE_OPTIONS if options[name] is not None]
     endpoint = make_endpoint(options)
+    if options["report"] is not None:
+        check_report(sources, others_read, options["report"], streams=options["stream_video"])
     try:
         jobs = _make_jobs(sources, others_read, options)
     except ClientError as error:

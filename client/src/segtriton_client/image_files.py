@@ -30,7 +30,7 @@ class UnfinishedImages:
 
     def __init__(self) -> None:
         self._files: list[UnfinishedFile] = []
-        self._places: Collection[Path] = ()  # names that images will have: none of them may be a temporary one
+        self._names: Collection[str] = ()  # what images will be called: none of them may have that name before
 
     def __enter__(self: _Images) -> _Images:
         return self
@@ -46,7 +46,7 @@ class UnfinishedImages:
         with writing(place):
             content = encode_image(rgb, _CODECS.get(place.suffix.lower(), "png"))  # a pipe's name need not say
         make_folder_of(place)
-        self._files.append(UnfinishedFile(place, self._places))
+        self._files.append(UnfinishedFile(place, self._names))
         self._files[-1].write(content)
 
     def commit(self) -> None:
@@ -80,7 +80,7 @@ class ImageFiles(UnfinishedImages):
             self._pairs = [(input_path, output_path)]
             if not (self.accepts(output_path) or is_stream(output_path)):
                 raise OutputError(f"{output_path.name} is no image.", f"Choose one of {', '.join(_CODECS)}.")
-        self._places = {place for _, place in self._pairs}
+        self._names = {place.name for _, place in self._pairs}
         self.frames = len(self._pairs)
         self.damaged: dict[int, str] = {}
 

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeGuard
 
 import click
 
+from segtriton_client.errors import InputError
 from segtriton_client.file_kinds import exists, is_folder, is_stream
 from segtriton_client.image_files import images_of
 from segtriton_client.image_sequence import is_sequence
 from segtriton_client.job import Job
 from segtriton_client.numbered_names import files_like, is_numbered
-from segtriton_client.sources import Destination, Source, scheme_of
+from segtriton_client.sources import Destination, Source, expand, scheme_of
 from segtriton_client.system_errors import writing
 from segtriton_client.unfinished_file import UnfinishedFile, check_writable
+
+
+def check_report(sources: Iterable[Source], others_read: Iterable[Path], report: Path, *, streams: bool) -> None:
+    """Raise UsageError if the report is what is read; before all that fails with a report."""
+    read = list(others_read)
+    for source in sources:
+        with suppress(InputError):  # told later, in that report
+            read += [path for found in expand([source], streams=streams) for path in _read_by(found)]
+    check_places(read, [report])
 
 
 def prepare_outputs(jobs: Iterable[Job], others_read: Iterable[Path], report: Path | None, *, overwrite: bool) -> None:

@@ -31,8 +31,8 @@ class UnfinishedFile:
         is_stream: whether it is a pipe or a device, for which both names are one.
     """
 
-    def __init__(self, path: Path, avoid: Collection[Path] = ()) -> None:
-        """Make the file under a temporary name that is none of `avoid`; raises OutputError."""
+    def __init__(self, path: Path, avoid: Collection[str] = ()) -> None:
+        """Make the file under a temporary name that is none of the names `avoid`; raises OutputError."""
         self.path = path
         self.is_stream = is_stream(path)
         self._place = self.written = path
@@ -139,16 +139,13 @@ def _check_place(place: Path) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def _make_beside(place: Path, avoid: Collection[Path]) -> Path:
+def _make_beside(place: Path, avoid: Collection[str]) -> Path:
     for name in _temporary_names(place):
-        candidate = place.with_name(name)
-        if candidate in avoid:
-            continue
-        try:
-            candidate.touch(exist_ok=False)
-        except FileExistsError:
-            continue
-        return candidate
+        if name not in avoid:
+            with suppress(FileExistsError):
+                candidate = place.with_name(name)
+                candidate.touch(exist_ok=False)
+                return candidate
     raise AssertionError("there is always another number")
 
 

@@ -45,10 +45,13 @@ def test_no_sink_takes_a_temporary_name_that_is_there(serve, tmp_path: Path, out
     assert [path.read_bytes() for path in theirs] == [b"theirs"] * 3
 
 
-def test_a_folder_of_images_may_hold_the_names_of_temporary_files(serve, tmp_path: Path) -> None:
+def test_a_folder_of_images_may_hold_the_names_of_temporary_files(
+    serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     for level, name in enumerate(("a.png", "a.part.png", "a.part2.png"), 1):
         write_image(np.full((8, 8, 3), level, np.uint8), tmp_path / "given" / name)
-    run("--endpoint", serve(EchoService()), tmp_path / "given", "-o", tmp_path / "made")
+    run("--endpoint", serve(EchoService()), "given", "-o", "made")
 
     made = {path.name: int(read_image(path)[0, 0, 0]) for path in (tmp_path / "made").iterdir()}
     assert made == {"a.png": 1, "a.part.png": 2, "a.part2.png": 3}
@@ -85,6 +88,8 @@ def test_an_address_of_a_file_is_that_file(tmp_path: Path) -> None:
         ["a.mp4", "a_blur.mp4"],
         ["a.mp4", "-o", "back.png", "--effect", "image", "--background", "back.png"],
         ["a.mp4", "--report", "a.mp4"],
+        ["a.mp4", "nothing*.mp4", "--report", "a.mp4"],
+        ["a*.mp4", "nothing*.mp4", "--report", "a_blur.mp4"],
         ["a.mp4", "--report", "token", "--token-file", "token"],
         ["a.mp4", "-o", "token", "--token-file", "token"],
         ["frame_%d.png", "-o", "frame_%d.png"],

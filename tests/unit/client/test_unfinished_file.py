@@ -51,7 +51,7 @@ def test_two_runs_at_the_same_time_do_not_write_into_one_file(tmp_path: Path) ->
 
 
 def test_names_that_are_needed_later_are_not_taken_as_temporary_ones(tmp_path: Path) -> None:
-    with UnfinishedFile(tmp_path / "a.png", {tmp_path / "a.part.png"}) as file:
+    with UnfinishedFile(tmp_path / "a.png", {"a.part.png"}) as file:
         assert file.written == tmp_path / "a.part2.png"
 
 
