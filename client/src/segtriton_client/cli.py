@@ -19,7 +19,7 @@ from segtriton_client.cli_options import endpoint_options, make_endpoint
 from segtriton_client.completion import completion
 from segtriton_client.composed_outputs import LOCAL_ENDINGS
 from segtriton_client.compositors import LOCAL_EFFECTS
-from segtriton_client.config_file import config_option
+from segtriton_client.config_file import config_of, config_option
 from segtriton_client.contact_sheet import write_contact_sheet
 from segtriton_client.doctor import doctor
 from segtriton_client.errors import ClientError, InputError, OutputError, StoppedError
@@ -104,6 +104,7 @@ def segment(paths: tuple[str, ...], inputs: tuple[str, ...], **options: Any) -> 
     if not options["stream_video"] and any(map(_is_read_once, sources)):
         raise click.UsageError("Standard input or a pipe can be read only once; it needs -sv.")
     others_read = [options[name] for name in _FILE_OPTIONS if options[name] is not None]
+    others_read += config_of(click.get_current_context())
     endpoint = make_endpoint(options)
     if options["report"] is not None:
         check_report(sources, others_read, options["report"], streams=options["stream_video"])

@@ -92,6 +92,7 @@ def test_an_address_of_a_file_is_that_file(tmp_path: Path) -> None:
         ["a*.mp4", "nothing*.mp4", "--report", "a_blur.mp4"],
         ["a.mp4", "--report", "token", "--token-file", "token"],
         ["a.mp4", "-o", "token", "--token-file", "token"],
+        ["a.mp4", "--report", "config.toml", "--config", "config.toml"],
         ["frame_%d.png", "-o", "frame_%d.png"],
         ["frame_%02d.png", "-o", "frame_0%d.png"],
         ["sheet", "a.mp4", "a_blur.mp4", "back.png", "-o", "back.png"],
@@ -106,6 +107,7 @@ def test_what_a_run_reads_it_does_not_write(
     make_clip(Path("a.mp4"))
     shutil.copy("a.mp4", "a_blur.mp4")
     Path("token").write_text("secret")
+    Path("config.toml").write_text("strict = true\n")
     for name in ("back.png", "frame_1.png", "frame_01.png"):
         write_image(np.zeros((8, 8, 3), np.uint8), Path(name))
     before = contents(tmp_path)
