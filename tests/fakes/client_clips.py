@@ -29,6 +29,11 @@ def make_clip(
     return Recipe(stamps=stamps, time_base=time_base, audio_tracks=int(audio), **look).write_as(path)
 
 
+def slow_clip(path: Path) -> Path:
+    """A clip of one frame a second."""
+    return make_clip(path, range(0, 12800 * 30, 12800), b_frames=0)
+
+
 def frame_times(path: Path) -> list[Fraction]:
     """Return the exact time of each decoded frame, in the order shown."""
     with av.open(str(path)) as container:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import time
 import zlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -234,6 +235,16 @@ async def listen(service: EchoService) -> tuple[grpc.aio.Server, str]:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     return server, f"127.0.0.1:{port}"
+
+
+def packets_at(service: EchoService) -> Callable[[], object]:
+    """Return what waits until packets are on their way."""
+
+    def wait() -> None:
+        while "packets" not in service.kinds:
+            time.sleep(0.02)
+
+    return wait
 
 
 def _tensors_of(request: Any) -> Any:

@@ -22,7 +22,7 @@ from segtriton_client.report import Report
 from segtriton_server.launch import LaunchSettings, TritonProcess
 
 CARPHONE, BIKES, BUNNY = (CLIPS / name for name in ("carphone_pristine.mp4", "bikes.mp4", "bigbuckbunny.mp4"))
-REPORT_KEYS = {field.name for field in fields(Report)}
+REPORT_KEYS = {*(field.name for field in fields(Report)), "input", "outputs", "error"}
 
 Segclient = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtriton_client.demuxer import describe_video, pick_video
+from segtriton_client.encryption import decode_clear
 from segtriton_client.errors import InputError
 from segtriton_client.first_picture import FirstPicture
 from segtriton_client.pictures import PictureReader, display_aspect
@@ -75,7 +76,7 @@ class Background:
             start: Fraction | None = None
             first = FirstPicture()
             try:
-                for frame in container.decode(stream):
+                for frame in decode_clear(container, stream, self._path):
                     time = (frame.pts or 0) * (frame.time_base or Fraction(0))
                     start = time if start is None else start
                     first.take(frame, stream.codec_context.name)

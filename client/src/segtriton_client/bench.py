@@ -18,8 +18,10 @@ from segtriton_client.bench_report import as_text, write_report
 from segtriton_client.cli_options import endpoint_options, make_endpoint
 from segtriton_client.config_file import config_option
 from segtriton_client.endless_session import EndlessSession, Recording
-from segtriton_client.errors import NoProgressError, OutputError
+from segtriton_client.errors import NoProgressError
+from segtriton_client.output_checks import check_places
 from segtriton_client.transport import Endpoint
+from segtriton_client.unfinished_file import check_writable, write_file
 from segtriton_protocol import EFFECTS, ENCODERS, X264_PRESETS, Ended, OutputSpec
 
 _OPEN_SECONDS = 30.0
@@ -70,7 +72,7 @@ class Work:
 @click.command(context_settings={"auto_envvar_prefix": "SEGCLIENT"})
 @config_option
 @endpoint_options
-@click.argument("clip", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("clip", type=click.Path(readable=False, path_type=Path))
 @click.option("--sessions", type=CountsType(), default="1,2,4", show_default=True, help="Sessions at once, in turn.")
 @click.option("--seconds", type=click.FloatRange(0.5), default=10.0, show_default=True, help="For each number.")
 @click.option("--live", is_flag=True, help="At the clip's pace; otherwise as fast as the service takes it.")
@@ -78,26 +80,38 @@ class Work:
 @click.option("--effect", type=click.Choice(EFFECTS), default="blur", show_default=True)
 @click.option("--encoder", type=click.Choice(ENCODERS), default="auto", show_default=True)
 @click.option("--preset", type=click.Choice(X264_PRESETS), default="superfast", show_default=True)
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there.")
-@click.option("--html", "html_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with charts.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, readable=False, path_type=Path),
+    help="Write the figures there.",
+)
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(dir_okay=False, readable=False, path_type=Path),
+    help="Write a page with charts.",
+)
 def bench(
     clip: Path, sessions: tuple[int, ...], json_file: Path | None, html_file: Path | None, **options: Any
 ) -> None:
     """Stream CLIP again and again in several sessions at once, and tell throughput, latency and stages."""
     endpoint = make_endpoint(options)
     output = OutputSpec(effect=options["effect"], encoder=options["encoder"], preset=options["preset"])
+    files = [path for path in (json_file, html_file) if path is not None]
+    check_places([clip], files)
+    for path in files:
+        check_writable(path)
     recording = Recording.read(clip)
     work = Work(endpoint, recording, options["network"], output, options["live"], options["seconds"])
     points = asyncio.run(measure_all(work, sessions))
     click.echo(as_text(points))
     conditions = {"date": time.strftime("%Y-%m-%d %H:%M"), "server": endpoint.target, **conditions_of(clip, work)}
     if json_file:
-        write(
-            json_file,
-            json.dumps({"conditions": conditions, "points": [asdict(one) for one in points]}, indent=2) + "\n",
-        )
+        figures = {"conditions": conditions, "points": [asdict(one) for one in points]}
+        write_file(json_file, json.dumps(figures, indent=2).encode() + b"\n")
     if html_file:
-        write(html_file, write_report(points, conditions))
+        write_file(html_file, write_report(points, conditions).encode())
 
 
 async def measure_all(work: Work, counts: Sequence[int]) -> list[Point]:
@@ -173,16 +187,8 @@ def conditions_of(clip: Path, work: Work) -> dict[str, str]:
     video, output = work.recording.video, work.output
     rate = f" at {float(video.frame_rate):.3g} fps" if video.frame_rate else ""
     return {
-        "clip": f"{clip.name}: {video.codec}, {video.width}x{video.height}{rate}",
+        "clip": f"{click.format_filename(clip.name)}: {video.codec}, {video.width}x{video.height}{rate}",
         "way": "live, at the clip's pace" if work.live else "as fast as the service takes it",
         "output": f"{output.effect}, encoder {output.encoder}, preset {output.preset}, network {work.network}",
         "each number": f"{work.seconds:g} s",
     }
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file; raises OutputError."""
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"Cannot write {path}: {error.strerror}.", "Choose another file.") from None

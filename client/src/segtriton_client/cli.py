@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
 import logging
 import os
 import sys
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import av.error
 import click
 
 from segtriton_client.bench import bench
@@ -18,17 +19,24 @@ from segtriton_client.cli_options import endpoint_options, make_endpoint
 from segtriton_client.completion import completion
 from segtriton_client.composed_outputs import LOCAL_ENDINGS
 from segtriton_client.compositors import LOCAL_EFFECTS
-from segtriton_client.config_file import config_option
+from segtriton_client.config_file import config_of, config_option
 from segtriton_client.contact_sheet import write_contact_sheet
 from segtriton_client.doctor import doctor
 from segtriton_client.errors import ClientError, InputError, OutputError, StoppedError
+from segtriton_client.file_kinds import is_regular, is_stream
+from segtriton_client.image_files import is_images
 from segtriton_client.job import Composed, Job
 from segtriton_client.option_sections import SectionedCommand
+from segtriton_client.output_checks import check_places, check_report, is_there, prepare_outputs
 from segtriton_client.report import Report
-from segtriton_client.runs import EXIT_INTERRUPTED, Outcome, Run, choose_outputs, is_done, prepare_output, run_jobs
+from segtriton_client.run_report import write_refusal, write_run_report
+from segtriton_client.runs import EXIT_INTERRUPTED, Outcome, Run, choose_outputs, run_jobs
 from segtriton_client.segment_options import EXAMPLES, segment_options
 from segtriton_client.sources import STANDARD_STREAM, Destination, Source, expand, parse_source
+from segtriton_client.standard_streams import flush_output, reserve_numbers, say
+from segtriton_client.system_errors import told_as_ours
 from segtriton_client.transport import Endpoint, GrpcTransport
+from segtriton_client.unfinished_file import check_writable
 from segtriton_protocol import EFFECTS, MatteSpec, OutputSpec, SegtritonError
 
 EXIT_FAILED = 1
@@ -47,6 +55,7 @@ _JOB_OPTIONS = (
     "duration",
     "reconnect_seconds",
 )
+_FILE_OPTIONS = ("background", "token_file", "ca_file", "cert_file", "key_file")
 _VERSION = "0.1.0"
 _ENVIRONMENT = {"auto_envvar_prefix": "SEGCLIENT"}  # SEGCLIENT_ENDPOINT, not SEGCLIENT_SEGMENT_ENDPOINT
 
@@ -55,7 +64,10 @@ class DefaultGroup(click.Group):
     """A group that takes its arguments for `segment` unless they name another command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the default command first where none is named."""
+        """Put the default command first where none is named, and take a file `-x.mp4` that is there for no option."""
+        args = [
+            f"./{arg}" if arg.startswith("-") and Path(arg).suffix and is_regular(Path(arg)) else arg for arg in args
+        ]
         if not args and ctx.resilient_parsing:  # a shell asks which words may come first
             return super().parse_args(ctx, args)
         if not args or (args[0] not in self.commands and args[0] not in ("--help", "--version")):
@@ -86,28 +98,43 @@ def segment(paths: tuple[str, ...], inputs: tuple[str, ...], **options: Any) -> 
     logging.basicConfig(level=options.pop("log_level").upper(), format="%(levelname)s %(name)s: %(message)s")
     if options["live"] and not options["stream_video"]:
         raise click.UsageError("--live needs -sv.")
+    if "" in (*paths, *inputs):
+        raise click.UsageError("The name of an input is empty.")
     sources = [parse_source(text) for text in (*paths, *inputs)]
-    if STANDARD_STREAM in sources and not options["stream_video"]:
-        raise click.UsageError("Standard input can be read only once; it needs -sv.")
+    if not options["stream_video"] and any(map(_is_read_once, sources)):
+        raise click.UsageError("Standard input or a pipe can be read only once; it needs -sv.")
+    others_read = [options[name] for name in _FILE_OPTIONS if options[name] is not None]
+    others_read += config_of(click.get_current_context())
     endpoint = make_endpoint(options)
-    jobs = _make_jobs(sources, options)
+    if options["report"] is not None:
+        check_report(sources, others_read, options["report"], streams=options["stream_video"])
+    try:
+        jobs = _make_jobs(sources, others_read, options)
+    except ClientError as error:
+        if options["report"] is not None:
+            with contextlib.suppress(OutputError):  # which may be the error itself
+                write_refusal(options["report"], error)
+        raise
     teller = _Teller(len(jobs))
     outcomes = asyncio.run(run_jobs(Run(endpoint, options["stream_video"], teller.tell, options["jobs"]), jobs))
     if options["report"] is not None:
-        reports = [outcome.report.to_json() for outcome in outcomes if outcome.report is not None]
-        _write_report(options["report"], reports[0] if len(jobs) == 1 and reports else reports)
+        write_run_report(options["report"], outcomes)
     _exit([_code_of(outcome) for outcome in outcomes])
 
 
 @segclient.command(context_settings=_ENVIRONMENT)
-@click.argument("videos", nargs=3, type=click.Path(path_type=Path), metavar="INPUT MASK OUTPUT")
-@click.option("-o", "--output", "picture", type=click.Path(path_type=Path), default="contact_sheet.png")
+@click.argument("videos", nargs=3, type=click.Path(readable=False, path_type=Path), metavar="INPUT MASK OUTPUT")
+@click.option("-o", "--output", "picture", type=click.Path(readable=False, path_type=Path), default="contact_sheet.png")
 def sheet(videos: tuple[Path, ...], picture: Path) -> None:
     """Write a contact sheet: a few frames of the input, the mask and the output."""
     if picture.suffix.lower() != ".png":
         raise click.UsageError("The contact sheet must end in .png.")
+    if any(map(is_stream, videos)):
+        raise click.UsageError("The videos are read twice; they must be files.")
+    check_places(videos, [picture])
+    check_writable(picture)
     write_contact_sheet(videos, picture)
-    click.echo(str(picture))
+    click.echo(click.format_filename(picture))
 
 
 @segclient.command(context_settings=_ENVIRONMENT)
@@ -131,22 +158,41 @@ for command in (bench, completion, doctor):
 
 def main() -> None:
     """Run `segclient` and exit with its code."""
+    reserve_numbers()
+    code = _run()
+    try:
+        flush_output()
+    except OutputError as error:
+        code = code or _fail(error)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command and return its exit code, with a line for what went wrong."""
     try:
         color = False if os.environ.get("NO_COLOR") else None
         code = segclient.main(prog_name="segclient", standalone_mode=False, color=color)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         _complain(f"{error.format_message()} See {context.command_path if context else 'segclient'} --help.")
-        sys.exit(EXIT_USAGE)
+        return EXIT_USAGE
     except (KeyboardInterrupt, click.Abort, asyncio.CancelledError):
         _complain(f"interrupted. {StoppedError.default_advice}")
-        sys.exit(EXIT_INTERRUPTED)
+        return EXIT_INTERRUPTED
     except (ClientError, SegtritonError) as error:
-        sys.exit(_fail(error))
-    sys.exit(code if isinstance(code, int) else 0)
+        return _fail(error)
+    except (OSError, av.error.FFmpegError) as error:
+        return _fail(told_as_ours(error))
+    return code if isinstance(code, int) else 0
 
 
-def _make_jobs(sources: list[Source], options: dict[str, Any]) -> list[Job]:
+def _is_read_once(source: Source) -> bool:
+    if isinstance(source, Path):
+        return is_stream(source) and not is_images(source)
+    return source == STANDARD_STREAM
+
+
+def _make_jobs(sources: list[Source], others_read: list[Path], options: dict[str, Any]) -> list[Job]:
     if not sources:
         raise click.UsageError("Name at least one video, image or folder of images.")
     inputs = expand(sources, streams=options["stream_video"])
@@ -171,9 +217,7 @@ def _make_jobs(sources: list[Source], options: dict[str, Any]) -> list[Job]:
         for source, *targets in zip(inputs, *outputs, strict=True)
         if not _is_left_out(targets, options)
     ]
-    for job in jobs:
-        for target in job.outputs:
-            prepare_output(job.input, target, options["overwrite"])
+    prepare_outputs(jobs, others_read, options["report"], overwrite=options["overwrite"])
     return jobs
 
 
@@ -195,6 +239,8 @@ def _compose(effects: Sequence[str], targets: Sequence[Destination], options: di
     background = options["background"]
     if ("image" in effects) != (background is not None):
         raise click.UsageError("--effect image and --background go together.")
+    if background is not None and is_stream(background):
+        raise click.UsageError("The background is read again and again; it must be a file.")
     endings = {target.suffix.lower() for target in targets if isinstance(target, Path)}
     asks_for_masks = options["encoder"] == "mask" and bool(options["effect"])
     if not (len(effects) > 1 or effects[0] in LOCAL_EFFECTS or endings & LOCAL_ENDINGS or asks_for_masks):
@@ -206,9 +252,9 @@ def _compose(effects: Sequence[str], targets: Sequence[Destination], options: di
 
 
 def _is_left_out(targets: Sequence[Destination], options: dict[str, Any]) -> bool:
-    if not (options["continue"] and all(map(is_done, targets))):
+    if not (options["continue"] and all(map(is_there, targets))):
         return False
-    click.echo(f"{targets[0]}: done before", err=True)
+    say(f"{targets[0]}: done before")
     return True
 
 
@@ -228,10 +274,10 @@ class _Teller:
         for warning in outcome.report.warnings:
             if warning not in self._told_warnings:
                 self._told_warnings.add(warning)
-                click.echo(f"segclient: warning: {' '.join(warning.split())}", err=True)
+                say(f"segclient: warning: {warning}")
         for note in outcome.report.notes:
-            click.echo(f"segclient: note: {outcome.job.input}: {note}", err=True)
-        click.echo(_summarize(outcome.job, outcome.report), err=True)
+            say(f"segclient: note: {outcome.job.input}: {note}")
+        say(_summarize(outcome.job, outcome.report))
 
 
 def _code_of(outcome: Outcome) -> int:
@@ -250,13 +296,6 @@ def _summarize(job: Job, report: Report) -> str:
     )
 
 
-def _write_report(path: Path, content: Any) -> None:
-    try:
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"Cannot write {path}: {error.strerror}.", "Choose another --report.") from None
-
-
 def _fail(error: ClientError | SegtritonError, source: Source | None = None) -> int:
     """Tell what failed and return the exit code."""
     if isinstance(error, SegtritonError):
@@ -268,7 +307,7 @@ def _fail(error: ClientError | SegtritonError, source: Source | None = None) -> 
 
 
 def _complain(text: str) -> None:
-    click.echo(f"segclient: error: {' '.join(text.split())}", err=True)
+    say(f"segclient: error: {text}")
 
 
 def _exit(codes: list[int]) -> None:

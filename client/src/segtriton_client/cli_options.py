@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from segtriton_client.option_sections import in_section
+from segtriton_client.system_errors import reading
 from segtriton_client.transport import Endpoint
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -81,4 +82,7 @@ def _read_token(token: str, file: Path | None) -> str:
         if of_token == of_file:
             raise click.UsageError("Give --token or --token-file, not both.")
         file = None if of_token < of_file else file
-    return file.read_text(encoding="utf-8", errors="replace").strip() if file else token
+    if file is None:
+        return token
+    with reading(file, "Check --token-file."):
+        return file.read_text(encoding="utf-8", errors="replace").strip()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ import numpy as np
 
 from segtriton_client.carried import Carried
 from segtriton_client.compositors import Compose, Plane
-from segtriton_client.errors import OutputError
+from segtriton_client.errors import OutputError, StoppedError
 from segtriton_client.image_sequence import ImageSequence, is_sequence
 from segtriton_client.local_encoder import LocalEncoder
 from segtriton_client.local_frames import LocalFrames
@@ -23,6 +23,8 @@ from segtriton_client.muxer import OutputFile
 from segtriton_client.picture_metadata import PictureMetadata
 from segtriton_client.pictures import PictureReader
 from segtriton_client.sources import Destination
+from segtriton_client.system_errors import writing
+from segtriton_client.unfinished_file import DeferredWriter, UnfinishedFile
 from segtriton_protocol import OutputSpec, Packet, VideoFormat
 
 _MASK_LINES_ENDING = ".jsonl"
@@ -77,7 +79,13 @@ class DrawnVideo(OutputFile):
         self._pictures = PictureReader(video, deinterlace=False)
         self._time_base = video.time_base
         size = video.width, video.height
-        self._encoder = LocalEncoder(self, video, size, codec=codec, pixel_format=self._pixel_format, options=options)
+        try:
+            self._encoder = LocalEncoder(
+                self, video, size, codec=codec, pixel_format=self._pixel_format, options=options
+            )
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
 
     def draw(self, rgb: Plane, mask: Plane, packet: Packet) -> None:
         """See `Drawing`."""
@@ -120,14 +128,10 @@ class MaskLines:
     def __init__(self, path: Path, video: VideoFormat) -> None:
         """Open the file under its temporary name; raises OutputError."""
         self.notes: list[str] = []
-        self._path = path
-        self._part = path.with_name(f"{path.stem}.part{path.suffix}")
+        self._file = UnfinishedFile(path)
+        self._lines = DeferredWriter(self._file.written)
         self._time_base = video.time_base
         self._orientation = video.orientation
-        try:
-            self._file = self._part.open("w", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"Cannot write {path}: {error.strerror}.") from None
 
     def __enter__(self) -> MaskLines:
         return self
@@ -135,8 +139,11 @@ class MaskLines:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._part.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._lines.close()
+        if isinstance(error, StoppedError) and self._file.keep():
+            error.add_kept(self._file.written)
+        self._file.discard()
 
     def draw(self, rgb: Plane, mask: Plane, packet: Packet) -> None:
         """See `Drawing`."""
@@ -150,7 +157,8 @@ class MaskLines:
             "mirrored": self._orientation.is_mirrored,
             "counts": run_lengths(mask > 127),
         }
-        self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
+        with writing(self._file.path):
+            self._lines.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
 
     def write_carried(self, packet: av.Packet[Any]) -> None:
         """See `Drawing`: a text holds no sound."""
@@ -160,8 +168,9 @@ class MaskLines:
 
     def commit(self) -> None:
         """See `Drawing`."""
-        self._file.close()
-        self._part.replace(self._path)
+        with writing(self._file.path):
+            self._lines.close()
+        self._file.commit()
 
 
 class ComposedOutputs:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from segtriton_client.file_kinds import is_regular
 from segtriton_client.option_sections import in_section
 
 if sys.version_info >= (3, 11):
@@ -22,6 +23,7 @@ else:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _OPTION = "config"
+_META_KEY = f"{__name__}.{_OPTION}"
 
 
 def config_option(command: _Command) -> _Command:
@@ -39,8 +41,14 @@ def config_option(command: _Command) -> _Command:
 
 def _set_defaults(context: click.Context, param: click.Parameter, named: Path | None) -> None:
     path = named or Path(click.get_app_dir("segclient")) / "config.toml"
-    if named or path.is_file():
+    if named or is_regular(path):  # whose home may not be looked into has no settings
+        context.meta[_META_KEY] = path
         context.default_map = _Settings(path, context).defaults()
+
+
+def config_of(context: click.Context) -> list[Path]:
+    """Return the file that a command has its defaults from, if there is one."""
+    return [context.meta[_META_KEY]] if _META_KEY in context.meta else []
 
 
 class _Settings:

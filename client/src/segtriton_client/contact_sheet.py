@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtriton_client.demuxer import describe_video, pick_video
+from segtriton_client.encryption import decode_clear
 from segtriton_client.errors import InputError
 from segtriton_client.first_picture import FirstPicture
 from segtriton_client.image_files import write_image
@@ -72,7 +73,7 @@ def _pictures_at(path: Path, moments: Sequence[Fraction]) -> _Shown:
         stream = pick_video(container, path)
         frame = None
         try:
-            for frame in container.decode(stream):
+            for frame in decode_clear(container, stream, path):
                 # Half a millisecond forgives containers with a coarser time base.
                 while len(frames) < len(moments) and _time_of(frame) >= moments[len(frames)] - Fraction(1, 2000):
                     frames.append(frame)

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from segtriton_client.carried import Carried
 from segtriton_client.codec_change import OTHER_CODEC, CodecChange
 from segtriton_client.display_order import Demuxed, drop_false_pts, leave_pts_absent
+from segtriton_client.encryption import check_clear, check_clear_track
 from segtriton_client.errors import InputError, damage_error
 from segtriton_client.first_picture import FirstPicture
 from segtriton_client.frame_rate import DEFAULT_RATE, frame_rate_notes, frame_rate_of
@@ -50,6 +51,7 @@ def pick_video(container: InputContainer, path: Source) -> VideoStream:
     for stream in container.streams.video:
         if stream.disposition & Disposition.attached_pic:
             continue
+        check_clear_track(stream, path)
         if stream.codec_context is not None and stream.codec_context.width:
             return stream
         what = "holds a video of an unknown codec or size"
@@ -195,6 +197,7 @@ class Demuxer:
         for packet in self.truncation.watch(self.timeline.place(packets)):
             if not packet.size:
                 continue
+            check_clear(packet, self.path)
             if packet.stream_index != self._video.index:
                 yield packet, False
             elif self._is_other_codec(packet):

@@ -9,7 +9,9 @@ import av
 from av.video.codeccontext import VideoCodecContext
 
 from segtriton_client.errors import OutputError
+from segtriton_client.file_kinds import exists
 from segtriton_client.image_files import ImageFiles, UnfinishedImages
+from segtriton_client.numbered_names import is_numbered, with_number
 from segtriton_client.pictures import PictureReader, RgbPicture
 from segtriton_protocol import Packet, VideoFormat
 
@@ -18,7 +20,7 @@ _NO_TRACKS = "Images hold no other tracks, such as sound and subtitles; they wer
 
 def is_sequence(path: Path) -> bool:
     """Tell whether a name is a pattern of numbered images."""
-    return "%" in path.name
+    return ImageFiles.accepts(path) and is_numbered(path.name) and not exists(path)
 
 
 class ImageSequence(UnfinishedImages):
@@ -29,11 +31,7 @@ class ImageSequence(UnfinishedImages):
         super().__init__()
         self.path = pattern
         self.notes: list[str] = []
-        try:
-            is_image = ImageFiles.accepts(self._name(0))
-        except (TypeError, ValueError):
-            is_image = False
-        if not is_image or self._name(0) == self._name(1):
+        if not is_sequence(pattern):
             raise OutputError(f"{pattern.name} is no pattern of images.", "Choose one such as frame_%04d.png.")
 
     def write_carried(self, packet: av.Packet[Any]) -> None:
@@ -43,10 +41,8 @@ class ImageSequence(UnfinishedImages):
 
     def write_image(self, pixels: RgbPicture) -> None:
         """Write the next image, UINT8 [height, width, 3 or 4]."""
-        self.write(pixels, self._name(len(self._parts) + 1))
-
-    def _name(self, number: int) -> Path:
-        return self.path.with_name(self.path.name % number)
+        number = len(self._files) + 1
+        self.write(pixels, self.path.with_name(with_number(self.path.name, number)))
 
 
 class ImageSequenceWriter:

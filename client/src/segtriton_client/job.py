@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from segtriton_client.errors import StoppedError
+from segtriton_client.file_kinds import is_stream
 from segtriton_client.sources import Destination, Source
 from segtriton_protocol import OutputSpec
 
@@ -77,5 +78,6 @@ class Job:
 
     def raise_if_cut(self, reading: Iterator[_Read], done: int) -> None:
         """Raise StoppedError for a file that has not been read to the end."""
-        if self.stopping.is_set() and isinstance(self.input, Path) and next(reading, None) is not None:
+        has_end = isinstance(self.input, Path) and not is_stream(self.input)
+        if self.stopping.is_set() and has_end and next(reading, None) is not None:
             raise StoppedError(f"Stopped after {done} frames of {self.input}.")

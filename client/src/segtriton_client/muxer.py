@@ -1,13 +1,9 @@
-"""Writes the output while packets arrive, with the input's own timestamps.
-
-The file grows as NAME.part.EXT and gets its name only when it is complete.
-"""
+"""Writes the output while packets arrive, with the input's own timestamps."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 import threading
 from dataclasses import replace
 from fractions import Fraction
@@ -17,6 +13,7 @@ from typing import Any
 
 import av
 import av.error
+from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
@@ -34,10 +31,14 @@ from segtriton_client.carried import (
 from segtriton_client.container_times import start_shift, time_options
 from segtriton_client.described_stream import add_described_stream, can_describe
 from segtriton_client.errors import OutputError, StoppedError
+from segtriton_client.file_kinds import is_stream
 from segtriton_client.monotonic_dts import MonotonicDts
 from segtriton_client.picture_metadata import PictureMetadata, read_metadata
 from segtriton_client.rising_times import RisingTimes
 from segtriton_client.sources import STANDARD_STREAM, Destination, scheme_of
+from segtriton_client.standard_streams import standard_output
+from segtriton_client.system_errors import advice_on_output, reason_of
+from segtriton_client.unfinished_file import DeferredWriter, UnfinishedFile
 from segtriton_protocol import UPRIGHT, HdrMetadata, Packet, VideoFormat
 
 _CONTAINERS = {
@@ -51,14 +52,12 @@ _CONTAINERS = {
 }
 _STREAM_CONTAINERS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "udp": "mpegts", "tcp": "mpegts"}
 # Nothing that is written can be written again, and a player begins with the first fragment.
-_STREAM_OPTIONS = {
-    "mp4": {
-        "movflags": "frag_keyframe+empty_moov+default_base_moof+delay_moov",
-        "frag_duration": "500000",  # microseconds
-        "flush_packets": "1",
-    },
-    "rtsp": {"rtsp_transport": "tcp"},
+_FRAGMENTED = {
+    "movflags": "frag_keyframe+empty_moov+default_base_moof+delay_moov",
+    "frag_duration": "500000",  # microseconds
+    "flush_packets": "1",
 }
+_STREAM_OPTIONS = {"mp4": _FRAGMENTED, "mov": _FRAGMENTED, "rtsp": {"rtsp_transport": "tcp"}}
 # What has no place for how a picture is turned, nor for chapters.
 _BARE_CONTAINERS = ("mpegts", "avi", "flv", "rtsp")
 # What has a place of its own for HDR10's metadata, whatever the pictures say.
@@ -72,7 +71,7 @@ _START_CODES = (b"\x00\x00\x01", b"\x00\x00\x00\x01")
 class OutputFile:
     """An output container under its temporary name; `commit` renames it, leaving without removes it.
 
-    What goes to standard output or to a server has no temporary name, and of an interrupted run it is kept.
+    What goes to standard output, a server, a pipe or a device has none. Of an interrupted run the file is kept.
 
     All methods may be called from any thread.
 
@@ -84,21 +83,26 @@ class OutputFile:
         """Open the file for what is carried beside the input's `video`; raises OutputError."""
         self.path = path
         self.notes: list[str] = []
-        self._part = path.with_name(f"{path.stem}.part{path.suffix}") if isinstance(path, Path) else None
         self._lock = threading.Lock()
         self._is_open = False
         self._is_complete = False
         self._carried = carried or Carried()
         container_format = _format_of(path)
         options = time_options(container_format, video.time_base, self._carried)
-        if self._part is None:
+        self._file = UnfinishedFile(path) if isinstance(path, Path) else None
+        if self._file is None or self._file.is_stream:
             options |= _STREAM_OPTIONS.get(container_format, {})
-        target: Any = sys.stdout.buffer if path == STANDARD_STREAM else path
-        if self._part is not None:
-            target = f"file:{self._part}"  # its name may have a colon
+        self._stream = DeferredWriter(self._file.path) if self._file is not None and self._file.is_stream else None
         try:
-            self.container: OutputContainer = av.open(target, "w", container_format, container_options=options)
+            self.container: OutputContainer = av.open(
+                self._target(),
+                "w",
+                container_format,
+                container_options=options,
+                metadata_errors="surrogateescape",  # as it was read
+            )
         except (av.error.FFmpegError, OSError) as error:
+            self._discard()
             raise self._failure(error) from None
         self._note_losses(container_format, video)
         self._is_open = True
@@ -107,6 +111,16 @@ class OutputFile:
         self._attached: dict[int, Stream] = {}
         self._has_header = False
         self._copied_times: dict[int, MonotonicDts] = {}
+        self._is_fragmented = "frag_duration" in options  # FFmpeg then finds no place for the filter by itself
+        self._adts_filters: dict[int, BitStreamFilterContext] = {}
+
+    def _target(self) -> Any:
+        """Return what PyAV writes to."""
+        if self._stream is not None:
+            return self._stream
+        if self._file is not None:
+            return f"file:{self._file.written}"  # its name may have a colon
+        return standard_output() if self.path == STANDARD_STREAM else self.path
 
     def _note_losses(self, container_format: str, video: VideoFormat) -> None:
         if container_format == "avi":
@@ -130,7 +144,7 @@ class OutputFile:
         self._carried.describe_video(video)
         for track in self._carried.tracks:
             try:
-                if is_cover(track) and self._part is None:
+                if is_cover(track) and (self._file is None or self._file.is_stream):
                     raise ValueError("a cover picture is written last, at the file's beginning")
                 if is_cover(track) and self.container.format.name == "matroska":
                     check_track(self.container, track)
@@ -138,6 +152,8 @@ class OutputFile:
                 else:
                     self._copies[track.index] = copied = copy_track(track, self.container)
                     self._copied_times[track.index] = MonotonicDts(copied)
+                if self._is_fragmented and _has_adts_headers(track):
+                    self._adts_filters[track.index] = BitStreamFilterContext("aac_adtstoasc", in_stream=track)
             except (ValueError, av.error.FFmpegError):
                 self._leave_out(track)
 
@@ -165,11 +181,14 @@ class OutputFile:
             self._attach(cover, bytes(packet))
             return
         target = self._copies.get(packet.stream_index)
-        if target is not None:
-            if self._copied_times[packet.stream_index].place(packet):
-                self._note_once(f"Times of the input's {target.type} went back; they were moved on.")
-            packet.stream = target
-            self.mux(packet)
+        if target is None:
+            return
+        if self._copied_times[packet.stream_index].place(packet):
+            self._note_once(f"Times of the input's {target.type} went back; they were moved on.")
+        adts_filter = self._adts_filters.get(packet.stream_index)
+        for copy in [packet] if adts_filter is None else adts_filter.filter(packet):
+            copy.stream = target
+            self.mux(copy)
 
     def _attach(self, cover: Stream, payload: bytes) -> None:
         """Put a cover picture into the header, which waits for the first packet that is written."""
@@ -199,8 +218,8 @@ class OutputFile:
         with self._lock:
             try:
                 self._close()
-                if self._part is not None:
-                    self._part.replace(self.path)
+                if self._file is not None:
+                    self._file.commit()
             except (av.error.FFmpegError, OSError) as error:
                 raise self._failure(error) from None
             self._is_complete = True
@@ -217,17 +236,28 @@ class OutputFile:
             with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
                 self._close()
             # Whoever interrupts a run may want what there is of it; it plays, as it was finished just now.
-            was_interrupted = kind is not None and issubclass(kind, _INTERRUPTIONS)
-            if self._part is not None and not was_interrupted:
-                self._part.unlink(missing_ok=True)
+            if isinstance(error, _INTERRUPTIONS):
+                self._keep(error)
+            else:
+                self._discard()
+
+    def _keep(self, error: BaseException) -> None:
+        if self._file is not None and self._file.keep() and isinstance(error, StoppedError):
+            error.add_kept(self._file.written)
+
+    def _discard(self) -> None:
+        if self._file is not None:
+            self._file.discard()
 
     def _failure(self, error: Exception) -> OutputError:
-        advice = ""
+        advice = advice_on_output(error)
         if self.path == STANDARD_STREAM:
             advice = "Look at the program that reads it."
+        elif self._stream is not None:
+            advice = "Look at the device, or at what reads from the pipe."
         elif isinstance(self.path, str):
             advice = "Check the address, and that its server takes what is sent to it."
-        return OutputError(f"Cannot write {self.path}: {getattr(error, 'strerror', None) or error}.", advice)
+        return OutputError(f"Cannot write {self.path}: {reason_of(error)}.", advice)
 
     def _note_once(self, note: str) -> None:
         if note not in self.notes:
@@ -237,6 +267,8 @@ class OutputFile:
         if self._is_open:
             self._is_open = False
             self.container.close()
+            if self._stream is not None:
+                self._stream.close()
 
 
 class Muxer:
@@ -303,6 +335,11 @@ class Muxer:
         return extradata + payload
 
 
+def _has_adts_headers(track: Stream) -> bool:
+    """Tell whether AAC comes as in MPEG-TS, each packet with a header of its own and the track with none."""
+    return track.codec_context.name == "aac" and not track.codec_context.extradata
+
+
 def _time_of(packet: av.Packet[Any]) -> Fraction | None:
     """When a packet is shown, in seconds; what the container has taken is in the container's clock."""
     return None if packet.pts is None else packet.pts * packet.time_base
@@ -316,6 +353,8 @@ def _format_of(target: Destination) -> str:
         known = [f"{scheme}://" for scheme in _STREAM_CONTAINERS]
     else:
         container_format, known = _CONTAINERS.get(target.suffix.lower()), list(_CONTAINERS)
+        if container_format is None and is_stream(target):
+            return "mp4"
     if container_format is None:
         folder = "" if isinstance(target, str) else ", or frame_%04d.png, or a folder, which ends in /"
         raise OutputError(f"{target} is of no known kind.", f"Choose one of {', '.join(known)}{folder}.")

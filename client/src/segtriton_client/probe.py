@@ -11,11 +11,6 @@ from dataclasses import dataclass, field
 
 from segtriton_client.errors import (
     ClientError,
-    IntegrityError,
-    NoProgressError,
-    ServiceLostError,
-    ServiceRefusedError,
-    ServiceUnavailableError,
 )
 from segtriton_client.frame_check import WrongPictureError, check_frames
 from segtriton_client.numbered_clip import Clip
@@ -30,13 +25,6 @@ UNAVAILABLE = "UNAVAILABLE"
 TIMEOUT = "TIMEOUT"
 WRONG_PICTURE = "WRONG_PICTURE"
 PROBER = "PROBER"
-_CODES: dict[type[ClientError], str] = {
-    IntegrityError: "INTEGRITY",
-    NoProgressError: "NO_PROGRESS",
-    ServiceLostError: "LOST",
-    ServiceRefusedError: "REFUSED",
-    ServiceUnavailableError: UNAVAILABLE,
-}
 
 
 @dataclass
@@ -100,7 +88,7 @@ async def probe(transport: GrpcTransport, clip: Clip, network: str, record: Reco
     except SegtritonError as error:
         return record.finish(error.code.name, error.message)
     except ClientError as error:
-        return record.finish(_CODES.get(type(error), "CLIENT"), str(error))
+        return record.finish(error.code, str(error))
     except WrongPictureError as error:
         return record.finish(WRONG_PICTURE, str(error))
     return record.finish()

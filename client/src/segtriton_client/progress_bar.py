@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 
@@ -15,8 +16,8 @@ class ProgressBar:
     """Draws where errors go, if that is a terminal; silent elsewhere."""
 
     def __init__(self, label: str) -> None:
-        self._label = label
-        self._is_shown = sys.stderr.isatty()
+        self._label = " ".join(label.split())
+        self._is_shown = sys.stderr is not None and sys.stderr.isatty()
         self._drawn_at = 0.0
 
     def update(self, progress: Progress) -> None:
@@ -24,13 +25,16 @@ class ProgressBar:
         now = time.monotonic()
         if self._is_shown and now - self._drawn_at >= _REFRESH_SECONDS:
             self._drawn_at = now
-            sys.stderr.write(f"\r{self._label} {describe_progress(progress)}\x1b[K")
-            sys.stderr.flush()
+            self._draw(f"\r{self._label} {describe_progress(progress)}\x1b[K")
 
     def clear(self) -> None:
         """Remove the line."""
         if self._is_shown and self._drawn_at:
-            sys.stderr.write("\r\x1b[K")
+            self._draw("\r\x1b[K")
+
+    def _draw(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # a terminal that has hung up
+            sys.stderr.write(text)
             sys.stderr.flush()
 
 

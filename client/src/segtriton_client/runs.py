@@ -12,17 +12,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import av.error
 import click
 
 from segtriton_client.errors import ClientError, StoppedError
+from segtriton_client.file_kinds import exists, is_folder, is_stream
 from segtriton_client.frames import segment_frames
 from segtriton_client.image_files import ImageFiles, is_images
-from segtriton_client.job import Job
+from segtriton_client.job import Job, Progress
 from segtriton_client.progress_bar import ProgressBar
 from segtriton_client.report import Report
 from segtriton_client.segmentation import segment_video
 from segtriton_client.sources import VIDEO_ENDINGS, Destination, Source, parse_destination, stem_of
+from segtriton_client.standard_streams import say
 from segtriton_client.still_images import written_suffix
+from segtriton_client.system_errors import told_as_ours
 from segtriton_client.transport import Endpoint
 from segtriton_protocol import SegtritonError
 
@@ -34,11 +38,12 @@ EXIT_INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: its report, or why there is none."""
+    """What became of a job: its report, or why there is none and how many frames were answered until then."""
 
     job: Job
     report: Report | None = None
     error: ClientError | SegtritonError | None = None
+    frames_done: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Run:
 async def run_jobs(run: Run, jobs: Sequence[Job]) -> list[Outcome]:
     """Do the jobs; with several a failure is told and the others go on.
 
-    Ctrl-C or SIGTERM lets what is on its way come back and begins no other job; a second one cancels.
+    Ctrl-C, SIGTERM or SIGHUP lets what is on its way come back and begins no other job; a second one cancels.
     """
     turn = asyncio.Semaphore(run.num_at_once)
 
@@ -68,9 +73,18 @@ async def run_jobs(run: Run, jobs: Sequence[Job]) -> list[Outcome]:
             return outcome
 
     task = asyncio.ensure_future(asyncio.gather(*map(wait_and_do, jobs)))
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, _stop, run, task)
+        loop.add_signal_handler(number, _stop, run, task)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        loop.add_signal_handler(signal.SIGHUP, _hang_up, run, task)
     return await task
+
+
+def _hang_up(run: Run, task: asyncio.Future[Any]) -> None:
+    """Stop, but only once: of a terminal that is closed both the kernel and the shell tell."""
+    if not run.stopping.is_set():
+        _stop(run, task)
 
 
 def _stop(run: Run, task: asyncio.Future[Any]) -> None:
@@ -79,23 +93,33 @@ def _stop(run: Run, task: asyncio.Future[Any]) -> None:
         asyncio.get_running_loop().call_later(_LAST_SECONDS, _give_up)
         return
     run.stopping.set()
-    click.echo("segclient: stopping; what is on its way comes back first, once more ends at once.", err=True)
+    say("segclient: stopping; what is on its way comes back first, once more ends at once.")
 
 
 def _give_up() -> None:
     """End without waiting for a thread that reads from a source which gives nothing."""
-    click.echo("segclient: error: interrupted.", err=True)
+    say("segclient: error: interrupted.")
     os._exit(EXIT_INTERRUPTED)
 
 
 async def _do(run: Run, job: Job) -> Outcome:
     bar = ProgressBar(stem_of(job.input)) if run.num_at_once == 1 else None
-    shown = dataclasses.replace(job, on_progress=bar.update if bar else None, stopping=run.stopping)
+    done = 0
+
+    def note(progress: Progress) -> None:
+        nonlocal done
+        done = progress.frames_done
+        if bar:
+            bar.update(progress)
+
+    noted = dataclasses.replace(job, on_progress=note, stopping=run.stopping)
     work = segment_video if run.streams and not _is_still_job(job) else segment_frames
     try:
-        return Outcome(job, report=await work(run.endpoint, shown))
+        return Outcome(job, report=await work(run.endpoint, noted))
     except (ClientError, SegtritonError) as error:
-        return Outcome(job, error=error)
+        return Outcome(job, error=error, frames_done=done)
+    except (OSError, av.error.FFmpegError) as error:  # of the disk, say, where no code has foreseen it
+        return Outcome(job, error=told_as_ours(error, job.input), frames_done=done)
     finally:
         if bar:
             bar.clear()
@@ -113,18 +137,15 @@ def choose_outputs(inputs: Sequence[Source], output: str | None, word: str, *, m
     target = parse_destination(output)
     if len(inputs) == 1 and not many and not _is_folder(output, inputs[0]):
         return [target]
-    if not isinstance(target, Path) or (not target.is_dir() and (target.exists() or _names_a_file(output))):
+    if not isinstance(target, Path) or (not is_folder(target) and (exists(target) or _names_a_file(output))):
         raise click.UsageError(f"With several results -o must be a folder, and {target} is none.")
-    outputs: list[Destination] = [target / _default_name(source, word) for source in inputs]
-    if len(set(outputs)) < len(outputs):
-        raise click.UsageError("Two inputs have the same name; give them different folders.")
-    return outputs
+    return [target / _default_name(source, word) for source in inputs]
 
 
 def _is_folder(output: str, source: Source) -> bool:
     """Tell whether a result goes into a folder; what is made of a folder of images is one itself."""
-    is_images = isinstance(source, Path) and source.is_dir()
-    return Path(output).is_dir() or (output.endswith(("/", os.sep)) and not is_images)
+    is_images = isinstance(source, Path) and is_folder(source)
+    return is_folder(Path(output)) or (output.endswith(("/", os.sep)) and not is_images)
 
 
 def _names_a_file(output: str) -> bool:
@@ -133,31 +154,14 @@ def _names_a_file(output: str) -> bool:
     return is_file and not output.endswith(("/", os.sep))
 
 
-def prepare_output(source: Source, target: Destination, overwrite: bool) -> None:
-    """Refuse an output that is the input or must not be replaced, and make its folder."""
-    if not isinstance(target, Path):
-        return
-    if target.exists() and isinstance(source, Path) and source.exists() and target.samefile(source):
-        raise click.UsageError(f"The output {target} is the input itself.")
-    if target.exists() and not overwrite:
-        raise click.UsageError(f"{target} exists; choose another with -o, or give --overwrite or --continue.")
-    if not is_images(source) and not target.is_dir():
-        target.parent.mkdir(parents=True, exist_ok=True)
-
-
-def is_done(target: Destination) -> bool:
-    """Tell whether an earlier run has finished an output: it has its name only then."""
-    return isinstance(target, Path) and target.exists()
-
-
 def _beside(source: Source) -> Path:
-    return source.parent if isinstance(source, Path) else Path()
+    return source.parent if isinstance(source, Path) and not is_stream(source) else Path()
 
 
 def _default_name(source: Source, word: str) -> str:
     """Return NAME_WORD with an ending that can hold the result exactly."""
     stem = stem_of(source)
-    if isinstance(source, Path) and source.is_dir():
+    if isinstance(source, Path) and is_folder(source):
         return f"{stem or 'images'}_{word}"
     if word == "cutout":
         return f"{stem}_{word}{'.png' if is_images(source) else '.webm'}"

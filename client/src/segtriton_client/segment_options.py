@@ -51,7 +51,9 @@ _OPTIONS = (
     _output("-o", "--output", help="File, folder for several results, URL, or - for standard output."),
     _output("--overwrite/--no-overwrite", default=True, show_default=True, help="Replace an output that exists."),
     _output("--continue", "continue", is_flag=True, help="Leave out inputs whose output is there already."),
-    _output("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write what was done as JSON."),
+    _output(
+        "--report", type=click.Path(dir_okay=False, readable=False, path_type=Path), help="Write what was done as JSON."
+    ),
     _effect(
         "--effect",
         type=click.Choice((*EFFECTS, *LOCAL_EFFECTS)),

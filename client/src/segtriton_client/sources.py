@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import stat
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import av
@@ -11,6 +12,10 @@ import av.error
 from av.container import InputContainer
 
 from segtriton_client.errors import InputError
+from segtriton_client.file_kinds import exists, is_folder, is_stream
+from segtriton_client.numbered_names import as_ffmpeg_pattern, is_numbered
+from segtriton_client.standard_streams import standard_input
+from segtriton_client.system_errors import advice_on_input, reading, reason_of
 
 Source = Path | str
 """A path, or as text what is none: a URL, `-`, `FORMAT:DEVICE` or a pattern of numbered images."""
@@ -35,6 +40,7 @@ VIDEO_ENDINGS = (
     ".3gp",
 )
 
+_FILE_SCHEME = "file:"
 _DEVICES = ("v4l2", "avfoundation", "dshow", "x11grab", "lavfi")
 _LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "udp", "rtp")
 _NAMED_SCHEMES = ("http", "https", "rtsp", "rtmp", "tcp", "udp")
@@ -52,15 +58,25 @@ _MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 
 
 def parse_source(text: str) -> Source:
-    """Return what a user named."""
-    if text == STANDARD_STREAM or "://" in text or _device_of(text) or "%" in text:
+    """Return what a user named; a file that is there goes before anything else that its name may mean."""
+    if text == STANDARD_STREAM:
         return text
-    return Path(text)
+    path = _path_of(text)
+    is_other = "://" in text or _device_of(text) or is_numbered(text)
+    return text if is_other and not (exists(path) or text.startswith(_FILE_SCHEME)) else path
 
 
 def parse_destination(text: str) -> Destination:
     """Return where a user wants the result."""
-    return text if text == STANDARD_STREAM or scheme_of(text) else Path(text)
+    path = _path_of(text)
+    if text == STANDARD_STREAM:
+        return text
+    return text if scheme_of(text) not in ("", "file") and not exists(path) else path
+
+
+def _path_of(text: str) -> Path:
+    """Return the file of a name or of a `file:` address, which FFmpeg takes as it stands."""
+    return Path(text) if exists(Path(text)) else Path(text.removeprefix(_FILE_SCHEME))
 
 
 def is_live(source: Source) -> bool:
@@ -71,7 +87,7 @@ def is_live(source: Source) -> bool:
 def stem_of(source: Source) -> str:
     """Return a name for what is made of a source."""
     if isinstance(source, Path):
-        return source.name if source.is_dir() else source.stem
+        return source.name if is_folder(source) else source.stem
     if source == STANDARD_STREAM:
         return "stdin"
     return Path(source.split("?")[0]).stem.split("%")[0].strip("_-.:=") or "video"
@@ -87,21 +103,29 @@ def expand(sources: Sequence[Source], *, streams: bool) -> list[Source]:
 
 
 def _expand_one(source: Source, streams: bool) -> list[Source]:
-    if not isinstance(source, Path) or source.is_file():
+    if not isinstance(source, Path):
         return [source]
-    if source.is_dir():
+    if is_folder(source):
         return _videos_of(source) if streams else [source]
-    if not any(letter in str(source) for letter in _PATTERN_LETTERS):
+    if exists(source) or not any(letter in str(source) for letter in _PATTERN_LETTERS):
         return [source]
     root = Path(source.anchor) if source.anchor else Path()
-    found: list[Source] = sorted(root.glob(str(source.relative_to(root))))
+    try:
+        found: list[Source] = sorted(
+            path for path in root.glob(str(source.relative_to(root))) if not (streams and is_folder(path))
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"{source} cannot be looked up: {reason_of(error)}.", "Check the pattern.") from None
     if not found:
         raise InputError(f"{source} matches no file.", "Check the pattern.")
     return found
 
 
 def _videos_of(folder: Path) -> list[Source]:
-    videos: list[Source] = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_ENDINGS)
+    with reading(folder):
+        videos: list[Source] = sorted(
+            path for path in folder.iterdir() if path.suffix.lower() in VIDEO_ENDINGS and not is_folder(path)
+        )
     if not videos:
         raise InputError(f"{folder} is a folder without videos.", "Leave out -sv for images.")
     return videos
@@ -118,16 +142,16 @@ def open_input(source: Source) -> InputContainer:
         raise InputError(f"Cannot read {source}: this kind of address is unknown.", f"Choose one of {known}.") from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "its format is unknown"
-        raise InputError(f"Cannot read {source}: {reason}.", _advice_on(source)) from None
+        raise InputError(f"Cannot read {source}: {reason}.", _advice_on(source, error)) from None
     if container.format.name in _TEXT_FORMATS:
         container.close()
         raise InputError(f"{source} is a text, not a video.")
     return container
 
 
-def _advice_on(source: Source) -> str:
+def _advice_on(source: Source, error: Exception) -> str:
     if isinstance(source, Path):
-        return "" if source.exists() else "Check its name."
+        return advice_on_input(error)
     if source == STANDARD_STREAM:
         return "Check what is written into it."
     return "Check its name, and that it is there."
@@ -145,26 +169,32 @@ def damage_of(source: Source, container: InputContainer, num_frames: int, error:
 
 
 def _can_go_back(source: Source) -> bool:
-    return isinstance(source, Path) or (source == STANDARD_STREAM and sys.stdin.seekable())
+    if isinstance(source, Path):
+        return not is_stream(source)
+    return source == STANDARD_STREAM and standard_input().seekable()
 
 
 def _check_file(path: Path) -> None:
-    if path.is_dir():
+    found = path.stat()
+    if stat.S_ISDIR(found.st_mode):
         raise InputError(f"{path} is a folder, not a video.", "Name a file, or leave out -sv for images.")
-    if path.stat().st_size == 0:
+    if stat.S_ISREG(found.st_mode) and found.st_size == 0:
         raise InputError(f"{path} is empty.")
 
 
 def _open(source: Source) -> InputContainer:
+    # Titles are bytes: what is no UTF-8 is kept as it is, too.
+    opened = partial(av.open, mode="r", metadata_errors="surrogateescape")
     if isinstance(source, Path):
-        return av.open(f"file:{source}", "r", options=_DEMUXER_OPTIONS)  # its name may have a colon
+        # Its name may have a colon, or look like a pattern of images.
+        return opened(f"file:{source}", options=_DEMUXER_OPTIONS | {"pattern_type": "none"})
     if source == STANDARD_STREAM:
-        return av.open(sys.stdin.buffer, "r", options=_DEMUXER_OPTIONS)
+        return opened(standard_input(), options=_DEMUXER_OPTIONS)
     if device := _device_of(source):
-        return av.open(source.split(":", 1)[1], "r", format=device)
+        return opened(source.split(":", 1)[1], format=device)
     if "://" not in source:
-        return av.open(source, "r", format="image2")
-    return av.open(source, "r", options=_DEMUXER_OPTIONS | dict(_options_of(scheme_of(source))))
+        return opened(f"file:{as_ffmpeg_pattern(source)}", format="image2")
+    return opened(source, options=_DEMUXER_OPTIONS | dict(_options_of(scheme_of(source))))
 
 
 def _options_of(scheme: str) -> Iterator[tuple[str, str]]:

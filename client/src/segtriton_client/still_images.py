@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from segtriton_client.demuxer import pick_video
 from segtriton_client.errors import InputError
+from segtriton_client.file_kinds import is_regular
 from segtriton_client.heif_grid import read_grid
 from segtriton_client.image_metadata import copy_jpeg_metadata, copy_webp_metadata
 from segtriton_client.side_data import display_matrix_of
@@ -195,7 +196,7 @@ def _pick_image(container: InputContainer, path: Path) -> VideoStream:
 
 
 def _is_animated(path: Path) -> bool:
-    if not path.is_file():
+    if not is_regular(path):
         return False  # what is read from a pipe is gone
     try:
         with path.open("rb") as file:

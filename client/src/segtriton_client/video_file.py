@@ -17,6 +17,7 @@ from segtriton_client.codec_change import OTHER_CODEC, CodecChange
 from segtriton_client.demuxer import describe_video, pick_video
 from segtriton_client.display_order import Demuxed, DisplayTimes, drop_false_pts, leave_pts_absent
 from segtriton_client.empty_packets import EmptyPackets
+from segtriton_client.encryption import check_clear
 from segtriton_client.errors import MENDED, InputError, OutputError, damage_error
 from segtriton_client.first_picture import read_first_picture
 from segtriton_client.frame_rate import frame_rate_notes
@@ -95,6 +96,7 @@ class VideoFile:
         count = seq = 0
         try:
             for packet, is_video in self._read_packets():
+                check_clear(packet, self._path)
                 if not is_video:
                     if packet.size:
                         self._output.write_carried(packet)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from checker import check_same
-from numbered_clips import FRAMES, Recipe
+from numbered_clips import FRAMES, RATE, Recipe
 from segments import UNCHANGED, Segment
 
 NINETY_KILOHERTZ = Fraction(1, 90000)

@@ -35,6 +35,9 @@ REPORT_KEYS = [
     "notes",
     "damaged_frames",
     "is_truncated",
+    "input",
+    "outputs",
+    "error",
 ]
 
 
@@ -168,6 +171,12 @@ def test_sheet(tmp_path) -> None:
     assert (width, height) == (5 * (320 + 12) + 12, 3 * (240 + 12) + 12)
     with av.open(str(tmp_path / "sheet.png")) as picture:
         assert picture.streams.video[0].codec_context.name == "png"
+
+
+def test_a_sheet_may_have_a_name_that_no_terminal_can_show(tmp_path) -> None:
+    clip, picture = make_clip(tmp_path / "clip.mp4"), tmp_path / "no-\udcff-utf-8.png"
+    run("sheet", clip, clip, clip, "-o", picture)
+    assert picture.exists()
 
 
 def test_sheet_has_the_colors_that_servers_take_an_untagged_clip_for(tmp_path) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import stat
+import subprocess
+import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -12,17 +17,19 @@ import av.error
 import click
 import numpy as np
 import pytest
-from client_clips import CFR, frame_times, make_clip
+from client_clips import CFR, audio_packets, frame_times, make_clip
 from echo_service import EchoService
-from numbered_clips import Recipe
-from segclient_process import run
+from numbered_clips import FRAMES, Recipe
+from segclient_process import PROGRAM, run
 
 from segtriton_client import demuxer
 from segtriton_client.demuxer import Demuxer
 from segtriton_client.errors import InputError, OutputError
+from segtriton_client.image_files import write_image
 from segtriton_client.muxer import Muxer, OutputFile
 from segtriton_client.runs import choose_outputs
 from segtriton_client.sources import expand
+from segtriton_client.still_images import read_still
 
 CLIP, OTHER = Path("clips/a.mp4"), Path("clips/b.mp4")
 
@@ -78,6 +85,235 @@ def test_a_name_may_have_a_colon(serve, tmp_path: Path, monkeypatch: pytest.Monk
     run("--endpoint", serve(EchoService()), "-sv", "12:30.mp4")
 
     assert len(frame_times(tmp_path / "12:30_blur.mp4")) == len(CFR)
+
+
+NAMES = (
+    "clip:1.mp4",
+    "rtsp:foo.mp4",
+    "lavfi:testsrc.mp4",
+    "file:x.mp4",
+    "concat:a|b.mp4",
+    "100%.mp4",
+    "frame_%04d.mp4",
+    "[1].mp4",
+    "what?*.mp4",
+    "-weird.mp4",
+    "new\nline.mp4",
+    "no-\udcff-utf-8.mp4",
+)
+
+
+@pytest.mark.parametrize("way", [["-sv"], []], ids=["streamed", "frames"])
+def test_what_is_there_is_that_file_whatever_it_is_called(
+    serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    clip = make_clip(tmp_path / "clip.mkv")
+    endpoint = serve(EchoService())
+    (tmp_path / "made").mkdir()
+    given = [make_clip(tmp_path / name) for name in NAMES]
+    run("--endpoint", endpoint, *way, *NAMES, "-o", "made")
+    for path in given:
+        assert len(frame_times(tmp_path / "made" / f"{path.stem}_blur.mp4")) == len(CFR)
+        path.write_bytes(b"before")
+        run("--endpoint", endpoint, *way, clip, "-o", path.name)
+        assert len(frame_times(path)) == len(CFR)
+    assert len(list(tmp_path.iterdir())) == len(NAMES) + 2
+
+
+def test_an_image_may_be_called_as_a_pattern_is(serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    image, name = np.full((48, 64, 3), 99, np.uint8), "frame_%04d.png"
+    write_image(image, Path(name))
+    endpoint = serve(EchoService())
+    run("--endpoint", endpoint, name, "-o", "made.png")
+    run("--endpoint", endpoint, "-sv", name, "-o", "made.mp4")
+    run("--endpoint", endpoint, "made.png", "-o", name)
+
+    assert np.array_equal(read_still(Path("made.png")).rgb, image)
+    assert len(frame_times(Path("made.mp4"))) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name, "made.mp4", "made.png"]
+
+
+@pytest.mark.parametrize("pattern", ["100%/frame_%03d.png", "50%_%02d.png", "a:%d.png"])
+def test_a_pattern_of_images_may_have_other_percent_signs(
+    serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    endpoint = serve(EchoService())
+    run("--endpoint", endpoint, "-sv", make_clip(tmp_path / "clip.mp4"), "-o", pattern)
+    run("--endpoint", endpoint, "-sv", pattern, "-o", "made.mp4")
+
+    assert len(frame_times(Path("made.mp4"))) == len(CFR)
+
+
+def test_folders_that_are_called_as_videos_are_left_alone(serve, tmp_path: Path) -> None:
+    (tmp_path / "clips" / "folder.mp4").mkdir(parents=True)
+    make_clip(tmp_path / "clips" / "a.mp4")
+    endpoint = serve(EchoService())
+    for given in (tmp_path / "clips", tmp_path / "clips" / "*.mp4"):
+        run("--endpoint", endpoint, "-sv", given, "-o", f"{tmp_path}/made/")
+
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["a_blur.mp4"]
+
+
+def test_a_name_that_is_empty_is_no_folder() -> None:
+    assert "is empty" in run("-sv", "", code=2)
+
+
+# ------------------------------------------------------------------ pipes and devices
+
+
+@contextlib.contextmanager
+def written_into(fifo: Path, content: bytes) -> Iterator[Path]:
+    """A pipe that a program writes into."""
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=fifo.write_bytes, args=(content,), daemon=True)
+    writer.start()
+    yield fifo
+    writer.join(20)
+
+
+@contextlib.contextmanager
+def read_from(fifo: Path) -> Iterator[list[bytes]]:
+    """A pipe that a program reads from, and what it has read in the end."""
+    os.mkfifo(fifo)
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append(fifo.read_bytes()), daemon=True)
+    reader.start()
+    yield found
+    reader.join(20)
+
+
+def test_a_pipe_is_read_as_it_comes_and_its_result_goes_here(
+    serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = make_clip(tmp_path / "clip.mkv").read_bytes()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with written_into(tmp_path / "pipe.mkv", content) as fifo:
+        run("--endpoint", serve(EchoService()), "-sv", fifo)
+
+    assert len(frame_times(Path("pipe_blur.mkv"))) == len(CFR)
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+
+
+def test_an_open_file_by_its_number(serve, tmp_path: Path) -> None:
+    content = make_clip(tmp_path / "clip.mkv").read_bytes()
+    run("--endpoint", serve(EchoService()), "-sv", "/dev/stdin", "-o", tmp_path / "made.mp4", piped=content)
+
+    assert len(frame_times(tmp_path / "made.mp4")) == len(CFR)
+
+
+@pytest.mark.parametrize("way", [["-sv"], []], ids=["streamed", "frames"])
+@pytest.mark.parametrize("name", ["pipe.mkv", "pipe.mp4", "pipe.mov", "pipe.ts", "pipe"])
+def test_a_pipe_is_written_as_it_comes(serve, tmp_path: Path, name: str, way: list[str]) -> None:
+    clip = make_clip(tmp_path / "clip.mp4")
+    with read_from(tmp_path / name) as found:
+        run("--endpoint", serve(EchoService()), *way, clip, "-o", tmp_path / name)
+
+    (tmp_path / "read").write_bytes(found[0])
+    assert len(frame_times(tmp_path / "read")) == len(CFR)
+    assert stat.S_ISFIFO((tmp_path / name).stat().st_mode)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("way", [["-sv"], []], ids=["streamed", "frames"])
+def test_sound_of_a_transport_stream_goes_into_a_pipe(serve, tmp_path: Path, way: list[str]) -> None:
+    clip = Recipe(ending="ts", audio_tracks=2).write(tmp_path)
+    with read_from(tmp_path / "pipe") as found:
+        run("--endpoint", serve(EchoService()), *way, clip, "-o", tmp_path / "pipe")
+    run("--endpoint", serve(EchoService()), *way, clip, "-o", tmp_path / "made.mp4")
+
+    (tmp_path / "read.mp4").write_bytes(found[0])
+    assert len(audio_packets(tmp_path / "read.mp4")) > FRAMES
+    assert audio_packets(tmp_path / "read.mp4") == audio_packets(tmp_path / "made.mp4")
+
+
+def test_masks_and_images_go_into_pipes(serve, tmp_path: Path) -> None:
+    clip, image = make_clip(tmp_path / "clip.mp4"), np.full((8, 8, 3), 99, np.uint8)
+    write_image(image, tmp_path / "image.png")
+    with read_from(tmp_path / "pipe.jsonl") as masks:
+        run("--endpoint", serve(EchoService(sends_masks=True)), "-sv", clip, "-o", tmp_path / "pipe.jsonl")
+    with read_from(tmp_path / "pipe") as images:
+        run("--endpoint", serve(EchoService()), tmp_path / "image.png", "-o", tmp_path / "pipe")
+
+    assert len(masks[0].splitlines()) == len(CFR)
+    (tmp_path / "read.png").write_bytes(images[0])
+    assert np.array_equal(read_still(tmp_path / "read.png").rgb, image)
+
+
+@pytest.mark.parametrize("way", [["-sv"], []], ids=["streamed", "frames"])
+def test_a_device_stays_one(serve, tmp_path: Path, way: list[str]) -> None:
+    clip, before = make_clip(tmp_path / "clip.mp4"), Path("/dev/null").stat().st_rdev
+    for options in ([], ["--no-overwrite"], ["--continue"]):
+        told = run("--endpoint", serve(EchoService()), *way, clip, "-o", "/dev/null", *options)
+        assert f"/dev/null: {len(CFR)} frames" in told
+
+    assert Path("/dev/null").is_char_device()
+    assert Path("/dev/null").stat().st_rdev == before
+
+
+def test_a_file_that_is_open_already_is_written_behind_what_it_holds(serve, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    made.write_bytes(b"before")
+    arguments = ["--endpoint", serve(EchoService()), "-sv", make_clip(tmp_path / "clip.mp4"), "-o", "/dev/stdout"]
+    with made.open("ab") as file:
+        subprocess.run([*PROGRAM, *map(str, arguments)], stdout=file, timeout=50, check=True)
+
+    (tmp_path / "read.mp4").write_bytes(made.read_bytes().removeprefix(b"before"))
+    assert made.read_bytes().startswith(b"before")
+    assert len(frame_times(tmp_path / "read.mp4")) == len(CFR)
+
+
+def test_a_pipe_is_streamed_only(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mkv")
+    assert "needs -sv" in run(tmp_path / "pipe.mkv", code=2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["-sv", "{clip}", "--effect", "image", "--background", "{pipe}"], ["sheet", "{clip}", "{clip}", "{pipe}"]],
+)
+def test_what_is_read_again_is_no_pipe(tmp_path: Path, arguments: list[str]) -> None:
+    clip, pipe = make_clip(tmp_path / "clip.mp4"), tmp_path / "pipe.mp4"
+    os.mkfifo(pipe)
+
+    assert "must be" in run(*(argument.format(clip=clip, pipe=pipe) for argument in arguments), code=2)
+
+
+def test_an_index_at_the_end_behind_a_pipe(serve, tmp_path: Path) -> None:
+    content = write_with_index_at_end(tmp_path).read_bytes()
+    with written_into(tmp_path / "pipe.mp4", content) as fifo:
+        told = run("--endpoint", serve(EchoService()), "-sv", fifo, "-o", tmp_path / "made.mp4", code=3)
+
+    assert "faststart" in told
+
+
+# ------------------------------------------------------------------ titles
+
+
+@pytest.mark.parametrize("way", [["-sv"], []], ids=["streamed", "frames"])
+@pytest.mark.parametrize("ending", ["mkv", "mp4"])
+def test_a_title_that_is_no_utf_8_is_kept(serve, tmp_path: Path, ending: str, way: list[str]) -> None:
+    title, given, made = (
+        b"caf\xe9".decode(errors="surrogateescape"),
+        tmp_path / f"given.{ending}",
+        tmp_path / "made.mkv",
+    )
+    with (
+        av.open(make_clip(tmp_path / "clip.mp4")) as source,
+        av.open(given, "w", metadata_errors="surrogateescape") as container,
+    ):
+        container.metadata["title"] = title
+        pictures = container.add_stream_from_template(source.streams.video[0])
+        pictures.metadata["title"] = title
+        copy_pictures(source, container, pictures)
+    run("--endpoint", serve(EchoService()), *way, given, "-o", made)
+
+    with av.open(made, metadata_errors="surrogateescape") as container:
+        assert container.metadata["title"] == title
+        assert len(list(container.decode(video=0))) == len(CFR)
 
 
 # ------------------------------------------------------------------ what cannot be

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import os
 import re
+import signal
+import subprocess
 import time
-from collections.abc import Callable
-from pathlib import Path
 
-from client_clips import frame_times, make_clip
-from echo_service import EchoService
-from segclient_process import interrupt, run, run_on_a_terminal
+import pytest
+from client_clips import frame_times, make_clip, slow_clip
+from echo_service import EchoService, packets_at
+from segclient_process import PROGRAM, environment, interrupt, run, run_on_a_terminal
 
 # ------------------------------------------------------------------ terminals
 
@@ -43,21 +44,6 @@ class StuckService(EchoService):
             yield answer
             if "packets" in self.kinds:
                 await asyncio.Event().wait()
-
-
-def packets_at(service: EchoService) -> Callable[[], object]:
-    """Return what waits until packets are on their way."""
-
-    def wait() -> None:
-        while "packets" not in service.kinds:
-            time.sleep(0.02)
-
-    return wait
-
-
-def slow_clip(path: Path) -> Path:
-    """A clip of one frame a second."""
-    return make_clip(path, range(0, 12800 * 30, 12800), b_frames=0)
 
 
 def test_an_interrupt_lets_what_is_on_its_way_come_back_and_keeps_the_part_of_a_file(serve, tmp_path) -> None:
@@ -106,3 +92,46 @@ def test_a_second_interrupt_does_not_wait_for_a_source_that_gives_nothing(serve,
 
     assert code == 130
     assert told.splitlines()[1:] == ["segclient: error: interrupted."]
+
+
+# ------------------------------------------------------------------ a terminal that is closed
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_end_as_an_interrupt_does(serve, tmp_path, number: int) -> None:
+    service = EchoService()
+    clip = slow_clip(tmp_path / "a.mp4")
+    code, told = interrupt(packets_at(service), serve(service), "--live", clip, number=number)
+
+    assert code == 130
+    done = int(re.search(r"Stopped after (\d+) frames", told).group(1))
+    assert len(frame_times(tmp_path / "a_blur.part.mp4")) == done
+    assert service.kinds[-1] == "end"
+
+
+def test_that_it_is_closed_may_be_told_twice_and_nobody_reads_what_is_said(serve, tmp_path) -> None:
+    service = EchoService()
+    ours, theirs = os.openpty()
+    line = [*PROGRAM, "--endpoint", serve(service), "-sv", "--live", str(slow_clip(tmp_path / "a.mp4"))]
+    with subprocess.Popen(line, stderr=theirs, env=environment({})) as client:
+        packets_at(service)()
+        os.close(theirs)
+        os.close(ours)
+        for _ in range(2):
+            client.send_signal(signal.SIGHUP)
+            time.sleep(0.1)
+
+    assert client.returncode == 130
+    assert frame_times(tmp_path / "a_blur.part.mp4")
+
+
+def test_under_nohup_a_run_goes_on(serve, tmp_path) -> None:
+    service = EchoService()
+    arguments = ["--endpoint", serve(service), "-sv", "--live", make_clip(tmp_path / "a.mp4", range(0, 12800 * 3, 640))]
+    line = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *PROGRAM, *map(str, arguments)]
+    with subprocess.Popen(line, env=environment({})) as client:
+        packets_at(service)()
+        client.send_signal(signal.SIGHUP)
+
+    assert client.returncode == 0
+    assert len(frame_times(tmp_path / "a_blur.mp4")) == 60

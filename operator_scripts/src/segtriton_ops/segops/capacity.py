@@ -16,6 +16,7 @@ from segtriton_client import ClientError
 from segtriton_client.cli_options import endpoint_options, make_endpoint
 from segtriton_client.endless_session import EndlessSession, Recording
 from segtriton_client.transport import Endpoint
+from segtriton_client.unfinished_file import check_writable, write_file
 from segtriton_ops.segops.context import Operation, pass_operation
 from segtriton_ops.segops.output import Output, table
 from segtriton_protocol import EFFECTS, ENCODERS, Ended, OutputSpec, SegtritonError
@@ -66,20 +67,27 @@ def capacity(operation: Operation, /, clip: Path, file: Path | None, **options: 
         operation.output.finish(plan, f"{endpoint.target} would get up to {ramp.most} sessions of {clip} (dry run).")
         return
     try:
+        if file:
+            check_writable(file)  # before the minutes that the steps take
         recording = Recording.read(clip)
         make = _maker(endpoint, recording, options["network"], output)
         steps = asyncio.run(climb(make, ramp, operation.output))
+        finish(operation.output, steps, file)
     except (ClientError, SegtritonError) as error:
         raise click.ClickException(str(error)) from None
-    finish(operation.output, steps, file)
 
 
 def finish(output: Output, steps: list[Step], file: Path | None) -> None:
-    """Tell the result and write the values; raises ClickException where not even one session is carried."""
+    """Tell the result and write the values.
+
+    Raises:
+        click.ClickException: not even one session is carried.
+        OutputError: the values cannot be written.
+    """
     carried = max((step.sessions for step in steps if not step.verdict), default=0)
     values = {"load": {"capacityPerPod": carried}}
     if carried and file:
-        file.write_text(yaml.safe_dump(values), encoding="utf-8")
+        write_file(file, yaml.safe_dump(values).encode())
     rows = [(step.sessions, step.p95_ms, step.verdict or "ok") for step in steps]
     text = table(("SESSIONS", "P95 MS", ""), rows)
     output.finish({"capacity": carried, "steps": [asdict(step) for step in steps], "values": values}, text)

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import click
 
+from segtriton_client.errors import OutputError
+from segtriton_client.system_errors import writing
+from segtriton_client.unfinished_file import UnfinishedFile, check_writable
 from segtriton_ops.segops.context import Operation, pass_operation
 from segtriton_ops.segops.kubernetes_api import Cluster, ClusterError, Json
 from segtriton_ops.segops.redaction import redact_object, redact_text
@@ -45,6 +48,8 @@ def support_bundle(operation: Operation, file: Path | None, lines: int) -> None:
     settings = operation.settings
     stem = time.strftime(f"segtriton-{settings.release}-%Y%m%d-%H%M%S")
     target = file or Path(f"{stem}.tar.gz")
+    if not settings.dry_run:
+        _check(target)
     files = [*collect(operation, lines)]
     if not settings.dry_run:
         write_bundle(target, stem, files)
@@ -84,18 +89,29 @@ def collect_pod(cluster: Cluster, pod: Json, lines: int) -> Iterator[File]:
         yield f"pods/{name}/metrics.txt", _read_page(cluster, name, port)
 
 
+def _check(target: Path) -> None:
+    """Raise ClickException where a bundle cannot be written, before the cluster is asked."""
+    try:
+        check_writable(target)
+    except OutputError as error:
+        raise click.ClickException(str(error)) from None
+
+
 def write_bundle(target: Path, stem: str, files: list[File]) -> None:
     """Write a tar file, readable by its owner only; raises ClickException where that is not possible."""
     try:
-        with target.open("wb") as opened, tarfile.open(fileobj=opened, mode="w:gz") as archive:
-            target.chmod(0o600)
-            for name, text in files:
-                content = text.encode()
-                entry = tarfile.TarInfo(f"{stem}/{name}")
-                entry.size, entry.mtime = len(content), int(time.time())
-                archive.addfile(entry, io.BytesIO(content))
-    except OSError as error:
-        raise click.ClickException(f"cannot write {target}: {error.strerror}") from None
+        with UnfinishedFile(target) as bundle, writing(target):
+            if not bundle.is_stream:
+                bundle.written.chmod(0o600)
+            with tarfile.open(bundle.written, "w:gz") as archive:
+                for name, text in files:
+                    content = text.encode()
+                    entry = tarfile.TarInfo(f"{stem}/{name}")
+                    entry.size, entry.mtime = len(content), int(time.time())
+                    archive.addfile(entry, io.BytesIO(content))
+            bundle.commit()
+    except OutputError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _read_log(cluster: Cluster, pod: str, container: str, lines: int, *, previous: bool) -> str:
