@@ -17,7 +17,7 @@ _TIMESCALE_LIMIT = 2**31
 def time_options(container_format: str, time_base: Fraction, carried: Carried) -> dict[str, str]:
     """Return FFmpeg's options for a container that holds a video, in its `time_base`, and what is carried."""
     options = {}
-    if container_format in ("mp4", "mov"):
+    if container_format in ("mp4", "mov", "3gp"):
         options["movie_timescale"] = str(movie_timescale(time_base.denominator, map(_rate_in_mp4, carried.clocks)))
     else:
         options["avoid_negative_ts"] = "disabled"

@@ -45,6 +45,7 @@ _CONTAINERS = {
     ".mp4": "mp4",
     ".m4v": "mp4",
     ".mov": "mov",
+    ".3gp": "3gp",
     ".mkv": "matroska",
     ".avi": "avi",
     ".webm": "webm",
@@ -57,7 +58,7 @@ _FRAGMENTED = {
     "frag_duration": "500000",  # microseconds
     "flush_packets": "1",
 }
-_STREAM_OPTIONS = {"mp4": _FRAGMENTED, "mov": _FRAGMENTED, "rtsp": {"rtsp_transport": "tcp"}}
+_STREAM_OPTIONS = {**dict.fromkeys(("mp4", "mov", "3gp"), _FRAGMENTED), "rtsp": {"rtsp_transport": "tcp"}}
 # What has no place for how a picture is turned, nor for chapters.
 _BARE_CONTAINERS = ("mpegts", "avi", "flv", "rtsp")
 # What has a place of its own for HDR10's metadata, whatever the pictures say.

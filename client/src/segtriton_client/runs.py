@@ -30,7 +30,7 @@ from segtriton_client.system_errors import told_as_ours
 from segtriton_client.transport import Endpoint
 from segtriton_protocol import SegtritonError
 
-_KEPT_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".ts")
+_KEPT_ENDINGS = (".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".ts")
 _MILLISECOND_ENDINGS = (".webm", ".mka")
 _LAST_SECONDS = 4.0
 EXIT_INTERRUPTED = 130

@@ -16,7 +16,7 @@ from segtriton_client.codec_change import OTHER_CODEC
 from segtriton_client.composed_outputs import ComposedOutputs, Drawing, open_drawing
 from segtriton_client.compositors import make_compose
 from segtriton_client.demuxer import CarriedPacket, Demuxer
-from segtriton_client.errors import ServiceLostError, damage_error
+from segtriton_client.errors import InputError, ServiceLostError, damage_error
 from segtriton_client.frame_rate import DEFAULT_RATE
 from segtriton_client.image_sequence import ImageSequence, ImageSequenceWriter, is_sequence
 from segtriton_client.job import Composed, Job
@@ -72,6 +72,8 @@ async def stream_file(connect: Connect, demuxer: Demuxer, job: Job) -> Report:
             packets = job.until_stopped(reading)
             send = _send_file(sink, packets, output) if live is None else _send_live(sink, packets, output, live)
             ended = await _complete(receiving, asyncio.ensure_future(send))
+            if not ended.frames_out:
+                raise InputError(f"{job.input} gave no picture; {ended.frames_in} packets were sent.")
             if job.strict:
                 demuxer.raise_if_other_codec()
             await run_blocking(writer.finish)

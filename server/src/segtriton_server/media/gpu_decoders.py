@@ -34,7 +34,7 @@ def open_gpu_decoder(
 
     def open_on_cpu(reason: str) -> Decoder:
         decoder = LibavDecoder(video, settings.num_decoder_threads, settings.max_pixels, low_delay=low_delay)
-        return UploadingDecoder(decoder, streams, reason)
+        return UploadingDecoder(decoder, streams, reason, settings.group_size)
 
     # Imported here: the module does not load without a driver, which only a process that decodes has to have.
     nvc = importlib.import_module("PyNvVideoCodec")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from typing import cast
 
 import numpy as np
@@ -23,8 +23,9 @@ from segtriton_server.media.decoder import Decoded, Decoder, FrameGroup
 class UploadingDecoder:
     """Passes a CPU decoder's pictures on as NV12, or as RGB where a side is odd."""
 
-    def __init__(self, decoder: Decoder, streams: StreamPool, reason: str) -> None:
-        """Wrap a decoder; `reason` says why it is not the GPU's."""
+    def __init__(self, decoder: Decoder, streams: StreamPool, reason: str, group_size: int) -> None:
+        """Wrap a decoder; `reason` says why it is not the GPU's, and a group has at most `group_size` pictures."""
+        self._group_size = group_size
         self.name = f"{decoder.name} ({reason})"
         self._decoder = decoder
         self._staging = PinnedUpload()
@@ -55,12 +56,15 @@ class UploadingDecoder:
     def _groups(self, singles: Sequence[FrameGroup]) -> Iterator[FrameGroup]:
         """Join single frames that are alike."""
         for _, alike in groupby(singles, lambda single: _kind(cast(Picture, single.pictures))):
-            frames = list(alike)
-            seqs = tuple(seq for frame in frames for seq in frame.seqs)
-            height, width = frames[0].pictures.size_hw
-            is_odd = height % 2 or width % 2
-            damaged = frozenset[int]().union(*(frame.damaged for frame in frames))
-            yield FrameGroup(seqs, self._rgb(frames) if is_odd else self._nv12(frames), damaged=damaged)
+            while frames := list(islice(alike, self._group_size)):
+                yield self._group(frames)
+
+    def _group(self, frames: Sequence[FrameGroup]) -> FrameGroup:
+        seqs = tuple(seq for frame in frames for seq in frame.seqs)
+        height, width = frames[0].pictures.size_hw
+        is_odd = height % 2 or width % 2
+        damaged = frozenset[int]().union(*(frame.damaged for frame in frames))
+        return FrameGroup(seqs, self._rgb(frames) if is_odd else self._nv12(frames), damaged=damaged)
 
     def _nv12(self, frames: Sequence[FrameGroup]) -> DevicePictures:
         pictures = [cast(Picture, frame.pictures) for frame in frames]
