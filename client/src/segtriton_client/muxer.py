@@ -35,7 +35,7 @@ from segtriton_client.file_kinds import is_stream
 from segtriton_client.monotonic_dts import MonotonicDts
 from segtriton_client.picture_metadata import PictureMetadata, read_metadata
 from segtriton_client.rising_times import RisingTimes
-from segtriton_client.sources import STANDARD_STREAM, Destination, scheme_of
+from segtriton_client.sources import METADATA_OPTIONS, STANDARD_STREAM, Destination, scheme_of
 from segtriton_client.standard_streams import standard_output
 from segtriton_client.system_errors import advice_on_output, reason_of
 from segtriton_client.unfinished_file import DeferredWriter, UnfinishedFile
@@ -100,7 +100,7 @@ class OutputFile:
                 "w",
                 container_format,
                 container_options=options,
-                metadata_errors="surrogateescape",  # as it was read
+                **METADATA_OPTIONS,
             )
         except (av.error.FFmpegError, OSError) as error:
             self._discard()

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -51,6 +52,10 @@ _OPTIONS = {
     "http": {"rw_timeout": _PATIENCE_MICROSECONDS, "reconnect": "1"},
     "udp": {"timeout": _PATIENCE_MICROSECONDS},
 }
+# Titles are bytes: what is no UTF-8 is kept as it is, too. PyAV does so from version 19 on, and has the option no more.
+METADATA_OPTIONS: dict[str, Any] = (
+    {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "surrogateescape"}
+)
 # As FFmpeg's command has it: a track that begins in a later part of an MPEG-TS is known, too.
 _DEMUXER_OPTIONS = {"scan_all_pmts": "1"}
 _PATTERN_LETTERS = "*?["
@@ -183,8 +188,7 @@ def _check_file(path: Path) -> None:
 
 
 def _open(source: Source) -> InputContainer:
-    # Titles are bytes: what is no UTF-8 is kept as it is, too.
-    opened = partial(av.open, mode="r", metadata_errors="surrogateescape")
+    opened = partial(av.open, mode="r", **METADATA_OPTIONS)
     if isinstance(source, Path):
         # Its name may have a colon, or look like a pattern of images.
         return opened(f"file:{source}", options=_DEMUXER_OPTIONS | {"pattern_type": "none"})

@@ -22,7 +22,7 @@ def write_images(folder: Path, width: int, height: int) -> np.ndarray:
     rgb[: height // 2, : width // 2], rgb[: height // 2, width // 2 :] = (200, 30, 40), (30, 180, 60)
     rgb[height // 2 :, : width // 2], rgb[height // 2 :, width // 2 :] = (40, 50, 190), (230, 220, 210)
     for number in range(FRAMES):
-        av.VideoFrame.from_ndarray(rgb, "rgb24").save(folder / f"frame_{number:03}.png")
+        av.VideoFrame.from_ndarray(rgb, "rgb24").save(str(folder / f"frame_{number:03}.png"))
     return rgb
 
 

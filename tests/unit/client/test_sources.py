@@ -28,7 +28,7 @@ from segtriton_client.errors import InputError, OutputError
 from segtriton_client.image_files import write_image
 from segtriton_client.muxer import Muxer, OutputFile
 from segtriton_client.runs import choose_outputs
-from segtriton_client.sources import expand
+from segtriton_client.sources import METADATA_OPTIONS, expand
 from segtriton_client.still_images import read_still
 
 CLIP, OTHER = Path("clips/a.mp4"), Path("clips/b.mp4")
@@ -303,7 +303,7 @@ def test_a_title_that_is_no_utf_8_is_kept(serve, tmp_path: Path, ending: str, wa
     )
     with (
         av.open(make_clip(tmp_path / "clip.mp4")) as source,
-        av.open(given, "w", metadata_errors="surrogateescape") as container,
+        av.open(given, "w", **METADATA_OPTIONS) as container,
     ):
         container.metadata["title"] = title
         pictures = container.add_stream_from_template(source.streams.video[0])
@@ -311,7 +311,7 @@ def test_a_title_that_is_no_utf_8_is_kept(serve, tmp_path: Path, ending: str, wa
         copy_pictures(source, container, pictures)
     run("--endpoint", serve(EchoService()), *way, given, "-o", made)
 
-    with av.open(made, metadata_errors="surrogateescape") as container:
+    with av.open(made, **METADATA_OPTIONS) as container:
         assert container.metadata["title"] == title
         assert len(list(container.decode(video=0))) == len(CFR)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from io import BytesIO
 from itertools import chain
 
 import av
@@ -87,7 +88,8 @@ def test_what_refers_to_pictures_before_the_first_keyframe_of_hevc_is_hidden() -
 def test_frames_of_av1_that_are_never_shown_are_hidden() -> None:
     coded = encode("libsvtav1", 24, preset="12", crf="40", **{"svtav1-params": "lp=1:hierarchical-levels=3"})
     whole = [one.payload for one in coded]
-    filter_ = BitStreamFilterContext("av1_frame_split", "av1")
+    with av.open(BytesIO(), "w", "ivf") as container:
+        filter_ = BitStreamFilterContext("av1_frame_split", container.add_mux_stream("av1"))
     frames = [bytes(part) for part in chain(*(filter_.filter(av.Packet(payload)) for payload in whole))]
     decoder = av.CodecContext.create("libdav1d", "r")
     num_shown = sum(len(decoder.decode(av.Packet(frame))) for frame in frames) + len(decoder.decode(None))
