@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping
+from typing import Any
 
 import av
 from av.buffer import Buffer
@@ -24,14 +25,18 @@ def _of_no_listed_type(kind: type[Type], value: object) -> Type:
     return member
 
 
-Type._missing_ = classmethod(_of_no_listed_type)  # type: ignore[method-assign, assignment]
+if "_missing_" not in vars(Type):  # as PyAV does it from version 19 on
+    Type._missing_ = classmethod(_of_no_listed_type)  # type: ignore[method-assign, assignment]
 
 
 def side_data_of(frame: av.VideoFrame, codec: str) -> Mapping[Type, Buffer]:
     """Return a decoded picture's side data by type; `codec` is FFmpeg's name of its decoder."""
     if codec in _UNREADABLE_CODECS:
         return {}
-    return {data.type: data for data in frame.side_data}  # type: ignore[attr-defined, misc]
+    found: Any = frame.side_data
+    # Its iteration gives the data before PyAV 19, and the types, as a mapping does, since then.
+    types = [item if isinstance(item, Type) else item.type for item in found]
+    return {kind: found[kind] for kind in types}
 
 
 def display_matrix_of(frame: av.VideoFrame, codec: str) -> tuple[int, ...]:
