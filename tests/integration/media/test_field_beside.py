@@ -322,7 +322,7 @@ def side_data_of(path: Path, *kinds: str) -> list[list[bytes]]:
     """The bytes of some kinds of side data, for each picture as FFmpeg decodes it."""
     with av.open(path) as container:
         frames = list(container.decode(video=0))
-        return [[bytes(found) for found in frame.side_data if found.type.name in kinds] for frame in frames]
+        return [[bytes(frame.side_data[kind]) for kind in kinds if kind in frame.side_data] for frame in frames]
 
 
 @pytest.mark.parametrize("before", ["mp4", "mkv", "ts"])

@@ -32,7 +32,7 @@ def test_a_type_that_pyav_does_not_list_hides_no_other(tmp_path: Path) -> None:
 
     found = side_data_of(frame, "mjpeg")
     assert Type.DISPLAYMATRIX in found
-    assert any(kind.value not in {listed.value for listed in Type} for kind in found)
+    assert 31 in {kind.value for kind in found}  # EXIF, which PyAV lists from version 19 on
     assert display_matrix_of(frame, "mjpeg")[:5] == (0, ONE, 0, -ONE, 0)
 
 
