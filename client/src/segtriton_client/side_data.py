@@ -22,7 +22,7 @@ def _of_no_listed_type(kind: type[Type], value: object) -> Type:
     member = object.__new__(kind)
     member._name_ = f"UNLISTED_{value}"
     member._value_ = value  # type: ignore[assignment]
-    return member
+    return kind._value2member_map_.setdefault(value, member)  # type: ignore[return-value]
 
 
 if "_missing_" not in vars(Type):  # as PyAV does it from version 19 on
