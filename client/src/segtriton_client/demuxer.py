@@ -271,7 +271,7 @@ def describe_video(stream: VideoStream, path: Source, first: FirstPicture | None
             matrix=int(context.colorspace),
             full_range=int(context.color_range) == _FULL_RANGE,
         ),
-        pixel_format=context.pix_fmt or "",
+        pixel_format=context.format.name if context.format else "",  # `pix_fmt` crashes in PyAV 17 without one
         display_matrix=first.display_matrix,
         hdr=first.metadata.hdr,
         reorder_frames=min(context.reorder_depth, MAX_REORDER_FRAMES),

@@ -39,7 +39,7 @@ class Reencoder:
         source = stream.codec_context
         self._codec = source.name
         self.note = f"The input is {source.name}; it was coded as H.264 for the way to the server."
-        self._is_rgb = source.pix_fmt is not None and av.VideoFormat(source.pix_fmt).is_rgb
+        self._is_rgb = source.format is not None and source.format.is_rgb
         self._time_base = stream.time_base or Fraction(1, 1000)
         self._context = av.CodecContext.create("libx264", "w")
         self._context.width, self._context.height = source.width, source.height
