@@ -23,6 +23,8 @@ from sei_messages import captions, with_dolby_vision, with_h264_captions, with_h
 from segtriton_client.job import Composed
 from segtriton_server.launch import TritonProcess
 
+pytestmark = pytest.mark.whole
+
 SIZE = (192, 128)
 COUNT = 5
 FONT = b"\x00\x01\x00\x00 a font"

@@ -21,6 +21,8 @@ from segments import UNCHANGED, Segment
 from segtriton_client import InputError
 from segtriton_server.launch import TritonProcess
 
+pytestmark = pytest.mark.whole
+
 SAMPLE_RATE = 44100
 SIZE = (96, 64)
 NUM_FRAMES = 50
@@ -185,7 +187,6 @@ def test_sound_that_begins_with_a_later_part_is_in_step(segment: Segment, tmp_pa
     assert max(moved) - min(moved) <= tick_of(tmp_path / "made.mp4")
 
 
-@pytest.mark.whole
 def test_a_live_pipe_whose_clock_begins_again_goes_on(server: TritonProcess, tmp_path: Path) -> None:
     part = write_clip(tmp_path / "part.ts")
     arguments = ("-sv", "--live", "-", "-o", tmp_path / "made.mp4")

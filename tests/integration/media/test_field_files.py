@@ -16,6 +16,8 @@ from segclient_runs import FAILED, UNREADABLE, line, run, succeed
 
 from segtriton_server.launch import TritonProcess
 
+pytestmark = pytest.mark.whole
+
 WAYS = pytest.mark.parametrize("way", [["-sv"], []], ids=["streamed", "frames"])
 
 

@@ -28,6 +28,8 @@ from segments import Segment
 from segtriton_client import InputError
 from segtriton_server.launch import TritonProcess
 
+pytestmark = pytest.mark.whole
+
 ALL_NUMBERS = list(range(FRAMES))
 ALL_TIMES = [number / RATE for number in ALL_NUMBERS]
 

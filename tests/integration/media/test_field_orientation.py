@@ -23,6 +23,8 @@ from segtriton_client.job import Composed
 from segtriton_protocol import OutputSpec
 from segtriton_server.launch import TritonProcess
 
+pytestmark = pytest.mark.whole
+
 FRAMES = 4
 MASK = OutputSpec(effect="mask", preset="ultrafast", crf=4)
 BARE_MASK = OutputSpec(effect="mask", encoder="mask")
