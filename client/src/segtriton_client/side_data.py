@@ -15,6 +15,7 @@ from av.sidedata.sidedata import Type
 _UNREADABLE_CODECS = ("png", "apng")
 _MATRIX = struct.Struct("=9i")
 _ONE, _ONE_W = 1 << 16, 1 << 30
+_SMALL_SIDE = 16
 
 
 def _of_no_listed_type(kind: type[Type], value: object) -> Type:
@@ -33,7 +34,8 @@ def side_data_of(frame: av.VideoFrame, codec: str) -> Mapping[Type, Buffer]:
     """Return a decoded picture's side data by type; `codec` is FFmpeg's name of its decoder."""
     if codec in _UNREADABLE_CODECS:
         return {}
-    found: Any = frame.side_data
+    # Before PyAV 19 a frame whose side data is looked at refers to itself, and stays until garbage is collected.
+    found: Any = frame.reformat(_SMALL_SIDE, _SMALL_SIDE).side_data
     # Its iteration gives the data before PyAV 19, and the types, as a mapping does, since then.
     types = [item if isinstance(item, Type) else item.type for item in found]
     return {kind: found[kind] for kind in types}

@@ -62,7 +62,7 @@ class Picture:
             picture), the pixels inside a row may not: OpenCV would then silently work on a copy.
         matrix: luma weights of a YUV picture; without meaning for RGB.
         color_range: range of a YUV picture; RGB is always full range.
-        captioned: the decoder's frame, if closed captions lie beside its samples, which an encoder may code again.
+        captioned: the decoder's frame, if closed captions may lie beside its samples, which an encoder may code again.
     """
 
     planes: tuple[Plane, ...]

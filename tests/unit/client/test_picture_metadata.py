@@ -29,7 +29,9 @@ def make_data(kind: Type, content: bytes) -> FakeData:
 
 
 def frame_with(*side_data: FakeData) -> av.VideoFrame:
-    return cast(av.VideoFrame, SimpleNamespace(side_data={data.type: data for data in side_data}))
+    frame = SimpleNamespace(side_data={data.type: data for data in side_data})
+    frame.reformat = lambda width, height: frame
+    return cast(av.VideoFrame, frame)
 
 
 def display(points: Any = POINTS, luminances: Any = LUMINANCES, flags: tuple[int, int] = (1, 1)) -> FakeData:

@@ -6,18 +6,9 @@ from fractions import Fraction
 from typing import Any
 
 import av.filter
-from av.sidedata.sidedata import Type
 from av.video.frame import PictureType, VideoFrame
 
 _UNIT = Fraction(1)
-
-
-def has_captions(frame: VideoFrame) -> bool:
-    """Tell whether closed captions (CEA-608/708) lie beside a decoded frame's samples."""
-    try:
-        return Type.A53_CC in frame.side_data
-    except ValueError:  # there is a kind that PyAV has no name for: it then gives none at all
-        return False
 
 
 class FrameCopier:

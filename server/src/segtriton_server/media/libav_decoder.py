@@ -20,7 +20,6 @@ from segtriton_server.frames import SAMPLE_TYPES, ColorMatrix, ColorRange, Pictu
 from segtriton_server.media.color_tags import COLORSPACES, picture_color
 from segtriton_server.media.decoder import Decoded, FrameGroup
 from segtriton_server.media.deinterlacer import Deinterlacer
-from segtriton_server.media.frame_copier import has_captions
 from segtriton_server.media.pixel_formats import is_same_format, num_bits
 from segtriton_server.media.room import check_room
 
@@ -29,6 +28,7 @@ CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "mpeg4", "mjpeg")
 # FFmpeg's own av1 decoder only drives hardware.
 _DECODERS = {"av1": "libdav1d"}
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+_CAPTION_MARK = b"GA94"  # what closed captions (CEA-608/708) begin with in a bitstream (ATSC A/53, 6.2.3)
 
 
 class LibavDecoder:
@@ -66,6 +66,7 @@ class LibavDecoder:
         self._pixel_format = pixel_format
         self._deinterlaces = deinterlace
         self._deinterlacer: Deinterlacer | None = None
+        self._is_captioned = False
         self._notes: dict[str, None] = {}
         self._context = cast(VideoCodecContext, av.CodecContext.create(_DECODERS.get(video.codec, video.codec), "r"))
         self._context.extradata = video.extradata or None
@@ -96,6 +97,8 @@ class LibavDecoder:
         """Return the pictures that are ready; a packet that libavcodec refuses does not keep the next from it."""
         decoded = Decoded()
         for packet in packets:
+            # Looking at a frame's side data would tell, but makes a cycle of references of each (PyAV before 19).
+            self._is_captioned = self._is_captioned or _CAPTION_MARK in packet.payload
             self._run(_copy_packet(packet), decoded)
         return decoded
 
@@ -140,7 +143,7 @@ class LibavDecoder:
         )
         owner = self._fit(frame, matrix, color_range)
         damaged = frozenset((seq,)) if frame.is_corrupt else frozenset[int]()
-        captioned = owner if has_captions(owner) else None
+        captioned = owner if self._is_captioned else None
         return FrameGroup((seq,), Picture(plane_views(owner), matrix, color_range, captioned), owner, damaged)
 
     def _fit(self, frame: VideoFrame, matrix: ColorMatrix, color_range: ColorRange) -> VideoFrame:

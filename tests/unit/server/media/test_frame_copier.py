@@ -8,7 +8,7 @@ import pytest
 from av.video.frame import PictureType
 from sei_messages import captions, with_h264_captions
 
-from segtriton_server.media.frame_copier import FrameCopier, has_captions
+from segtriton_server.media.frame_copier import FrameCopier
 
 
 def decode_captioned(size: tuple[int, int], pixel_format: str = "yuv420p") -> av.VideoFrame:
@@ -34,7 +34,6 @@ def test_a_copy_has_the_captions_and_memory_of_its_own() -> None:
     copy = FrameCopier("yuv420p").copy(frame)
     pixels(copy)[:] = 7
 
-    assert has_captions(copy)
     assert bytes(copy.side_data["A53_CC"]) == captions(3)
     assert (pixels(frame) == before).all()
 
@@ -56,7 +55,3 @@ def test_sizes_may_change_and_the_format_is_the_one_asked_for(pixel_format: str)
         (96, 64, "yuv420p"),
         (64, 48, "yuv420p"),
     ]
-
-
-def test_a_new_frame_has_no_captions() -> None:
-    assert not has_captions(av.VideoFrame(64, 48, "yuv420p"))

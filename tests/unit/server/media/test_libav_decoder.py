@@ -1,5 +1,6 @@
 """Packets are decoded together as they are one by one, and a damaged one among them costs no other."""
 
+import gc
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -8,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 from client_clips import make_clip
 from field_clips import SIZE, encode
 from h264_bits import without_reorder_depth
@@ -135,3 +137,17 @@ def test_the_reorder_depth_need_not_be_learnt(reorder_frames: int | None, *, low
 
     assert damaged == 0
     assert [packets[group.seqs[0]].pts for group in groups] == list(range(9))
+
+
+def test_frames_go_with_their_last_reference(clip: tuple[VideoFormat, list[Packet]]) -> None:
+    video, packets = clip
+    gc.collect()
+    gc.disable()
+    try:
+        groups, _ = decode(video, [packets], low_delay=False)
+        held = sum(isinstance(tracked, VideoFrame) for tracked in gc.get_objects())
+        assert held >= len(groups) > 0
+        groups.clear()
+        assert not any(isinstance(tracked, VideoFrame) for tracked in gc.get_objects())
+    finally:
+        gc.enable()
