@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-Sample = TypeVar("Sample", bound=np.generic)
+_Sample = TypeVar("_Sample", bound=np.generic)
 
 MATRIX_ENTRIES = 9
 _QUARTER = 90
@@ -57,17 +57,17 @@ class Orientation:
         """Return the height and width of the stored picture of a shown one, and the other way round."""
         return shown_hw[::-1] if self.is_transposed else shown_hw
 
-    def to_shown(self, stored: NDArray[Sample]) -> NDArray[Sample]:
+    def to_shown(self, stored: NDArray[_Sample]) -> NDArray[_Sample]:
         """Return a view of a stored picture or mask [h, w, ...] as it is seen."""
         turned = stored.swapaxes(0, 1) if self.is_transposed else stored
         return self._flipped(turned)
 
-    def to_stored(self, shown: NDArray[Sample]) -> NDArray[Sample]:
+    def to_stored(self, shown: NDArray[_Sample]) -> NDArray[_Sample]:
         """Return a view of what is seen [h, w, ...] as it is stored."""
         flipped = self._flipped(shown)
         return flipped.swapaxes(0, 1) if self.is_transposed else flipped
 
-    def _flipped(self, picture: NDArray[Sample]) -> NDArray[Sample]:
+    def _flipped(self, picture: NDArray[_Sample]) -> NDArray[_Sample]:
         rows, columns = -1 if self.flips_rows else 1, -1 if self.flips_columns else 1
         return picture[::rows, ::columns]
 
