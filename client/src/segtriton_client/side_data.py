@@ -35,7 +35,7 @@ def side_data_of(frame: av.VideoFrame, codec: str) -> Mapping[Type, Buffer]:
     if codec in _UNREADABLE_CODECS:
         return {}
     # Before PyAV 19 a frame whose side data is looked at refers to itself, and stays until garbage is collected.
-    found: Any = frame.reformat(_SMALL_SIDE, _SMALL_SIDE).side_data
+    found: Any = frame.reformat(_SMALL_SIDE, _SMALL_SIDE, "rgb24").side_data
     # Its iteration gives the data before PyAV 19, and the types, as a mapping does, since then.
     types = [item if isinstance(item, Type) else item.type for item in found]
     return {kind: found[kind] for kind in types}

@@ -30,7 +30,7 @@ def make_data(kind: Type, content: bytes) -> FakeData:
 
 def frame_with(*side_data: FakeData) -> av.VideoFrame:
     frame = SimpleNamespace(side_data={data.type: data for data in side_data})
-    frame.reformat = lambda width, height: frame
+    frame.reformat = lambda width, height, kind: frame
     return cast(av.VideoFrame, frame)
 
 

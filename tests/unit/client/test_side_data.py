@@ -52,3 +52,8 @@ def test_png_is_asked_for_its_angle_alone(degrees: int, start: tuple[int, ...]) 
 
     assert display_matrix_of(Png(), "png")[:5] == start  # type: ignore[arg-type]
     assert side_data_of(Png(), "png") == {}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pixel_format", ["pal8", "monob", "gray12le", "gbrap", "yuv420p10le", "yuv411p"])
+def test_pictures_of_any_kind_are_looked_at(pixel_format: str) -> None:
+    assert side_data_of(av.VideoFrame(32, 16, pixel_format), "any") == {}
