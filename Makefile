@@ -55,13 +55,14 @@ segment-clip:
 test: test-unit test-integration ## all tests that need no GPU and no cluster
 
 test-unit: setup ## tests without a server
-	@pytest -q tests/unit
+	@pytest -q -m "not whole" tests/unit
 
 test-integration: setup ## tests against a real Triton
 	@pytest -q -m "not whole" tests/integration
 
-test-media: setup ## every container, codec and feature of the matrix, against a real Triton
+test-media: setup ## every container, codec and feature, the field's files and names, most of it against a real Triton
 	@pytest -q tests/integration/media
+	pytest -q -m whole tests/unit
 
 # Fixtures that install packages take as long as the network does, so they have no time limit.
 test-players: setup ## results played by ffmpeg and Chromium, sources from a real RTSP server (Debian's; installs them as root)

@@ -31,6 +31,9 @@ from segtriton_client.runs import choose_outputs
 from segtriton_client.sources import METADATA_OPTIONS, expand
 from segtriton_client.still_images import read_still
 
+# A process for each: a minute of make test.
+pytestmark = pytest.mark.whole
+
 CLIP, OTHER = Path("clips/a.mp4"), Path("clips/b.mp4")
 
 

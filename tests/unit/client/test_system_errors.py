@@ -20,6 +20,9 @@ from segtriton_client.errors import InputError, OutputError, ServiceLostError
 from segtriton_client.image_files import write_image
 from segtriton_client.system_errors import reading, told_as_ours, writing
 
+# A process for each: a minute of make test.
+pytestmark = pytest.mark.whole
+
 WAYS = pytest.mark.parametrize("way", [["-sv"], []], ids=["streamed", "frames"])
 LONG = "x" * 252 + ".mp4"
 
