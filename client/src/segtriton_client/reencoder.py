@@ -15,7 +15,7 @@ from segtriton_protocol import ColorTags, Framing, VideoFormat
 
 # Nearly without loss, and with no picture held back.
 _OPTIONS = {"preset": "ultrafast", "crf": "10", "tune": "zerolatency"}
-_LOCAL_CODECS = ("rawvideo", "wrapped_avframe", "png", "bmp", "tiff", "webp", "ppm", "gif", "apng")
+_LOCAL_CODECS = ("rawvideo", "wrapped_avframe", "png", "bmp", "tiff", "webp", "ppm", "gif", "apng", "webp_anim")
 _GROUP = 50
 # What RGB pictures are, and the matrix and range that they are coded with (ITU-T H.273: BT.709, sRGB, BT.709).
 _OF_RGB = ColorTags(primaries=1, transfer=13, matrix=1)
