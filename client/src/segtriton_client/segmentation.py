@@ -16,7 +16,7 @@ from segtriton_client.codec_change import OTHER_CODEC
 from segtriton_client.composed_outputs import ComposedOutputs, Drawing, open_drawing
 from segtriton_client.compositors import make_compose
 from segtriton_client.demuxer import CarriedPacket, Demuxer
-from segtriton_client.errors import InputError, ServiceLostError, damage_error
+from segtriton_client.errors import ClientError, InputError, ServiceLostError, StoppedError, damage_error
 from segtriton_client.frame_rate import DEFAULT_RATE
 from segtriton_client.image_sequence import ImageSequence, ImageSequenceWriter, is_sequence
 from segtriton_client.job import Composed, Job
@@ -73,7 +73,7 @@ async def stream_file(connect: Connect, demuxer: Demuxer, job: Job) -> Report:
             send = _send_file(sink, packets, output) if live is None else _send_live(sink, packets, output, live)
             ended = await _complete(receiving, asyncio.ensure_future(send))
             if not ended.frames_out:
-                raise InputError(f"{job.input} gave no picture; {ended.frames_in} packets were sent.")
+                raise _no_picture(job, ended)
             if job.strict:
                 demuxer.raise_if_other_codec()
             await run_blocking(writer.finish)
@@ -83,6 +83,12 @@ async def stream_file(connect: Connect, demuxer: Demuxer, job: Job) -> Report:
             await run_blocking(output.commit)
     report = _make_report(session, ended, job, time.monotonic() - started, demuxer, output.notes)
     return _with_unsent(report, {_STALE: live.num_stale if live else 0, OTHER_CODEC: demuxer.num_other_codec})
+
+
+def _no_picture(job: Job, ended: Ended) -> ClientError:
+    if job.stopping.is_set():
+        return StoppedError(f"Stopped before the first frame of {job.input}.")
+    return InputError(f"{job.input} gave no picture; {ended.frames_in} packets were sent.")
 
 
 def segment_file(
