@@ -79,9 +79,10 @@ class Background:
                 for frame in decode_clear(container, stream, self._path):
                     time = (frame.pts or 0) * (frame.time_base or Fraction(0))
                     start = time if start is None else start
-                    first.take(frame, stream.codec_context.name)
-                    video = describe_video(stream, self._path, first)
-                    self._shown_aspect = display_aspect(video)
+                    if not first.is_known:
+                        first.take(frame, stream.codec_context.name)
+                        video = describe_video(stream, self._path, first)
+                        self._shown_aspect = display_aspect(video)
                     yield video.orientation.to_shown(reader.to_rgb(frame)), time - start
             except av.error.FFmpegError as error:
                 raise InputError(f"Cannot read {self._path}: {error.strerror}.") from None

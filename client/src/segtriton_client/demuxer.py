@@ -264,7 +264,7 @@ def describe_video(stream: VideoStream, path: Source, first: FirstPicture | None
         extradata=extradata,
         frame_rate=_bounded(frame_rate_of(stream), MAX_FRAME_RATE),
         sample_aspect=_bounded(stream.sample_aspect_ratio),
-        rotation=Orientation.from_matrix(first.display_matrix).rotation if first.display_matrix else 0,
+        rotation=Orientation.from_matrix(first.display_matrix).rotation,
         color=ColorTags(
             primaries=int(context.color_primaries),
             transfer=int(context.color_trc),

@@ -26,7 +26,7 @@ def check_report(sources: Iterable[Source], others_read: Iterable[Path], report:
     read = list(others_read)
     for source in sources:
         with suppress(InputError):  # told later, in that report
-            read += [path for found in expand([source], streams=streams) for path in _read_by(found)]
+            read += [path for found in expand([source], streams=streams) for path in _read_by(found, _images_in(found))]
     check_places(read, [report])
 
 
@@ -39,13 +39,22 @@ def prepare_outputs(jobs: Iterable[Job], others_read: Iterable[Path], report: Pa
         InputError: a folder cannot be read.
     """
     jobs = [job for job in jobs if not _is_missing(job.input)]  # of the others it is the input that is told
-    read = [*(path for job in jobs for path in _read_by(job.input)), *others_read]
-    written = [path for job in jobs for path in _written_by(job)]
-    check_places(read, [*written, report] if report else written)
+    read: list[Path] = []
+    written: list[Path] = []
+    probed: list[Path] = []  # whose making tells whether a job's outputs can be written
+    for job in jobs:
+        images = _images_in(job.input)
+        results = result_names(images)
+        read += _read_by(job.input, images)
+        for place in (target for target in job.outputs if isinstance(target, Path)):
+            made = [place / name for name in results]
+            written += [place, *(_numbered(place) if is_sequence(place) else made)]
+            probed += made[:1] if _is_folder(job.input) else [place]
+    check_places([*read, *others_read], [*written, report] if report else written)
     for target in (target for job in jobs for target in job.outputs):
         if not overwrite and is_there(target):
             raise click.UsageError(f"{target} exists; choose another with -o, or give --overwrite or --continue.")
-    for path in (path for job in jobs for path in _probed(job)):
+    for path in probed:
         check_writable(path)
     if report:
         check_writable(report)
@@ -79,36 +88,20 @@ def _is_missing(source: Source) -> bool:
     return isinstance(source, Path) and not exists(source)
 
 
-def _read_by(source: Source) -> Iterator[Path]:
+def _read_by(source: Source, images: Iterable[Path]) -> Iterator[Path]:
     if isinstance(source, Path):
         yield source
-        if is_folder(source):
-            yield from images_of(source)
+        yield from images
     elif is_numbered(source) and not scheme_of(source):
         yield from _numbered(Path(source))
 
 
-def _written_by(job: Job) -> Iterator[Path]:
-    """Give the files that a job writes, as far as they are known; a folder, too."""
-    for target in job.outputs:
-        if isinstance(target, Path):
-            yield target
-            yield from _numbered(target) if is_sequence(target) else _images_in(target, job)
+def _images_in(source: Source) -> list[Path]:
+    """Return what is read of a folder of images, none of anything else; each is looked into."""
+    return images_of(source) if _is_folder(source) else []
 
 
-def _probed(job: Job) -> Iterator[Path]:
-    """Give files whose making tells whether a job's outputs can be written."""
-    for target in job.outputs:
-        if isinstance(target, Path):
-            yield from _images_in(target, job)[:1] if _is_image_folder(job.input) else [target]
-
-
-def _images_in(target: Path, job: Job) -> list[Path]:
-    """Return what is written into a folder, none if the output is a file."""
-    return [target / name for name in result_names(images_of(job.input))] if _is_image_folder(job.input) else []
-
-
-def _is_image_folder(source: Source) -> TypeGuard[Path]:
+def _is_folder(source: Source) -> TypeGuard[Path]:
     return isinstance(source, Path) and is_folder(source)
 
 

@@ -24,6 +24,7 @@ from segtriton_client.heif_grid import read_grid
 from segtriton_client.image_metadata import copy_jpeg_metadata, copy_webp_metadata
 from segtriton_client.side_data import display_matrix_of
 from segtriton_client.sources import open_input
+from segtriton_client.system_errors import reading
 from segtriton_client.transparency import is_transparent
 from segtriton_protocol import UPRIGHT, Orientation
 
@@ -107,18 +108,14 @@ def written_suffix(suffix: str) -> str:
 
 def read_still(path: Path) -> StillImage:
     """Decode an image; raises InputError."""
-    try:
-        with open_input(path) as container:
-            stream = _pick_image(container, path)
-            if stream.disposition & Disposition.dependent:
-                return _read_tiles(container, path)
-            frame = next(container.decode(stream), None)
-    except av.error.FFmpegError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror}.") from None
+    with reading(path), open_input(path) as container:
+        stream = _pick_image(container, path)
+        if stream.disposition & Disposition.dependent:
+            return _read_tiles(container, path)
+        frame = next(container.decode(stream), None)
     if frame is None:
         raise InputError(f"{path} holds no picture.")
-    matrix = display_matrix_of(frame, stream.codec_context.name)
-    orientation = Orientation.from_matrix(matrix) if matrix else UPRIGHT
+    orientation = Orientation.from_matrix(display_matrix_of(frame, stream.codec_context.name))
     rgb = orientation.to_shown(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
     is_of_file = path.suffix.lower() not in _READ_ONLY
     return StillImage(np.ascontiguousarray(rgb), path, frame, orientation, is_of_file)

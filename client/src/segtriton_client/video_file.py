@@ -18,7 +18,7 @@ from segtriton_client.demuxer import describe_video, pick_video
 from segtriton_client.display_order import Demuxed, DisplayTimes, drop_false_pts, leave_pts_absent
 from segtriton_client.empty_packets import EmptyPackets
 from segtriton_client.encryption import check_clear
-from segtriton_client.errors import MENDED, InputError, OutputError, damage_error
+from segtriton_client.errors import MENDED, InputError, damage_error
 from segtriton_client.first_picture import read_first_picture
 from segtriton_client.frame_rate import frame_rate_notes
 from segtriton_client.keyframe_start import KeyframeStart
@@ -26,6 +26,7 @@ from segtriton_client.local_encoder import LocalEncoder
 from segtriton_client.muxer import OutputFile
 from segtriton_client.pictures import PictureReader
 from segtriton_client.sources import Destination, Source, damage_of, open_input
+from segtriton_client.system_errors import writing
 from segtriton_client.timeline import Timeline
 from segtriton_client.transparency import TRANSPARENCY_NOTE
 from segtriton_client.truncation import TruncationCheck
@@ -137,10 +138,8 @@ class VideoFile:
 
     def finish(self) -> None:
         """Encode what is left."""
-        try:
+        with writing(self._output.path):
             self._encoder.finish()
-        except av.error.FFmpegError as error:
-            raise OutputError(f"Cannot write {self._output.path}: {error.strerror}.") from None
 
     def commit(self) -> None:
         """Give the file its name."""

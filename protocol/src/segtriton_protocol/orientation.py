@@ -28,7 +28,9 @@ class Orientation:
 
     @classmethod
     def from_matrix(cls, matrix: Sequence[int]) -> Orientation:
-        """Return the orientation that is nearest to a display matrix, nine integers in FFmpeg's layout."""
+        """Return the orientation that is nearest to a display matrix, nine integers in FFmpeg's layout, or ()."""
+        if not matrix:
+            return cls()
         x_by_column, y_by_column = matrix[_X_BY_COLUMN], matrix[_Y_BY_COLUMN]
         x_by_row, y_by_row = matrix[_X_BY_ROW], matrix[_Y_BY_ROW]
         if abs(x_by_column) + abs(y_by_row) >= abs(y_by_column) + abs(x_by_row):

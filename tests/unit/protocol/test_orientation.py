@@ -46,8 +46,7 @@ def test_a_matrix_is_the_turn_and_the_flips_that_it_was_made_of(degrees: int, hf
         expected = expected[:, ::-1]
     if vflip:
         expected = expected[::-1]
-    matrix = matrix_of(degrees, hflip=hflip, vflip=vflip)
-    orientation = Orientation.from_matrix(matrix) if matrix else Orientation()
+    orientation = Orientation.from_matrix(matrix_of(degrees, hflip=hflip, vflip=vflip))
     np.testing.assert_array_equal(orientation.to_shown(PICTURE), expected)
 
 
