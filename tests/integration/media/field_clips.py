@@ -1,8 +1,9 @@
 """Clips as the field has them: without pts, begun between keyframes, with packets that hold no picture."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -101,15 +102,26 @@ def cut_by_an_edit_list(folder: Path, num_cut: int) -> Path:
     return remux(whole, folder / "given.mp4", change)
 
 
-def with_hidden_frames(path: Path) -> Path:
-    """AV1 with each frame in a packet of its own, also those that are never shown."""
-    packets = encode("libsvtav1", 24, preset="12", crf="40", **{"svtav1-params": "lp=1:hierarchical-levels=3"})
-    split = BitStreamFilterContext("av1_frame_split", "av1")
-    frames = []
+def encode_with_hidden_frames() -> list[Coded]:
+    """24 pictures of AV1, some of whose packets hold frames that are never shown."""
+    return encode("libsvtav1", 24, preset="12", crf="40", **{"svtav1-params": "lp=1:hierarchical-levels=3"})
+
+
+def split_av1(packets: Iterable[Coded]) -> Iterator[list[Any]]:
+    """Give the frames of each packet as packets of their own."""
+    with av.open(BytesIO(), "w", "ivf") as container:  # PyAV 17 makes a filter for a track alone
+        split = BitStreamFilterContext("av1_frame_split", container.add_mux_stream("av1"))
     for coded in packets:
         packet: Any = av.Packet(coded.payload)
         packet.is_keyframe = coded.is_keyframe
-        parts = split.filter(packet)
+        yield split.filter(packet)
+
+
+def with_hidden_frames(path: Path) -> Path:
+    """AV1 with each frame in a packet of its own, also those that are never shown."""
+    packets = encode_with_hidden_frames()
+    frames = []
+    for coded, parts in zip(packets, split_av1(packets), strict=True):
         for position, part in enumerate(parts):
             time = coded.pts + Fraction(position, 10)
             frames.append(Coded(bytes(part), time, time, part.is_keyframe))

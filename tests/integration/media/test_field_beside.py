@@ -16,6 +16,7 @@ from av.stream import Disposition
 from checker import check_same, read_content
 from heif_files import make_heic, make_single_heic
 from numbered_clips import FRAMES, RATE, Recipe, numbered_frame
+from photographs import exif_of
 from segclient_runs import UNREADABLE, run, succeed
 from segments import UNCHANGED, Segment
 from sei_messages import captions, with_dolby_vision, with_h264_captions, with_hdr10_plus, with_mpeg2_captions
@@ -423,7 +424,7 @@ def test_captions_are_named_where_frames_are_sent_one_by_one(server: TritonProce
 
 # ------------------------------------------------------------------ photographs
 
-EXIF = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"  # its orientation is 6
+EXIF = exif_of(6)
 PROFILE = b"ICC_PROFILE\0\x01\x01" + bytes(128)
 JPEG, PNG, WEBP, TIFF, BMP = b"\xff\xd8", b"\x89PNG", b"RIFF", b"II*\0", b"BM"
 

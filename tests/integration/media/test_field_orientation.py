@@ -14,6 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from photographs import write_photograph
 from raw_client import CLIPS
 from segclient_process import PROGRAM
 from segclient_runs import succeed
@@ -179,17 +180,7 @@ def test_a_photograph_is_turned_as_its_exif_says(photograph: Segment, tmp_path: 
 
 def write_photo(path: Path, shown: np.ndarray, turn: Turn) -> Path:
     """A JPEG whose EXIF says how it is turned."""
-    stored = np.ascontiguousarray(turn.to_stored(shown))
-    encoder = av.CodecContext.create("mjpeg", "w")
-    encoder.height, encoder.width, encoder.pix_fmt, encoder.framerate = *stored.shape[:2], "yuvj420p", 1
-    encoder.qmin = encoder.qmax = 2
-    frame = av.VideoFrame.from_ndarray(stored, "rgb24").reformat(format="yuvj420p")
-    (packet,) = [*encoder.encode(frame), *encoder.encode(None)]
-    directory = struct.pack("<HHHIHHI", 1, 0x0112, 3, 1, turn.exif, 0, 0)
-    exif = b"Exif\0\0II*\0" + struct.pack("<I", 8) + directory
-    jpeg = bytes(packet)
-    path.write_bytes(jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:])
-    return path
+    return write_photograph(path, np.ascontiguousarray(turn.to_stored(shown)), turn.exif)
 
 
 # ------------------------------------------------------------------ the matrix

@@ -1,25 +1,17 @@
-import struct
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 from av.sidedata.sidedata import Type
+from photographs import write_photograph
 
 from segtriton_client.side_data import display_matrix_of, side_data_of
 
 ONE = 1 << 16
 
 
-def write_photograph(path: Path, orientation: int) -> Path:
-    """A JPEG with EXIF."""
-    encoder = av.CodecContext.create("mjpeg", "w")
-    encoder.width, encoder.height, encoder.pix_fmt, encoder.framerate = 32, 16, "yuvj420p", 1
-    frame = av.VideoFrame.from_ndarray(np.zeros((16, 32, 3), np.uint8), "rgb24").reformat(format="yuvj420p")
-    jpeg = b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
-    exif = b"Exif\0\0II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
-    path.write_bytes(jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:])
-    return path
+PIXELS = np.zeros((16, 32, 3), np.uint8)
 
 
 def first_frame(path: Path) -> av.VideoFrame:
@@ -28,7 +20,7 @@ def first_frame(path: Path) -> av.VideoFrame:
 
 
 def test_a_type_that_pyav_does_not_list_hides_no_other(tmp_path: Path) -> None:
-    frame = first_frame(write_photograph(tmp_path / "a.jpg", 6))
+    frame = first_frame(write_photograph(tmp_path / "a.jpg", PIXELS, 6))
 
     found = side_data_of(frame, "mjpeg")
     assert Type.DISPLAYMATRIX in found
@@ -37,7 +29,7 @@ def test_a_type_that_pyav_does_not_list_hides_no_other(tmp_path: Path) -> None:
 
 
 def test_a_photograph_that_lies_as_it_is_seen_has_no_turn(tmp_path: Path) -> None:
-    matrix = display_matrix_of(first_frame(write_photograph(tmp_path / "a.jpg", 1)), "mjpeg")
+    matrix = display_matrix_of(first_frame(write_photograph(tmp_path / "a.jpg", PIXELS, 1)), "mjpeg")
     assert matrix in ((), (ONE, 0, 0, 0, ONE, 0, 0, 0, 1 << 30))
 
 
