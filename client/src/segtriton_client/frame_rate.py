@@ -16,7 +16,9 @@ _NO_TIMESTAMPS = cast(int, Flags.no_timestamps.value)
 
 def frame_rate_of(stream: VideoStream) -> Fraction | None:
     """Return a video's frames a second; of a raw one what its codec states, as its average is a default of FFmpeg's."""
-    return stream.guessed_rate if _is_raw(stream) else stream.average_rate or stream.guessed_rate
+    if _is_raw(stream) or _is_coarser_than_the_clock(stream):
+        return stream.guessed_rate
+    return stream.average_rate
 
 
 def frame_rate_notes(stream: VideoStream) -> list[str]:
@@ -24,6 +26,12 @@ def frame_rate_notes(stream: VideoStream) -> list[str]:
     if not _is_raw(stream) or stream.codec_context.framerate == stream.guessed_rate:
         return []
     return [f"The input states no usable frame rate; {stream.guessed_rate} frames a second were assumed."]
+
+
+def _is_coarser_than_the_clock(stream: VideoStream) -> bool:
+    """Whether FFmpeg guessed from the times: of times at irregular ticks it makes the clock's own rate, as 1000."""
+    rate, tick = stream.guessed_rate, stream.time_base
+    return not stream.average_rate and rate is not None and tick is not None and rate * tick < 1
 
 
 def _is_raw(stream: VideoStream) -> bool:

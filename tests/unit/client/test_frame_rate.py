@@ -21,3 +21,18 @@ def test_a_rate_that_nothing_states_is_named(tmp_path: Path, ending: str, clock:
         (video,) = container.streams.video
         assert frame_rate_of(video) == RATE
         assert bool(frame_rate_notes(video)) == is_named
+
+
+def test_the_rate_of_the_clock_is_no_frame_rate(tmp_path: Path) -> None:
+    path = tmp_path / "irregular.ivf"
+    with av.open(path, "w") as target:
+        video = target.add_stream("libvpx", rate=30)
+        video.codec_context.time_base = Fraction(1, 1000)
+        for number in range(60):
+            frame = av.VideoFrame(64, 48, "yuv420p")
+            frame.pts, frame.time_base = 33 * number + number % 7, Fraction(1, 1000)
+            target.mux(video.encode(frame))
+        target.mux(video.encode(None))
+    with av.open(path) as container:
+        assert container.streams.video[0].guessed_rate == 1000
+        assert frame_rate_of(container.streams.video[0]) is None
