@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from process_tree import holdings, wait_until
+from process_tree import wait_until
 from raw_client import Clip, RawStream, Run, decode, follow
 
 from segtriton_protocol import OutputSpec
@@ -72,8 +72,3 @@ def device_bytes_used() -> int:
     torch.cuda.synchronize()
     free, total = torch.cuda.mem_get_info()
     return total - free
-
-
-def resident_bytes(server: TritonProcess) -> int:
-    """What the server and all that it started hold of the host's memory."""
-    return holdings(server.pid).resident_bytes

@@ -1,4 +1,4 @@
-"""The GPU's models on a real Triton: many sessions at once, each as it would be alone, and nothing left behind."""
+"""The GPU's models on a real Triton: many sessions at once, each as it would be alone."""
 
 import asyncio
 import os
@@ -23,10 +23,8 @@ from gpu_service import (
     NETWORK,
     STREAMING,
     check_whole,
-    device_bytes_used,
     launch_settings,
     pictures_of,
-    resident_bytes,
     run_session,
     wait_idle,
 )
@@ -37,7 +35,9 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 
 from segtriton_client import Job, segment_video
 from segtriton_protocol import ErrorCode, MatteSpec, Opened, OutputSpec, SegtritonError
+from segtriton_server.frames import Picture
 from segtriton_server.launch import TritonProcess
+from segtriton_server.vision.matte import Matte
 
 # The first test waits until the server has loaded its networks.
 pytestmark = pytest.mark.timeout(240)
@@ -46,6 +46,9 @@ H264_ENCODERS = ("libx264", "h264_nvenc")
 SEEDED_WARNING = "random"
 # Batches of other sizes take other kernels of cuDNN, and half precision rounds: one level everywhere is 48 dB.
 SAME = 45.0
+# What the seeded network sees most.
+SEEN = "boat,bicycle"
+PICTURE = Picture((np.zeros((360, 640), np.uint8), *(np.zeros((180, 320), np.uint8) for _ in range(2))))
 
 
 @pytest.fixture(scope="module")
@@ -122,14 +125,13 @@ def masks_of(server: TritonProcess, spec: OutputSpec) -> np.ndarray:
 
 
 def test_several_classes_make_one_mask_and_inverted_takes_the_rest(server: TritonProcess) -> None:
-    # The seeded network sees these two most.
     boat, bicycle, both, rest = (
         masks_of(server, spec)
         for spec in (
             OutputSpec(class_name="boat"),
             OutputSpec(class_name="bicycle"),
-            OutputSpec(class_name="boat,bicycle"),
-            OutputSpec(class_name="boat,bicycle", matte=MatteSpec(inverted=True)),
+            OutputSpec(class_name=SEEN),
+            OutputSpec(class_name=SEEN, matte=MatteSpec(inverted=True)),
         )
     )
     # Edges are drawn to the picture's after the sum, and each result is rounded.
@@ -138,14 +140,13 @@ def test_several_classes_make_one_mask_and_inverted_takes_the_rest(server: Trito
     assert np.abs(boat - both).mean() > 20
 
 
-def test_smoothed_masks_tremble_less_and_feathered_ones_are_softer(server: TritonProcess) -> None:
-    plain, smooth, wide, narrow = (
-        masks_of(server, OutputSpec(matte=matte))
-        for matte in (MatteSpec(), MatteSpec(smoothing=0.9), MatteSpec(feather=0.5), MatteSpec(feather=-0.5))
-    )
-    assert np.array_equal(smooth[0], plain[0])
-    assert np.abs(np.diff(smooth, axis=0)).mean() < 0.8 * np.abs(np.diff(plain, axis=0)).mean()
-    assert narrow.mean() < plain.mean() < wide.mean()
+def test_smoothed_and_feathered_masks_are_what_the_cpu_makes_of_the_plain_ones(server: TritonProcess) -> None:
+    plain = masks_of(server, OutputSpec(class_name=SEEN))
+    for matte in (MatteSpec(smoothing=0.9), MatteSpec(feather=0.5), MatteSpec(feather=-0.5)):
+        found = masks_of(server, OutputSpec(class_name=SEEN, matte=matte))
+        on_cpu = Matte(matte, plain.shape[1:])
+        expected = np.stack([on_cpu.refine(PICTURE, mask.astype(np.uint8)) for mask in plain])
+        assert psnr(found, expected) > SAME > psnr(found, plain), matte
 
 
 # ------------------------------------------------------------------ many at once
@@ -192,12 +193,15 @@ def test_frames_of_mixed_sizes_and_threads_give_what_each_gives_alone(server: Tr
     def several(size_wh: tuple[int, int]) -> list[np.ndarray]:
         frames = np.stack(source_rgb(size_wh, max(counts)))
         with InferenceServerClient(server.grpc_address) as client:
-            return [infer(client, frames[:count], effect="overlay") for count in counts]
+            return [infer(client, frames[:count], effect="overlay", class_name=SEEN) for count in counts]
 
     def one_by_one(size_wh: tuple[int, int]) -> np.ndarray:
         with InferenceServerClient(server.grpc_address) as client:
             return np.concatenate(
-                [infer(client, frame[None], effect="overlay") for frame in source_rgb(size_wh, max(counts))]
+                [
+                    infer(client, frame[None], effect="overlay", class_name=SEEN)
+                    for frame in source_rgb(size_wh, max(counts))
+                ]
             )
 
     with ThreadPoolExecutor(len(sizes)) as pool:
@@ -244,30 +248,6 @@ def stream_sample(server: TritonProcess, requests: list[list[InferInput]]) -> li
 
 
 # ------------------------------------------------------------------ coming and going
-
-
-def test_two_hundred_sessions_leave_nothing_behind(server: TritonProcess) -> None:
-    clips = [make_clip(name).head(5) for name in ("h264", "h264_1080p", "hevc", "h264_444")]
-
-    def cycle_sessions(count: int) -> None:
-        with ThreadPoolExecutor(8) as pool:
-            for clip, run in pool.map(
-                lambda clip: (clip, run_session(server, clip, MJPEG)), islice(cycle(clips), count)
-            ):
-                check_whole(run, clip)
-
-    def held() -> tuple[int, int]:
-        wait_idle(server)
-        time.sleep(1.5)  # the workers give memory back a moment after their sessions
-        return device_bytes_used(), resident_bytes(server)
-
-    cycle_sessions(40)
-    device_before, host_before = held()
-    cycle_sessions(160)
-    device_after, host_after = held()
-
-    assert device_after < 1.03 * device_before, (device_before >> 20, device_after >> 20)
-    assert host_after < 1.03 * host_before, (host_before >> 20, host_after >> 20)
 
 
 def test_a_killed_worker_costs_only_its_own_session(server: TritonProcess) -> None:

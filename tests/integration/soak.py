@@ -26,7 +26,8 @@ _REST_SECONDS = 1.5  # after a beat of the workers, which then give memory back
 # In a short run memory still settles; in a long one its slope shows.
 _LONG_SECONDS = 600
 _MOST_GROWTH_PER_HOUR = 0.01
-_SETTLED_BYTES, _SETTLED_SHARE = 40 << 20, 0.02
+# Between sessions, what the pools of two workers on a GPU hold differed by up to 150 of 5,100 MiB from look to look.
+_SETTLED_BYTES, _SETTLED_SHARE = 40 << 20, 0.04
 
 
 @dataclass(frozen=True)
