@@ -20,7 +20,7 @@ TARGETS = {
     "h264 of x264": Target(0.8, 0.95),
     "mjpeg": Target(1500, 2500),
     "sample": Target(10, 20),
-    "live": Target(48, 80),
+    "live": Target(48, 100),
 }
 
 

@@ -58,7 +58,8 @@ class Load:
         if self.busiest_client > CLIENT_WALL:
             clients += ", THE CLIENT IS THE WALL"
         dropped = f"dropped {self.dropped}" if self.dropped else ""
-        cores = f"{sum(self.server_cores.values()):.1f} server cores"
+        total = sum(self.server_cores.values())
+        cores = f"{total:.1f} server cores, {1000 * total / max(self.frames_per_second, 1):.1f} for 1,000 fps"
         return ", ".join(filter(None, (cores, clients, *self.names, dropped)))
 
 

@@ -266,8 +266,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write_json(options.json, figures, host, setup)
 
     figures = Benchmark(setup, save).run(options.only)
-    print("{gpu}, driver {driver}, torch {torch}, {cores} cores, commit {commit}".format(**host), end="; ")
+    print("{gpu}, driver {driver}, torch {torch}, commit {commit}".format(**host), end="; ")
     print("{}x{}, {}".format(*setup.size_wh, setup.network))
+    print("{cores} cores, {processor}, {core_speed} million passes of a Python loop a second".format(**host))
     print(render(make_rows(figures)))
     for name, error in figures.errors.items():
         print(f"FAILED {name}: {error}")
