@@ -69,17 +69,18 @@ class NvdecDecoder:
         groups = self._groups(len(packets))  # about as many pictures come out as packets go in
         damaged = 0
         has_shown = self._has_shown
-        for packet in packets:
-            try:
-                self._decode(self._bitstream.rewrite(packet), packet.seq, packet.pts, groups)
-            except DamagedPacketError:
-                damaged += 1
-            except UnsupportedStreamError as error:
-                if has_shown:
-                    raise SegtritonError(
-                        ErrorCode.UNSUPPORTED_FORMAT, "The stream changed to what this GPU's decoder does not take."
-                    ) from error
-                raise  # no picture has left this object yet: the other decoder can begin anew
+        with torch.cuda.stream(groups.stream):
+            for packet in packets:
+                try:
+                    self._decode(self._bitstream.rewrite(packet), packet.seq, packet.pts, groups)
+                except DamagedPacketError:
+                    damaged += 1
+                except UnsupportedStreamError as error:
+                    if has_shown:
+                        raise SegtritonError(
+                            ErrorCode.UNSUPPORTED_FORMAT, "The stream changed to what this GPU's decoder does not take."
+                        ) from error
+                    raise  # no picture has left this object yet: the other decoder can begin anew
         return Decoded(groups.finish(), damaged)
 
     def flush(self) -> Decoded:
@@ -87,7 +88,8 @@ class NvdecDecoder:
         groups = self._groups(self._group_size)
         damaged = 0
         try:
-            self._run(self._nvc.PacketData(), groups)
+            with torch.cuda.stream(groups.stream):
+                self._run(self._nvc.PacketData(), groups)
         except DamagedPacketError:
             damaged = 1
         self._is_flushed = True
@@ -128,7 +130,8 @@ class NvdecDecoder:
             raise DamagedPacketError(_first_line(error)) from None
         for frame in frames:
             self._has_shown = True
-            picture = torch.from_dlpack(frame)
+            # Given the frame itself, torch asks for device and current stream first, which takes longer than the copy.
+            picture = torch.from_dlpack(frame.__dlpack__(stream=self._pooled.stream.cuda_stream))
             self._shown_wh = picture.shape[1], picture.shape[0] * 2 // 3
             groups.add(self._numbers.take(frame.getPTS()), picture)
 
@@ -138,11 +141,14 @@ class NvdecDecoder:
 
 
 class _GroupBuilder:
-    """Copies pictures out of the decoder's few buffers, which it uses again with the next packet."""
+    """Copies pictures out of the decoder's few buffers, which it uses again with the next packet.
+
+    `add` is called while `stream`, the decoder's, is the current one: to change streams takes as long as to copy.
+    """
 
     def __init__(self, video: VideoFormat, stream: torch.cuda.Stream, group_size: int) -> None:
+        self.stream = stream
         self._video = video
-        self._stream = stream
         self._group_size = group_size
         self._groups: list[FrameGroup] = []
         self._seqs: list[int] = []
@@ -154,11 +160,10 @@ class _GroupBuilder:
             picture = picture.view(torch.uint8)[:, 1::2]  # the high byte of each little-endian sample
         if self._buffer is not None and self._buffer.shape[1:] != picture.shape:
             self._close_group()
-        with torch.cuda.stream(self._stream):
-            if self._buffer is None:
-                shape = self._group_size, *picture.shape
-                self._buffer = with_memory(lambda: torch.empty(shape, dtype=torch.uint8, device="cuda"))
-            self._buffer[len(self._seqs)].copy_(picture, non_blocking=True)
+        if self._buffer is None:
+            shape = self._group_size, *picture.shape
+            self._buffer = with_memory(lambda: torch.empty(shape, dtype=torch.uint8, device="cuda"))
+        self._buffer[len(self._seqs)].copy_(picture, non_blocking=True)
         self._seqs.append(seq)
         if len(self._seqs) == self._group_size:
             self._close_group()
@@ -175,7 +180,7 @@ class _GroupBuilder:
         height = rows * 2 // 3
         matrix, color_range = picture_color(self._video.color, height)
         planes = nv12_planes(self._buffer[: len(self._seqs)], height, width)
-        pictures = DevicePictures(planes, matrix, color_range, record_event(self._stream))
+        pictures = DevicePictures(planes, matrix, color_range, record_event(self.stream))
         self._groups.append(FrameGroup(tuple(self._seqs), pictures))
         self._seqs, self._buffer = [], None
 
