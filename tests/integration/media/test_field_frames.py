@@ -164,6 +164,17 @@ def test_a_packet_without_a_picture_of_its_own_is_no_loss(
     assert report.damaged_frames == []
 
 
+def test_a_file_that_shows_no_picture_is_refused(segment: Segment, tmp_path: Path) -> None:
+    coded = encode("libvpx", 4, deadline="realtime", **{"cpu-used": "8", "lag-in-frames": "0"})
+    # RFC 6386, 9.1: bit 4 is show_frame.
+    hidden = [replace(one, payload=bytes([one.payload[0] & ~0x10]) + one.payload[1:]) for one in coded]
+    given, made = mux(tmp_path / "given.mkv", "vp8", hidden), tmp_path / "made.mkv"
+
+    with pytest.raises(InputError, match="given.mkv (gave no picture; 4 packets were sent|holds no frames)"):
+        segment(given, made)
+    assert not made.exists()
+
+
 # ------------------------------------------------------------------ a codec that changes
 
 
