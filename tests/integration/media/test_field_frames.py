@@ -170,7 +170,7 @@ def test_a_file_that_shows_no_picture_is_refused(segment: Segment, tmp_path: Pat
     hidden = [replace(one, payload=bytes([one.payload[0] & ~0x10]) + one.payload[1:]) for one in coded]
     given, made = mux(tmp_path / "given.mkv", "vp8", hidden), tmp_path / "made.mkv"
 
-    with pytest.raises(InputError, match="given.mkv (gave no picture; 4 packets were sent|holds no frames)"):
+    with pytest.raises(InputError, match=r"given.mkv (gave no picture; 4 packets were sent|holds no frames)"):
         segment(given, made)
     assert not made.exists()
 
