@@ -52,7 +52,7 @@ def serve(channel: Channel) -> None:
             case ChannelMessage("open", session_id):
                 send(ChannelMessage("opened", session_id, OPENED))
             case ChannelMessage("end", session_id):
-                send(ChannelMessage("ended", session_id, {"notes": []}))
+                send(ChannelMessage("ended", session_id, {"notes": [], "batches": []}))
             case SessionPackets(session_id, block):
                 send(SessionResults(session_id, block, stages={stage: (0.001, len(block)) for stage in STAGES}))
 

@@ -39,17 +39,17 @@ class TensorSpec:
 
     def check(self, array: NDArray[np.generic]) -> None:
         """Raise INVALID_MESSAGE unless `array` has this spec's type and shape."""
-        if array.dtype != _DTYPES[self.data_type] or not self._fits(array.shape):
-            raise SegtritonError(
-                ErrorCode.INVALID_MESSAGE,
-                f"Tensor {self.name} must be {self.data_type} {list(self.dims)}, "
-                f"not {array.dtype} {list(array.shape)}.",
-            )
+        if array.dtype != _DTYPES[self.data_type] or array.ndim != len(self.dims):
+            raise self._refusal(array)
+        for want, have in zip(self.dims, array.shape, strict=True):
+            if want not in (-1, have):
+                raise self._refusal(array)
 
-    def _fits(self, shape: tuple[int, ...]) -> bool:
-        if len(shape) != len(self.dims):
-            return False
-        return all([want in (-1, have) for want, have in zip(self.dims, shape, strict=True)])
+    def _refusal(self, array: NDArray[np.generic]) -> SegtritonError:
+        return SegtritonError(
+            ErrorCode.INVALID_MESSAGE,
+            f"Tensor {self.name} must be {self.data_type} {list(self.dims)}, not {array.dtype} {list(array.shape)}.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

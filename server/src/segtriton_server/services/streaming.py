@@ -227,7 +227,7 @@ class StreamingService:
 
     def _on_worker_message(self, message: ChannelMessage | SessionResults) -> None:
         if isinstance(message, ChannelMessage) and message.kind == "beat":
-            self._on_beat(message.body)
+            self._observe_batches(message.body)
             return
         try:
             session = self._sessions.get(message.session_id)
@@ -249,12 +249,13 @@ class StreamingService:
                     "opened: decoder %s, encoder %s", message.body["decoder"], message.body["encoder"]
                 )
             case "ended":
+                self._observe_batches(message.body)
                 self._metrics.flush()
                 session.finish(message.body["notes"])
             case "failed":
                 session.fail_with(SegtritonError.from_json(message.body))
 
-    def _on_beat(self, body: Mapping[str, Any]) -> None:
+    def _observe_batches(self, body: Mapping[str, Any]) -> None:
         for frames in body["batches"]:
             self._observe_batch(frames)
 

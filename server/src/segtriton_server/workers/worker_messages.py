@@ -46,8 +46,7 @@ def check_message(message: AnyMessage) -> ChannelMessage | SessionResults:
 
 def _check_beat(fields: JsonFields) -> None:
     fields.number("busy_seconds", 0.0, _MAX_SECONDS)
-    if not all(is_integer(frames, 1, _MAX_BATCH) for frames in _items(fields, "batches", MAX_BATCHES)):
-        raise fields.refuse("batches", f"numbers of frames from 1 to {_MAX_BATCH}")
+    _check_batches(fields)
 
 
 def _check_opened(fields: JsonFields) -> None:
@@ -66,6 +65,7 @@ def _check_opened(fields: JsonFields) -> None:
 
 def _check_ended(fields: JsonFields) -> None:
     _check_texts(fields, "notes", MAX_NOTES, _MAX_SENTENCE)
+    _check_batches(fields)
 
 
 def _check_failed(fields: JsonFields) -> None:
@@ -87,6 +87,11 @@ _CHECKS: dict[str, Callable[[JsonFields], None]] = {
     "beat": _check_beat,
     **_OF_A_SESSION,
 }
+
+
+def _check_batches(fields: JsonFields) -> None:
+    if not all(is_integer(frames, 1, _MAX_BATCH) for frames in _items(fields, "batches", MAX_BATCHES)):
+        raise fields.refuse("batches", f"numbers of frames from 1 to {_MAX_BATCH}")
 
 
 def _items(fields: JsonFields, key: str, most: int) -> list[Any]:

@@ -82,6 +82,7 @@ class WorkerProcess(ResultSink):
         self._waiting: dict[str, Results] = {}
         self._waiting_lock = threading.Lock()
         self._batches: deque[int] = deque(maxlen=MAX_BATCHES)
+        self._batches_lock = threading.Lock()
         self._network_since: float | None = None
         self._opening_since: float | None = None
         self._closed_sessions = 0
@@ -117,7 +118,7 @@ class WorkerProcess(ResultSink):
 
     def ended(self, session_id: str, notes: Sequence[str]) -> None:
         """Say that all results of the session are out, and what was changed about its pictures."""
-        self._send(ChannelMessage("ended", session_id, {"notes": list(notes[:MAX_NOTES])}))
+        self._send_with_batches("ended", session_id, notes=list(notes[:MAX_NOTES]))
 
     def failed(self, session_id: str, error: SegtritonError) -> None:
         """Say that the session cannot go on."""
@@ -127,6 +128,12 @@ class WorkerProcess(ResultSink):
         """End the process at once: the router replaces it and tells its sessions."""
         _LOG.critical("the accelerator is lost, and this worker with it")
         os._exit(1)
+
+    def _send_with_batches(self, kind: str, session_id: str, **body: object) -> None:
+        """Send a message with the sizes of the batches since the last one."""
+        with self._batches_lock:
+            batches, self._batches = self._batches, deque(maxlen=MAX_BATCHES)
+        self._send(ChannelMessage(kind, session_id, {**body, "batches": list(batches)}))
 
     def _send(self, message: ChannelMessage | SessionResults) -> None:
         self._outbox.put(message.pack())
@@ -215,7 +222,8 @@ class WorkerProcess(ResultSink):
                 results = Results()
                 results.add_time("network", seconds * len(job.group) / num_frames, len(job.group))
                 self.results(job.session_id, results)
-            self._batches.append(num_frames)
+            with self._batches_lock:
+                self._batches.append(num_frames)
         for job in batch:
             job.deliver(job)
 
@@ -235,8 +243,7 @@ class WorkerProcess(ResultSink):
             now = time.monotonic()
             busy = [pipeline.busy_seconds(now) for pipeline in list(self._pipelines.values())]
             busy += [now - since for since in (self._network_since, self._opening_since) if since is not None]
-            batches = [self._batches.popleft() for _ in range(len(self._batches))]
-            self._send(ChannelMessage("beat", body={"busy_seconds": max(busy, default=0.0), "batches": batches}))
+            self._send_with_batches("beat", "", busy_seconds=max(busy, default=0.0))
             time.sleep(_HEARTBEAT_SECONDS)
 
 

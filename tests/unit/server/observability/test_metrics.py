@@ -1,3 +1,4 @@
+import threading
 import weakref
 from collections.abc import Mapping, Sequence
 
@@ -48,6 +49,22 @@ def test_a_few_observations_are_all_handed_on(metrics: Metrics, families: dict[s
 
     (metric,) = families[LATENCY].metrics
     assert metric.observations == [0.3, 0.1, 0.2]
+
+
+def test_what_is_counted_while_it_is_handed_on_is_neither_lost_nor_doubled(
+    metrics: Metrics, families: dict[str, MetricFamily]
+) -> None:
+    count = metrics.counter(FRAMES, outcome="out")
+    counting = [threading.Thread(target=lambda: [count(1) for _ in range(20_000)]) for _ in range(4)]
+    for thread in counting:
+        thread.start()
+    while any(thread.is_alive() for thread in counting):
+        metrics.flush()
+    metrics.add(FRAMES, outcome="out")
+    metrics.flush()
+
+    (metric,) = families[FRAMES].metrics
+    assert metric.value() == 80_001
 
 
 def test_many_observations_keep_their_distribution_and_their_greatest() -> None:

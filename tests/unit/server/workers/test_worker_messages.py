@@ -32,7 +32,7 @@ SOUND = {
     "ready": {"pid": 1},
     "beat": {"busy_seconds": 0.0, "batches": [1, 4]},
     "opened": OPENED,
-    "ended": {"notes": ["The pictures are interlaced; they were deinterlaced."]},
+    "ended": {"notes": ["The pictures are interlaced; they were deinterlaced."], "batches": []},
     "failed": FAILED,
 }
 OF_NO_SESSION = ("ready", "beat")
@@ -60,6 +60,7 @@ BAD: list[tuple[str, str, object]] = [
     ("opened", "output_extradata", "no"),
     ("opened", "output_width", 0),
     ("opened", "output_height", HUGE),
+    ("ended", "batches", [0]),
     ("ended", "notes", "x"),
     ("ended", "notes", ["x"] * 65),
     ("ended", "notes", ["x" * 5000]),
