@@ -102,9 +102,18 @@ class Metrics:
         evenly from the least to the greatest: the distribution stays, its count is not the number of frames. Where
         Triton does not take one, its exception passes on, and what is left waits for the next call.
         """
+        self.flush_counters()
+        self._hand_on_all(HISTOGRAM)
+
+    def flush_counters(self) -> None:
+        """Hand on what has gathered of counters alone: of a histogram each value is a message."""
+        self._hand_on_all(COUNTER)
+
+    def _hand_on_all(self, kind: str) -> None:
         with self._triton_lock:
             for key, values in list(self._gathered.items()):
-                self._hand_on(key, values)
+                if _FAMILIES[key[0]][0] == kind:
+                    self._hand_on(key, values)
 
     def _hand_on(self, key: _Key, values: list[float]) -> None:
         if not values:
