@@ -79,6 +79,19 @@ def listed(message: AnyMessage) -> AnyMessage:
     return message
 
 
+def test_messages_that_do_not_fit_the_buffer_together_are_read_one_after_the_other(
+    ends: tuple[Channel, Channel],
+) -> None:
+    packets = [Packet(seq, seq, seq, 1, True, bytes([seq]) * (100_000 + seq)) for seq in range(20)]
+    frames = [SessionPackets(SESSION, PacketBlock.pack([packet])).pack() for packet in packets]
+    sending = threading.Thread(target=ends[0].send, args=frames)
+    sending.start()
+
+    received = [ends[1].receive() for _ in frames]
+    sending.join()
+    assert [message.block.unpack() for message in received] == [[packet] for packet in packets]  # type: ignore[union-attr]
+
+
 def test_a_block_is_passed_on_as_it_came(ends: tuple[Channel, Channel]) -> None:
     block = PacketBlock.pack([PACKET, PACKET])
     ends[0].send(SessionPackets(SESSION, block).pack())

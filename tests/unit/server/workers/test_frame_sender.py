@@ -50,20 +50,21 @@ def test_who_sends_waits_for_no_worker_and_all_arrives_in_order(ends: tuple[Fram
     assert not writing.is_alive()
 
 
-def test_frames_that_come_while_others_wait_go_behind_them(ends: tuple[FrameSender, socket.socket]) -> None:
+def test_a_frame_goes_behind_those_that_wait_though_there_is_room_again(
+    ends: tuple[FrameSender, socket.socket],
+) -> None:
     sender, worker = ends
-    writing = threading.Thread(target=sender.run)
-    writing.start()
-    reading = threading.Thread(target=lambda: content.append(read(worker, sum(map(len, FRAMES)))))
-    content: list[bytes] = []
-    reading.start()
     for frame in FRAMES:
         sender.send(frame)
-    reading.join(10)
+    wanted = b"".join(FRAMES) + b"last"
+    content = read(worker, 50_000)
+    sender.send(b"last")
     sender.close()
-    writing.join(5)
+    writing = threading.Thread(target=sender.run)
+    writing.start()
 
-    assert content == [b"".join(FRAMES)]
+    assert content + read(worker, len(wanted) - len(content)) == wanted
+    writing.join(5)
 
 
 def test_a_worker_that_is_gone_costs_nobody_anything(ends: tuple[FrameSender, socket.socket]) -> None:
