@@ -5,7 +5,8 @@
 The streamed model's adapter runs with its real service, threads, locks and sockets. Its workers are real processes that
 give each packet back at once (`echo_worker.py`). Each session has one message under way: its next one is sent when
 the last is answered. Figures are the processor time of the router's process, less what the benchmark's clients take,
-by frame. The limit is a bare echo of the same bytes by a thread that sends and one that receives, in the same run.
+by frame: the median of the rounds, and the lowest, which a busy machine changes least. They are to be at most 100 us.
+The limit is a bare echo of the same bytes by a thread that sends and one that receives, in the same run.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).parents[1] / "fakes"))
 
 import triton_python_backend_utils as pb_utils
-from table import Row, Target, render
+from table import Row, render
 
 from segtriton_protocol import Open, Packet, Packets, VideoFormat
 from segtriton_protocol.answer_ids import AnswerId
@@ -43,8 +44,7 @@ SESSIONS = (1, 48, 100)
 FRAMES = (1, 2, 8)
 PAYLOAD_BYTES = 8192
 WORKERS = 2
-ROUNDS = 3
-TARGET = Target(150, 100)
+ROUNDS = 5
 ECHO = """
 import socket, sys
 connection = socket.socket(fileno=int(sys.argv[1]))
@@ -276,20 +276,22 @@ def measure(echo_worker: Path, seconds: float) -> list[Row]:
 def _row(sessions: int, frames: int, pairs: Sequence[tuple[Cost, Cost]]) -> Row:
     cost, limit = (statistics.median(pair[side].microseconds for pair in pairs) for side in (0, 1))
     speed = statistics.median(pair[0].frames_per_second for pair in pairs)
+    lowest = min(pair[0].microseconds for pair in pairs)
     return Row(
         "Router: processor time of a frame",
         f"{sessions} session{'s' * (sessions > 1)}, {frames} a message",
         cost,
         "us",
-        note=f"bare echo {limit:.0f} us ({cost / limit:.1f}x), {speed:.0f} fps",
-        target=TARGET if frames == 1 else None,
+        cost / limit,
+        "bare echo",
+        note=f"lowest {lowest:.0f} us, {speed:.0f} fps",
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(description="Measure what a frame costs the router.")
-    parser.add_argument("--seconds", type=float, default=0.6, help="of each round, default: %(default)s")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of each round, default: %(default)s")
     parser.add_argument("--echo-worker", type=Path, default=HERE / "echo_worker.py", help="default: %(default)s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE, too")
     options = parser.parse_args(arguments)
