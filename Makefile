@@ -103,8 +103,9 @@ test-gpu: $(GPU_ENVIRONMENT) ## tests that need an NVIDIA GPU; they fail where t
 bench-gpu: $(GPU_ENVIRONMENT) ## speed on a GPU against its limits, one table (BENCH_ARGS=... for options)
 	@$(GPU_RUN) tests/bench/gpu/run.py $(BENCH_ARGS)
 
-bench: setup ## speed against a plain script and against the limits, one table (BENCH_ARGS=... for options); and `bench-matte`
+bench: setup ## speed against a plain script and against the limits, one table (BENCH_ARGS=... for options); the router; `bench-matte`
 	@python tests/bench/run.py $(BENCH_ARGS)
+	@python tests/bench/router.py
 	@python tests/bench/matte.py
 
 audit: $(ENVIRONMENT) ## known weaknesses of what is locked (asks PyPI's database, which a mirror may lack)

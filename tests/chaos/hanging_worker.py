@@ -30,7 +30,7 @@ from segtriton_server.encoders.libav_encoder import X264Encoder
 from segtriton_server.media.libav_decoder import LibavDecoder
 from segtriton_server.vision.compositor import LayerCompositor
 from segtriton_server.vision.networks.selfie import SelfieSegmenter
-from segtriton_server.workers import worker_process
+from segtriton_server.workers import channel, worker_process
 from segtriton_server.workers.channel import ChannelMessage
 from segtriton_server.workers.worker_process import WorkerProcess
 
@@ -65,7 +65,6 @@ BREAK_IN_REPORT = "what was refused: "
 SECRET = "planted-secret"
 SECRET_FILE = "key.pem"
 _FOLDER = "."
-_HUGE = 2**62
 _CHUNK = 64 << 20
 _attempted: list[bool] = []
 
@@ -88,12 +87,20 @@ def _break_in() -> None:
 
 def _write(kind: str, body: dict[str, Any], *, of_session: bool = False) -> None:
     session_id = next(iter(_worker()._pipelines)) if of_session else ""
-    _worker()._outbox.put(ChannelMessage(kind, session_id, body))
+    _worker()._outbox.put(ChannelMessage(kind, session_id, body).pack())
 
 
-def _write_results(**changed: object) -> None:
-    results = {"skipped": [], "drops": [], "damaged": 0, "stages": {}}
-    _write("results", {**results, **changed}, of_session=True)
+_RESULTS_HEAD = "=B32s4I"
+_NO_STAGES = bytes(12 * len(channel.STAGES))
+
+
+def _write_results(
+    drops: int = 0, skipped: int = 0, damaged: int = 0, *, stages: bytes = _NO_STAGES, rest: bytes = b""
+) -> None:
+    """Results of no coded frame, with so many drops and skipped numbers, which `rest` holds."""
+    session_id = next(iter(_worker()._pipelines)).encode()
+    content = struct.pack(_RESULTS_HEAD, 2, session_id, 0, drops, skipped, damaged) + stages + rest
+    _worker()._outbox.put(struct.pack("=I", len(content)) + content)
 
 
 def _write_raw(content: bytes) -> None:
@@ -131,17 +138,17 @@ def _worker() -> WorkerProcess:
 
 
 HOSTILE: dict[str, Callable[[], object]] = {
-    "a text for a number": lambda: _write("batch", {"frames": "x"}),
-    "no time that there is": lambda: _write("beat", {"busy_seconds": math.nan}),
+    "a text for a number": lambda: _write("beat", {"busy_seconds": "x", "batches": []}),
+    "no time that there is": lambda: _write("beat", {"busy_seconds": math.nan, "batches": []}),
     "a kind that there is not": lambda: _write("migrate", {}),
-    "labels of a metric": lambda: _write_results(stages={"invented" + "x" * 100: [[0.1, 1]]}),
-    "endless damage": lambda: _write_results(damaged=_HUGE),
-    "a number beyond all packets": lambda: _write_results(skipped=[2**80]),
-    "a reason that there is not": lambda: _write_results(drops=[[0, "invented"]]),
+    "a stage that took for ever": lambda: _write_results(stages=struct.pack("=Id", 1, math.inf) + _NO_STAGES[12:]),
+    "endless damage": lambda: _write_results(damaged=2**32 - 1),
+    "a number beyond all packets": lambda: _write_results(skipped=1, rest=struct.pack("=q", -1)),
+    "a reason that there is not": lambda: _write_results(drops=1, rest=struct.pack("=qB", 0, 255)),
     "an error that there is not": lambda: _write("failed", {"code": "INVENTED", "message": ""}, of_session=True),
     "a line of the log": lambda: _write("opened", {"network": "x\nERROR forged"}, of_session=True),
-    "what cannot be read": lambda: _write_raw(struct.pack("!iII", 8, 1 << 31, 1 << 31)),
-    "a message without end": lambda: _write_raw(struct.pack("!i", 1 << 30)),
+    "what cannot be read": lambda: _write_raw(struct.pack("=IBIII", 13, 2, 1 << 31, 1 << 31, 0)),
+    "a message without end": lambda: _write_raw(struct.pack("=I", 1 << 30)),
     "messages without end": _write_without_end,
     "threads without end": _start_threads,
     "memory that is not counted": _hide_memory,

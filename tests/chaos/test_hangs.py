@@ -20,7 +20,7 @@ from raw_client import read_clip, stream_clip
 
 from segtriton_protocol import ErrorCode, SegtritonError
 from segtriton_server.launch import LaunchSettings, TritonProcess
-from segtriton_server.workers.worker_messages import STAGES
+from segtriton_server.workers.channel import STAGES
 
 VICTIM = read_clip("carphone_pristine.mp4").head(30)
 NEIGHBOUR = read_clip("bikes.mp4").head(60)

@@ -8,10 +8,10 @@ odd_worker.py FILE -m segtriton_server.workers.worker_process DESCRIPTOR SETTING
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 import time
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from segtriton_server.workers.channel import Channel, ChannelMessage
@@ -40,21 +40,21 @@ def serve(channel: Channel, how: str) -> None:
 
     def send(message: ChannelMessage) -> None:
         with lock:
-            channel.send(message)
+            channel.send(message.pack())
 
     def beat() -> None:
         while True:
-            send(ChannelMessage("beat", body={"busy_seconds": 0.0}))
+            send(ChannelMessage("beat", body={"busy_seconds": 0.0, "batches": []}))
             time.sleep(_BEAT_SECONDS)
 
     send(ChannelMessage("ready"))
     threading.Thread(target=beat, daemon=True).start()
     while True:
-        message = channel.receive()
-        if message.kind == "open" and how == "garbage":
-            os.write(channel.fileno(), b"\0\0\0\2{}")
-        elif message.kind == "open" and how != "deaf":
-            send(ChannelMessage("opened", message.session_id, OPENED))
+        match channel.receive():
+            case ChannelMessage("open") if how == "garbage":
+                os.write(channel.fileno(), b"\2\0\0\0{}")
+            case ChannelMessage("open", session_id) if how != "deaf":
+                send(ChannelMessage("opened", session_id, OPENED))
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ def main() -> None:
     if how == "dying":
         sys.exit(1)
     try:
-        serve(Channel(Connection(int(sys.argv[-2]))), how)
+        serve(Channel(socket.socket(fileno=int(sys.argv[-2]))), how)
     except (EOFError, OSError):
         os._exit(0)
 

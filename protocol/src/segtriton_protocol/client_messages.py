@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import numpy as np
-
 from segtriton_protocol import tensors as specs
 from segtriton_protocol.answer_ids import AnswerId
 from segtriton_protocol.errors import ErrorCode, SegtritonError
 from segtriton_protocol.formats import VideoFormat
 from segtriton_protocol.json_fields import JsonFields, encode_json
 from segtriton_protocol.output_spec import OutputSpec
-from segtriton_protocol.packets import MAX_SEQ, Packet, pack_packets, unpack_packets
+from segtriton_protocol.packets import MAX_SEQ, Packet, PacketBlock, pack_packets
 from segtriton_protocol.tensors import (
     PARAMETER_MESSAGE,
     PARAMETER_PROTOCOL,
@@ -129,14 +127,30 @@ class Packets(ClientMessage):
     @classmethod
     def from_tensors(cls, session_id: str, tensors: Tensors) -> Packets:
         """Read the request; raises INVALID_MESSAGE or INVALID_PACKET."""
+        packed = PackedPackets.from_tensors(session_id, tensors)
+        return cls(session_id, tuple(packed.block.unpack()), packed.received, packed.acknowledged)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedPackets(ClientMessage):
+    """`Packets` as a server takes them that passes them on."""
+
+    kind: ClassVar[str] = Packets.kind
+    block: PacketBlock
+    received: int = 0
+    acknowledged: AnswerId | None = None
+
+    @classmethod
+    def from_tensors(cls, session_id: str, tensors: Tensors) -> PackedPackets:
+        """Read the request; raises INVALID_MESSAGE or INVALID_PACKET."""
         fields = JsonFields.parse(required_tensor(tensors, specs.MESSAGE), "PACKETS")
-        index = required_tensor(tensors, specs.PACKET_INDEX).astype(np.int64, copy=False)
+        index = required_tensor(tensors, specs.PACKET_INDEX).tobytes()
         payload = required_tensor(tensors, specs.PACKET_IN).tobytes()
         return cls(
-            session_id=session_id,
-            packets=tuple(unpack_packets(index, payload)),
-            received=fields.integer("received", 0, default=0),
-            acknowledged=AnswerId.from_json(fields, "acknowledged"),
+            session_id,
+            PacketBlock.read(index, payload),
+            fields.integer("received", 0, default=0),
+            AnswerId.from_json(fields, "acknowledged"),
         )
 
 

@@ -50,7 +50,7 @@ class JsonFields:
         if tensor.nbytes > MAX_JSON_BYTES:
             raise SegtritonError(ErrorCode.INVALID_MESSAGE, f"{name} has more than {MAX_JSON_BYTES} bytes.")
         try:
-            wire = json.loads(tensor.tobytes())
+            wire = json.loads(tensor.tobytes().decode())
         except (ValueError, RecursionError):
             wire = None
         return cls(wire, name)

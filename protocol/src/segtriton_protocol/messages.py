@@ -24,7 +24,7 @@ from dataclasses import replace
 from typing import Any
 
 from segtriton_protocol.answer_ids import AnswerId
-from segtriton_protocol.client_messages import Acknowledge, Cancel, ClientMessage, End, Open, Packets
+from segtriton_protocol.client_messages import Acknowledge, Cancel, ClientMessage, End, Open, PackedPackets, Packets
 from segtriton_protocol.errors import ErrorCode, SegtritonError
 from segtriton_protocol.json_fields import JsonFields
 from segtriton_protocol.server_messages import Ended, Failed, Migrate, Opened, Output, ServerMessage
@@ -41,9 +41,10 @@ from segtriton_protocol.version import PROTOCOL_VERSION
 
 Parameters = Mapping[str, Any]
 
-_REQUESTS: dict[str, Callable[[str, Tensors], ClientMessage]] = {
-    kind.kind: kind.from_tensors for kind in (Open, Packets, Acknowledge, End, Cancel)
-}
+_Reader = Callable[[str, Tensors], ClientMessage]
+
+_REQUESTS: dict[str, _Reader] = {kind.kind: kind.from_tensors for kind in (Open, Packets, Acknowledge, End, Cancel)}
+_PACKED_REQUESTS: dict[str, _Reader] = {**_REQUESTS, PackedPackets.kind: PackedPackets.from_tensors}
 
 
 def parse_request(parameters: Parameters, tensors: Tensors) -> ClientMessage:
@@ -53,6 +54,15 @@ def parse_request(parameters: Parameters, tensors: Tensors) -> ClientMessage:
         SegtritonError: PROTOCOL_MISMATCH, INVALID_MESSAGE, INVALID_PACKET, DUPLICATE_OPEN,
             UNKNOWN_SESSION or UNKNOWN_ENCODER.
     """
+    return _parse(parameters, tensors, _REQUESTS)
+
+
+def parse_packed_request(parameters: Parameters, tensors: Tensors) -> ClientMessage:
+    """Return the message of a request with its packets as they came, `PackedPackets`; raises as `parse_request`."""
+    return _parse(parameters, tensors, _PACKED_REQUESTS)
+
+
+def _parse(parameters: Parameters, tensors: Tensors, readers: Mapping[str, _Reader]) -> ClientMessage:
     version = parameters.get(PARAMETER_PROTOCOL)
     if version != PROTOCOL_VERSION:
         raise SegtritonError(
@@ -61,7 +71,7 @@ def parse_request(parameters: Parameters, tensors: Tensors) -> ClientMessage:
         )
     kind = str(parameters.get(PARAMETER_MESSAGE, ""))
     session_id = str(parameters.get(PARAMETER_SESSION, ""))
-    from_tensors = _REQUESTS.get(kind)
+    from_tensors = readers.get(kind)
     if from_tensors is None:
         raise SegtritonError(
             ErrorCode.INVALID_MESSAGE,

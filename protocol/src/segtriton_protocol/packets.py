@@ -4,6 +4,7 @@ A message carries an index tensor, INT64 [n, 6] with the columns
 (seq, size, pts, dts, duration, flags), beside one payload tensor, UINT8 [sum of sizes].
 """
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -25,10 +26,19 @@ MAX_SEQ = 2**62 - 1
 MAX_TIME = 2**62
 """The greatest pts, dts (either sign) and duration, so that a sum of two fits the index."""
 
-_KEYFRAME = 1
+KEYFRAME = 1
+"""The bit of the index column `flags` that marks a keyframe."""
+
 _DISCARD = 2
 _DAMAGED = 4
+FLAGS = KEYFRAME | _DISCARD | _DAMAGED
+"""All bits that the index column `flags` may have."""
+
 _INDEX_COLUMNS = 6
+_ROW = struct.Struct("=6q")
+
+Row = tuple[int, int, int, int, int, int]
+"""(seq, size, pts, dts, duration, flags) of one packet."""
 
 
 class DropReason(Enum):
@@ -79,59 +89,119 @@ class Drop:
     reason: DropReason
 
 
+@dataclass(slots=True)
+class PacketBlock:
+    """The packets of one message as they travel: checked, and not taken apart. Nobody changes one.
+
+    Attributes:
+        rows: the index, a row for each packet.
+        index: the same as bytes, INT64 [n, 6].
+        payload: the packets' bytes, one after the other.
+    """
+
+    rows: Sequence[Row]
+    index: bytes
+    payload: bytes | memoryview
+
+    @classmethod
+    def read(cls, index: bytes, payload: bytes | memoryview) -> "PacketBlock":
+        """Check an index, INT64 [n, 6] in bytes, and its payload.
+
+        Raises:
+            SegtritonError: INVALID_PACKET when there are more than `MAX_PACKETS`, the sizes do not add up to the
+                payload, a number or a time is out of bounds, or a packet is empty (it would end the decoder).
+        """
+        if len(index) > MAX_PACKETS * _ROW.size or len(index) % _ROW.size:
+            raise SegtritonError(
+                ErrorCode.INVALID_PACKET,
+                f"A message has at most {MAX_PACKETS} packets, not {len(index) / _ROW.size:g}.",
+            )
+        rows: list[Row] = list(_ROW.iter_unpack(index))
+        num_bytes = 0
+        for seq, size, pts, dts, duration, _ in rows:
+            if size <= 0:
+                raise SegtritonError(
+                    ErrorCode.INVALID_PACKET, f"Packet {seq} has the size {size}; it must be positive.", seq=seq
+                )
+            # One comparison each for the sound packet; what exactly is wrong with another is told below.
+            if not (
+                0 <= seq <= MAX_SEQ
+                and 0 <= duration <= MAX_TIME
+                and -MAX_TIME <= pts <= MAX_TIME
+                and -MAX_TIME <= dts <= MAX_TIME
+            ):
+                check_packet_numbers(seq, duration, *(time for time in (pts, dts) if time != NO_TIMESTAMP))
+            num_bytes += size
+        if num_bytes != len(payload):
+            raise SegtritonError(
+                ErrorCode.INVALID_PACKET,
+                f"The index counts {num_bytes} bytes but the payload has {len(payload)}.",
+            )
+        return cls(rows, index, payload)
+
+    @classmethod
+    def pack(cls, packets: Sequence[Packet]) -> "PacketBlock":
+        """Return the block of `packets`."""
+        rows = [_row(packet) for packet in packets]
+        index = b"".join([_ROW.pack(*row) for row in rows])
+        return cls(rows, index, b"".join([packet.payload for packet in packets]))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def select(self, positions: Sequence[int]) -> "PacketBlock":
+        """Return the block of the packets at the positions given, which rise."""
+        packets = self.unpack()
+        return PacketBlock.pack([packets[position] for position in positions])
+
+    def unpack(self) -> list[Packet]:
+        """Return the packets one by one."""
+        payload = bytes(self.payload)
+        packets = []
+        offset = 0
+        for seq, size, pts, dts, duration, flags in self.rows:
+            packets.append(
+                Packet(
+                    seq=seq,
+                    pts=None if pts == NO_TIMESTAMP else pts,
+                    dts=None if dts == NO_TIMESTAMP else dts,
+                    duration=duration,
+                    is_keyframe=bool(flags & KEYFRAME),
+                    is_hidden=bool(flags & _DISCARD),
+                    is_damaged=bool(flags & _DAMAGED),
+                    payload=payload[offset : offset + size],
+                )
+            )
+            offset += size
+        return packets
+
+    def to_arrays(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Return the index tensor [n, 6] and the payload tensor [bytes]."""
+        return (
+            np.frombuffer(self.index, np.int64).reshape(-1, _INDEX_COLUMNS),
+            np.frombuffer(self.payload, np.uint8),
+        )
+
+
 def pack_packets(packets: Sequence[Packet]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     """Return the index tensor [n, 6] and the payload tensor [bytes] of `packets`."""
-    index = np.empty((len(packets), _INDEX_COLUMNS), np.int64)
-    for row, packet in zip(index, packets, strict=True):
-        row[:] = (
-            packet.seq,
-            len(packet.payload),
-            NO_TIMESTAMP if packet.pts is None else packet.pts,
-            NO_TIMESTAMP if packet.dts is None else packet.dts,
-            packet.duration,
-            _KEYFRAME * packet.is_keyframe | _DISCARD * packet.is_hidden | _DAMAGED * packet.is_damaged,
-        )
-    return index, np.frombuffer(b"".join(packet.payload for packet in packets), np.uint8)
+    return PacketBlock.pack(packets).to_arrays()
 
 
 def unpack_packets(index: NDArray[np.int64], payload: bytes) -> list[Packet]:
-    """Return the packets of one message.
+    """Return the packets of one message; raises INVALID_PACKET as `PacketBlock.read`."""
+    return PacketBlock.read(index.tobytes(), payload).unpack()
 
-    Raises:
-        SegtritonError: INVALID_PACKET when there are more than `MAX_PACKETS`, the sizes do not add up to the
-            payload, a number or a time is out of bounds, or a packet is empty (it would end the decoder).
-    """
-    if len(index) > MAX_PACKETS:
-        raise SegtritonError(
-            ErrorCode.INVALID_PACKET, f"A message has at most {MAX_PACKETS} packets, not {len(index)}."
-        )
-    packets = []
-    offset = 0
-    for seq, size, pts, dts, duration, flags in index.tolist():
-        if size <= 0:
-            raise SegtritonError(
-                ErrorCode.INVALID_PACKET, f"Packet {seq} has the size {size}; it must be positive.", seq=seq
-            )
-        check_packet_numbers(seq, duration, *(time for time in (pts, dts) if time != NO_TIMESTAMP))
-        packets.append(
-            Packet(
-                seq=seq,
-                pts=None if pts == NO_TIMESTAMP else pts,
-                dts=None if dts == NO_TIMESTAMP else dts,
-                duration=duration,
-                is_keyframe=bool(flags & _KEYFRAME),
-                is_hidden=bool(flags & _DISCARD),
-                is_damaged=bool(flags & _DAMAGED),
-                payload=payload[offset : offset + size],
-            )
-        )
-        offset += size
-    if offset != len(payload):
-        raise SegtritonError(
-            ErrorCode.INVALID_PACKET,
-            f"The index counts {offset} bytes but the payload has {len(payload)}.",
-        )
-    return packets
+
+def _row(packet: Packet) -> Row:
+    return (
+        packet.seq,
+        len(packet.payload),
+        NO_TIMESTAMP if packet.pts is None else packet.pts,
+        NO_TIMESTAMP if packet.dts is None else packet.dts,
+        packet.duration,
+        KEYFRAME * packet.is_keyframe | _DISCARD * packet.is_hidden | _DAMAGED * packet.is_damaged,
+    )
 
 
 def check_packet_numbers(seq: int, duration: int, *timestamps: int) -> None:

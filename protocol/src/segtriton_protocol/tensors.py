@@ -20,6 +20,7 @@ _NUMPY_TYPES: dict[str, DTypeLike] = {
     "BYTES": np.object_,
     "FP32": np.float32,
 }
+_DTYPES: dict[str, np.dtype[np.generic]] = {name: np.dtype(kind) for name, kind in _NUMPY_TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +35,21 @@ class TensorSpec:
     @property
     def dtype(self) -> np.dtype[np.generic]:
         """The numpy type of the tensor's elements."""
-        return np.dtype(_NUMPY_TYPES[self.data_type])
+        return _DTYPES[self.data_type]
 
     def check(self, array: NDArray[np.generic]) -> None:
         """Raise INVALID_MESSAGE unless `array` has this spec's type and shape."""
-        fits = len(array.shape) == len(self.dims) and all(
-            want in (-1, have) for want, have in zip(self.dims, array.shape, strict=True)
+        if array.dtype != _DTYPES[self.data_type] or array.ndim != len(self.dims):
+            raise self._refusal(array)
+        for want, have in zip(self.dims, array.shape, strict=True):
+            if want not in (-1, have):
+                raise self._refusal(array)
+
+    def _refusal(self, array: NDArray[np.generic]) -> SegtritonError:
+        return SegtritonError(
+            ErrorCode.INVALID_MESSAGE,
+            f"Tensor {self.name} must be {self.data_type} {list(self.dims)}, not {array.dtype} {list(array.shape)}.",
         )
-        if array.dtype != self.dtype or not fits:
-            raise SegtritonError(
-                ErrorCode.INVALID_MESSAGE,
-                f"Tensor {self.name} must be {self.data_type} {list(self.dims)}, "
-                f"not {array.dtype} {list(array.shape)}.",
-            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from segtriton_protocol import (
     PIXEL_FORMATS,
     PROTOCOL_VERSION,
     X264_PRESETS,
+    AnswerId,
     Cancel,
     ColorTags,
     Credit,
@@ -39,10 +40,13 @@ from segtriton_protocol import (
     parse_request,
     parse_response,
 )
-from segtriton_protocol.client_messages import MODES
+from segtriton_protocol.answer_ids import AnswerIds
+from segtriton_protocol.client_messages import MODES, PackedPackets
 from segtriton_protocol.formats import MAX_FRAME_RATE, MAX_REORDER_FRAMES
 from segtriton_protocol.json_fields import encode_json
-from segtriton_protocol.packets import MAX_SEQ, MAX_TIME, pack_packets, unpack_packets
+from segtriton_protocol.messages import parse_packed_request
+from segtriton_protocol.packets import MAX_SEQ, MAX_TIME, PacketBlock, pack_packets, unpack_packets
+from segtriton_protocol.server_messages import PackedOutput
 from segtriton_protocol.tensors import PARAMETER_MESSAGE, PARAMETER_PROTOCOL, PARAMETER_SESSION
 
 SEQ = st.integers(0, MAX_SEQ)
@@ -182,6 +186,47 @@ def test_packets_survive_the_index(sent: tuple[Packet, ...]) -> None:
 
     assert index.shape == (len(sent), 6)
     assert tuple(unpack_packets(index, payload.tobytes())) == sent
+
+
+drop_records = st.lists(st.builds(Drop, SEQ, st.sampled_from(DropReason)), max_size=4).map(tuple)
+answer_ids = st.none() | st.builds(AnswerId, SEQ, st.integers(0, 2**32 - 1))
+
+
+@given(packets, drop_records, credits, answer_ids)
+def test_an_output_that_is_passed_on_says_what_its_packets_and_their_json_say(
+    sent: tuple[Packet, ...], drops: tuple[Drop, ...], credit: Credit, answer_id: AnswerId | None
+) -> None:
+    tensors = PackedOutput(PacketBlock.pack(sent), drops, credit).to_tensors(answer_id)
+
+    assert parse_response(tensors) == Output(sent, drops, credit, answer_id=answer_id)
+    body = {"kind": "output", "drops": [[drop.seq, drop.reason.value] for drop in drops], "credit": credit.to_json()}
+    numbered = {} if answer_id is None else {"answer_id": list(answer_id)}
+    assert json.loads(tensors["MESSAGE"].tobytes()) == {**body, **numbered}
+
+
+@given(packets, SEQ, answer_ids)
+def test_packets_that_are_passed_on_stay_as_they_came(
+    sent: tuple[Packet, ...], received: int, acknowledged: AnswerId | None
+) -> None:
+    message = Packets(new_session_id(), sent, received, acknowledged)
+    tensors = message.to_tensors()
+    packed = parse_packed_request(message.to_parameters(), tensors)
+
+    assert isinstance(packed, PackedPackets)
+    assert (packed.session_id, packed.received, packed.acknowledged) == (message.session_id, received, acknowledged)
+    assert packed.block.index == tensors["PACKET_INDEX"].tobytes()
+    assert packed.block.payload == tensors["PACKET_IN"].tobytes()
+    assert packed.block.unpack() == list(sent)
+    assert packed.block.select(range(0, len(sent), 2)).unpack() == list(sent[::2])
+
+
+def test_no_two_answers_have_the_same_mark() -> None:
+    source, other = AnswerIds(), AnswerIds()
+    taken = [source.take() for _ in range(200)]
+
+    assert [answer_id.number for answer_id in taken] == list(range(200))
+    assert all(0 <= answer_id.nonce < 2**32 for answer_id in taken)
+    assert len({answer_id.nonce for answer_id in (*taken, *(other.take() for _ in range(200)))}) > 395
 
 
 def test_a_code_of_a_newer_server_keeps_its_name() -> None:

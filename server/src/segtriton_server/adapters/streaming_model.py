@@ -10,7 +10,7 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 from segtriton_protocol import Failed, SegtritonError
-from segtriton_protocol.tensors import FIRST_PACKET, PARAMETER_MESSAGE, PARAMETER_PROTOCOL, STREAMING, Tensors
+from segtriton_protocol.tensors import FIRST_PACKET, PARAMETER_MESSAGE, PARAMETER_PROTOCOL, Tensors
 from segtriton_server.adapters.model_settings import load_settings
 from segtriton_server.adapters.requests import read_request
 from segtriton_server.observability.metrics import Metrics
@@ -82,8 +82,7 @@ class TritonPythonModel:
         except SegtritonError as error:
             responder.fail(str(error))
             return
-        parameters = content.parameters
-        tensors = {spec.name: content.tensors[spec.name] for spec in STREAMING.inputs if spec.name in content.tensors}
+        parameters, tensors = content.parameters, content.tensors
         try:
             tenant = self._authorizer.check(parameters, is_opening=is_open(parameters, tensors))
         except SegtritonError as error:

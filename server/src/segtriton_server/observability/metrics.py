@@ -4,7 +4,7 @@ Names, help and labels stand here once. A `MetricFamily` must outlive its metric
 """
 
 import threading
-from collections import Counter, defaultdict
+from collections.abc import Callable
 from typing import Any
 
 _SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
@@ -67,17 +67,24 @@ class Metrics:
         self._metrics: dict[_Key, Any] = {}
         # Two metrics changed at once by two threads end Triton with a broken heap.
         self._triton_lock = threading.Lock()
-        self._lock = threading.Lock()
-        self._added: Counter[_Key] = Counter()
-        self._observed: dict[_Key, list[float]] = defaultdict(list)
+        # What has gathered of each counter and histogram. A list is kept for good, and all but `flush`, which takes
+        # from its beginning, only append to it: that needs no lock.
+        self._gathered: dict[_Key, list[float]] = {}
         for name, (kind, _, _) in _FAMILIES.items():
             if kind == GAUGE:
                 self._metric((name, ()))
 
+    def counter(self, name: str, **labels: str) -> Callable[[float], None]:
+        """Return what increases a counter by an amount: for what is counted with each frame."""
+        return self._gathered.setdefault(_key(name, labels), []).append
+
+    def observer(self, name: str, **labels: str) -> Callable[[float], None]:
+        """Return what adds a value to a histogram: for what is observed with each frame."""
+        return self._gathered.setdefault(_key(name, labels), []).append
+
     def add(self, name: str, amount: float = 1, **labels: str) -> None:
         """Increase a counter, by 0 to make it appear."""
-        with self._lock:
-            self._added[_key(name, labels)] += amount  # type: ignore[assignment]
+        self.counter(name, **labels)(amount)
 
     def set(self, name: str, value: float) -> None:
         """Set a gauge, at once."""
@@ -86,8 +93,7 @@ class Metrics:
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add a value to a histogram."""
-        with self._lock:
-            self._observed[_key(name, labels)].append(float(value))
+        self.observer(name, **labels)(float(value))
 
     def flush(self) -> None:
         """Hand on what has gathered.
@@ -96,26 +102,30 @@ class Metrics:
         evenly from the least to the greatest: the distribution stays, its count is not the number of frames. Where
         Triton does not take one, its exception passes on, and what is left waits for the next call.
         """
-        with self._lock:
-            added, self._added = self._added, Counter()
-            observed, self._observed = self._observed, defaultdict(list)
-        try:
-            with self._triton_lock:
-                for key in list(added):
-                    self._metric(key).increment(added[key])
-                    del added[key]
-                for key in list(observed):
-                    metric = self._metric(key)
-                    for value in thinned(observed.pop(key), MOST_OBSERVATIONS):
-                        metric.observe(value)
-        finally:
-            self._put_back(added, observed)
+        self.flush_counters()
+        self._hand_on_all(HISTOGRAM)
 
-    def _put_back(self, added: Counter[_Key], observed: dict[_Key, list[float]]) -> None:
-        with self._lock:
-            self._added.update(added)
-            for key, values in observed.items():
-                self._observed[key] += values
+    def flush_counters(self) -> None:
+        """Hand on what has gathered of counters alone: of a histogram each value is a message."""
+        self._hand_on_all(COUNTER)
+
+    def _hand_on_all(self, kind: str) -> None:
+        with self._triton_lock:
+            for key, values in list(self._gathered.items()):
+                if _FAMILIES[key[0]][0] == kind:
+                    self._hand_on(key, values)
+
+    def _hand_on(self, key: _Key, values: list[float]) -> None:
+        if not values:
+            return
+        metric = self._metric(key)
+        count = len(values)
+        if _FAMILIES[key[0]][0] == COUNTER:
+            metric.increment(sum(values[:count]))
+        else:
+            for value in thinned(values[:count], MOST_OBSERVATIONS):
+                metric.observe(value)
+        del values[:count]
 
     def close(self) -> None:
         """Hand on what has gathered and give all metrics back: Triton's stub crashes on one that outlives its model."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from segtriton_server.observability.metrics import Metrics
@@ -26,14 +24,13 @@ class Heartbeat:
         self._handling_since: float | None = None
         self._last_beat = float("-inf")
 
-    @contextmanager
-    def handling(self) -> Iterator[None]:
-        """Around the handling of one request."""
+    def begin_handling(self) -> None:
+        """Note that the handling of one request begins."""
         self._handling_since = time.monotonic()
-        try:
-            yield
-        finally:
-            self._handling_since = None
+
+    def end_handling(self) -> None:
+        """Note that it has come to an end."""
+        self._handling_since = None
 
     def beat(self, now: float) -> None:
         """Beat, if it is time; `now` is the monotonic clock."""

@@ -24,6 +24,7 @@ from segtriton_server.supervised_thread import SupervisedThread
 
 _LOG = logging.getLogger(__name__)
 _SECONDS = 0.1
+_HISTOGRAM_SECONDS = 1.0
 
 
 class Reaper:
@@ -58,6 +59,7 @@ class Reaper:
             self._note_missing_workers,
             self._flush_metrics,
         )
+        self._next_flush = 0.0
         self._failing: set[Callable[[float], None]] = set()
         self._closed = threading.Event()
 
@@ -112,7 +114,11 @@ class Reaper:
             self._missing_workers = count
 
     def _flush_metrics(self, now: float) -> None:
-        self._metrics.flush()
+        if now < self._next_flush:
+            self._metrics.flush_counters()
+        else:
+            self._next_flush = now + _HISTOGRAM_SECONDS
+            self._metrics.flush()
 
     def _heed_drain_order(self, now: float) -> None:
         order = self._drain_order.read()

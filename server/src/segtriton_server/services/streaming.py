@@ -5,30 +5,28 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from segtriton_protocol import (
     Acknowledge,
-    AnswerId,
     Cancel,
     ClientMessage,
-    Drop,
-    DropReason,
     End,
     ErrorCode,
     Failed,
     Open,
     Opened,
-    Packet,
-    Packets,
     SegtritonError,
     new_session_id,
-    parse_request,
 )
+from segtriton_protocol.client_messages import PackedPackets
+from segtriton_protocol.messages import parse_packed_request
+from segtriton_protocol.packets import PacketBlock
 from segtriton_protocol.tensors import PARAMETER_PROTOCOL, PARAMETER_SESSION, Tensors
 from segtriton_server.observability.logs import session_log
 from segtriton_server.observability.metrics import Metrics
+from segtriton_server.services.failing_alone import FailingAlone
 from segtriton_server.services.handled_requests import HandledRequests
 from segtriton_server.services.heartbeat import Heartbeat
 from segtriton_server.services.reaper import Reaper
@@ -48,7 +46,7 @@ from segtriton_server.sessions.session import Session
 from segtriton_server.sessions.session_table import SessionTable
 from segtriton_server.settings import Settings
 from segtriton_server.version import SERVER
-from segtriton_server.workers.channel import ChannelMessage
+from segtriton_server.workers.channel import STAGES, ChannelMessage, SessionResults
 from segtriton_server.workers.worker_pool import WorkerPool
 
 _LOG = logging.getLogger(__name__)
@@ -72,6 +70,10 @@ class StreamingService:
             on_restart=lambda: metrics.add("segtriton_worker_restarts_total"),
         )
         self._handled = HandledRequests()
+        self._observe_batch = metrics.observer("segtriton_batch_frames")
+        self._observe_stage = {
+            stage: metrics.observer("segtriton_stage_duration_seconds", stage=stage) for stage in STAGES
+        }
         metrics.set("segtriton_stream_slots", settings.stream_slots)
         for counter in ("segtriton_worker_restarts_total", "segtriton_housekeeping_failures_total"):
             metrics.add(counter, 0)
@@ -98,12 +100,12 @@ class StreamingService:
         """Act on one request of a tenant's; every error becomes an answer."""
         is_sample = PARAMETER_PROTOCOL not in parameters
         dialect: Dialect = SampleDialect() if is_sample else ProtocolDialect()
+        self._heartbeat.begin_handling()
         try:
-            with self._heartbeat.handling():
-                if is_sample:
-                    self._handle_sample(request_id, tensors, responder, dialect, tenant)
-                else:
-                    self._handle_message(parse_request(parameters, tensors), responder, dialect, tenant)
+            if is_sample:
+                self._handle_sample(request_id, tensors, responder, dialect, tenant)
+            else:
+                self._handle_message(parse_packed_request(parameters, tensors), responder, dialect, tenant)
         except SegtritonError as error:
             if error.code in _UNREADABLE:
                 self._give_up(tenant, str(parameters.get(PARAMETER_SESSION, "")), error)
@@ -112,12 +114,14 @@ class StreamingService:
             _LOG.exception("a request failed")
             self._give_up(tenant, str(parameters.get(PARAMETER_SESSION, "")), internal_error())
             dialect.send(responder, Failed(internal_error()))
+        finally:
+            self._heartbeat.end_handling()
 
     def close(self) -> None:
         """End all sessions and workers; Triton would wait for open responders."""
         self._reaper.close()
         for session in self._sessions.all():
-            with self._failing_alone(session):
+            with FailingAlone(session):
                 session.fail(ErrorCode.DRAINING, "The server stops.")
         self._pool.close()
         self._handled.close()
@@ -143,13 +147,16 @@ class StreamingService:
             return
         is_taken = session.offer(responder)
         match message:
-            case Packets():
-                self._mark_read(session, message.received, message.acknowledged)
-                self._put(session, list(message.packets))
+            case PackedPackets():
+                with FailingAlone(session):
+                    session.mark_read(message.received, message.acknowledged)
+                    self._put(session, message.block)
             case Acknowledge():
-                self._mark_read(session, 0, message.acknowledged)
+                with FailingAlone(session):
+                    session.mark_read(0, message.acknowledged)
             case End():
-                self._end(session, message.next_seq)
+                with FailingAlone(session):
+                    self._end(session, message.next_seq)
         if not is_taken:
             self._handled.close_soon(responder)
 
@@ -163,10 +170,11 @@ class StreamingService:
             session = self._open(request.open, key, window, responder, dialect, tenant)
         else:
             session = self._sessions.get_by_key(tenant, key)
-        if request.packet is not None:
-            self._put(session, [request.packet])
-        if request.is_last:
-            self._end(session, None)
+        with FailingAlone(session):
+            if request.packet is not None:
+                self._put(session, PacketBlock.pack([request.packet]))
+            if request.is_last:
+                self._end(session, None)
         if request.open is None:
             self._handled.close_soon(responder)
 
@@ -192,7 +200,7 @@ class StreamingService:
         except SegtritonError as error:
             self._metrics.add("segtriton_streams_rejected_total", reason=error.code.name)
             raise
-        with self._failing_alone(session):
+        with FailingAlone(session):
             if request.mode == "live":
                 self._live_load.add(session.session_id, request.video.frame_rate)
             self._note_load()
@@ -207,43 +215,29 @@ class StreamingService:
             return AcknowledgedAnswers(responder, dialect, limits, self._handled.close_soon)
         return OpenRequestAnswers(responder, dialect, limits, window.packets)
 
-    def _mark_read(self, session: Session, received: int, acknowledged: AnswerId | None) -> None:
-        with self._failing_alone(session):
-            session.mark_read(received, acknowledged)
-
-    def _put(self, session: Session, packets: list[Packet]) -> None:
-        with self._failing_alone(session):
-            if taken := session.accept(packets):
-                self._pool.put(session.session_id, taken)
+    def _put(self, session: Session, block: PacketBlock) -> None:
+        if taken := session.accept(block):
+            self._pool.put(session.session_id, taken)
 
     def _end(self, session: Session, next_seq: int | None) -> None:
-        with self._failing_alone(session):
-            if session.end(next_seq):
-                self._pool.end(session.session_id)
-
-    @contextlib.contextmanager
-    def _failing_alone(self, session: Session) -> Iterator[None]:
-        """End the session for whatever goes wrong with it, and nothing else."""
-        try:
-            yield
-        except SegtritonError as error:
-            session.fail_with(error)
-        except Exception:  # noqa: BLE001 - the thread that came here serves other sessions, too
-            session_log(__name__, session.session_id).exception("the session failed")
-            session.fail_with(internal_error())
+        if session.end(next_seq):
+            self._pool.end(session.session_id)
 
     # ---------------------------------------------------------------- workers
 
-    def _on_worker_message(self, message: ChannelMessage) -> None:
-        if message.kind == "batch":
-            self._metrics.observe("segtriton_batch_frames", message.body["frames"])
+    def _on_worker_message(self, message: ChannelMessage | SessionResults) -> None:
+        if isinstance(message, ChannelMessage) and message.kind == "beat":
+            self._observe_batches(message.body)
             return
         try:
             session = self._sessions.get(message.session_id)
         except SegtritonError:
             return  # it closed while this was on its way
-        with self._failing_alone(session):
-            self._take_from_worker(session, message)
+        with FailingAlone(session):
+            if isinstance(message, SessionResults):
+                self._on_results(session, message)
+            else:
+                self._take_from_worker(session, message)
 
     def _take_from_worker(self, session: Session, message: ChannelMessage) -> None:
         match message.kind:
@@ -254,25 +248,22 @@ class StreamingService:
                 session_log(__name__, session.session_id).info(
                     "opened: decoder %s, encoder %s", message.body["decoder"], message.body["encoder"]
                 )
-            case "results":
-                self._on_results(session, message)
             case "ended":
+                self._observe_batches(message.body)
                 self._metrics.flush()
                 session.finish(message.body["notes"])
             case "failed":
                 session.fail_with(SegtritonError.from_json(message.body))
 
-    def _on_results(self, session: Session, message: ChannelMessage) -> None:
-        for stage, calls in message.body["stages"].items():
-            for seconds, frames in calls:
-                self._metrics.observe("segtriton_stage_duration_seconds", seconds, stage=stage)
-                session.stage_times.add(stage, seconds, frames)
-        session.deliver(
-            message.packets,
-            message.body["skipped"],
-            [Drop(seq, DropReason(reason)) for seq, reason in message.body["drops"]],
-            message.body["damaged"],
-        )
+    def _observe_batches(self, body: Mapping[str, Any]) -> None:
+        for frames in body["batches"]:
+            self._observe_batch(frames)
+
+    def _on_results(self, session: Session, results: SessionResults) -> None:
+        for stage, (seconds, frames) in results.stages.items():
+            self._observe_stage[stage](seconds / frames)
+        session.stage_times.add(results.stages)
+        session.deliver(results.block, results.skipped, results.drops, results.damaged)
 
     def _on_worker_lost(self, session_id: str, hung: bool) -> None:
         code, reason = (

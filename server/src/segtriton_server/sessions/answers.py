@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from segtriton_protocol import AnswerId, Ended, ErrorCode, Failed, SegtritonError, ServerMessage
+from segtriton_protocol.answer_ids import AnswerIds
 from segtriton_server.sessions.dialects import Dialect, Responder
 
 # What Triton and gRPC keep of a response beside its payload.
@@ -172,7 +173,8 @@ class AcknowledgedAnswers:
         self._end_request = end_request
         self._unread: deque[tuple[AnswerId, int]] = deque()
         self._unread_bytes = 0
-        self._next_number = 0
+        self._ids = AnswerIds()
+        self._num_sent = 0
 
     def offer(self, responder: Responder) -> bool:
         """Take a request."""
@@ -183,17 +185,17 @@ class AcknowledgedAnswers:
 
     def send(self, message: ServerMessage, num_answers: int = 0, num_bytes: int = 0) -> None:
         """Send a message over the oldest request, which ends with it if there is a newer one."""
-        answer_id = AnswerId.new(self._next_number)
+        answer_id = self._ids.take()
         is_last = isinstance(message, Ended | Failed)
         if is_last:
             # A client hangs up with the last answer, and must not meet another request that ends in that moment.
             while len(self._requests) > 1:
                 self._requests.popleft().close()
         is_final = is_last or len(self._requests) > 1
-        self._dialect.send(self._requests[0], replace(message, answer_id=answer_id), is_final=is_final)
+        self._dialect.send(self._requests[0], message, answer_id=answer_id, is_final=is_final)
         if is_final:
             self._requests.popleft()
-        self._next_number += 1
+        self._num_sent += 1
         self._unread.append((answer_id, num_bytes + _RESPONSE_BYTES))
         self._unread_bytes += num_bytes + _RESPONSE_BYTES
 
@@ -207,7 +209,7 @@ class AcknowledgedAnswers:
 
     def mark_read(self, received: int, acknowledged: AnswerId | None) -> bool:
         """Note the newest answer that the client has read."""
-        first = self._next_number - len(self._unread)
+        first = self._num_sent - len(self._unread)
         if acknowledged is None or acknowledged.number < first:
             return False
         position = acknowledged.number - first

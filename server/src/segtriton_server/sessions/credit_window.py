@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from segtriton_protocol import Credit, ErrorCode, Packet, SegtritonError
+from segtriton_protocol import Credit, ErrorCode, SegtritonError
 from segtriton_server.sessions.ledger import Ledger
 
 
@@ -26,15 +26,15 @@ class CreditWindow:
             ledger.settled_packets + self.packets, ledger.settled_bytes + self.payload_bytes, self.group_packets()
         )
 
-    def check(self, ledger: Ledger, packet: Packet) -> None:
-        """Raise WINDOW_EXCEEDED if the packet was sent without credit."""
-        credit = self.credit(ledger)
+    def check(self, ledger: Ledger, seq: int, size: int) -> None:
+        """Raise WINDOW_EXCEEDED if the packet with this number and size was sent without credit."""
         packets = ledger.received_packets + 1
-        payload_bytes = ledger.received_bytes + len(packet.payload)
-        if packets > credit.packets or payload_bytes > credit.payload_bytes:
+        payload_bytes = ledger.received_bytes + size
+        if packets > ledger.settled_packets + self.packets or payload_bytes > ledger.settled_bytes + self.payload_bytes:
+            credit = self.credit(ledger)
             raise SegtritonError(
                 ErrorCode.WINDOW_EXCEEDED,
                 f"{packets} packets with {payload_bytes} bytes were sent against a credit of "
                 f"{credit.packets} packets and {credit.payload_bytes} bytes.",
-                seq=packet.seq,
+                seq=seq,
             )

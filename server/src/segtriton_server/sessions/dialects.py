@@ -6,8 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
-from segtriton_protocol import Ended, ErrorCode, Failed, Opened, Output, Packet, SegtritonError, ServerMessage
+from segtriton_protocol import AnswerId, Ended, ErrorCode, Failed, Opened, Packet, SegtritonError, ServerMessage
 from segtriton_protocol import tensors as specs
+from segtriton_protocol.server_messages import PackedOutput
 from segtriton_protocol.tensors import Tensors
 
 
@@ -32,7 +33,7 @@ class Responder(Protocol):
 
 
 class Dialect(Protocol):
-    """Turns a session's messages into responses.
+    """Turns a session's messages into responses; its outputs are `PackedOutput`.
 
     Attributes:
         knows_migrate: whether its clients go on elsewhere when told.
@@ -42,7 +43,14 @@ class Dialect(Protocol):
     knows_migrate: bool
     tells_received: bool
 
-    def send(self, responder: Responder, message: ServerMessage, *, is_final: bool = False) -> None:
+    def send(
+        self,
+        responder: Responder,
+        message: ServerMessage,
+        *,
+        answer_id: AnswerId | None = None,
+        is_final: bool = False,
+    ) -> None:
         """Send one message in the client's language; Ended, Failed and a final one end the request."""
 
 
@@ -52,9 +60,16 @@ class ProtocolDialect:
     knows_migrate = True
     tells_received = True
 
-    def send(self, responder: Responder, message: ServerMessage, *, is_final: bool = False) -> None:
+    def send(
+        self,
+        responder: Responder,
+        message: ServerMessage,
+        *,
+        answer_id: AnswerId | None = None,
+        is_final: bool = False,
+    ) -> None:
         """Send one message."""
-        responder.send(message.to_tensors(), is_final=is_final or isinstance(message, Ended | Failed))
+        responder.send(message.to_tensors(answer_id), is_final=is_final or isinstance(message, Ended | Failed))
 
 
 class SampleDialect:
@@ -67,14 +82,21 @@ class SampleDialect:
         self._parameter_sets = b""
         self._size_hw = (0, 0)
 
-    def send(self, responder: Responder, message: ServerMessage, *, is_final: bool = False) -> None:
+    def send(
+        self,
+        responder: Responder,
+        message: ServerMessage,
+        *,
+        answer_id: AnswerId | None = None,
+        is_final: bool = False,
+    ) -> None:
         """Send the packets of an Output, the mark of the end, or an error."""
         match message:
             case Opened():
                 self._parameter_sets = message.output_extradata
                 self._size_hw = (message.output_height, message.output_width)
-            case Output():
-                for packet in message.packets:
+            case PackedOutput():
+                for packet in message.block.unpack():
                     responder.send(self._packet(packet))
             case Ended():
                 responder.send(self._response(b"", (0, 0), is_last=True), is_final=True)

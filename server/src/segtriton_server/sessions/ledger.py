@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 
-from segtriton_protocol import Drop, DropReason, Packet
+from segtriton_protocol import Drop, DropReason
 
 # A decoder holds back at most 16 pictures, each of two fields; a packet this far behind the
 # newest output will give no picture any more.
 _REORDER_LIMIT = 48
-
-
-@dataclass(slots=True)
-class _Pending:
-    size: int
-    arrived: float
 
 
 class Ledger:
@@ -37,7 +30,8 @@ class Ledger:
         self._first_counted = max(first_seq, wanted_seq)
         self._wanted_seq = wanted_seq
         self._answered_seqs = frozenset(seq for seq in answered_seqs if seq >= self._first_counted)
-        self._pending: dict[int, _Pending] = {}
+        # Size and time of arrival, by number.
+        self._pending: dict[int, tuple[int, float]] = {}
         self._newest_out = -1
         self._damaged = 0
 
@@ -52,49 +46,54 @@ class Ledger:
         """Packets that have neither an output nor a drop record."""
         return len(self._pending)
 
-    def accept(self, packet: Packet, now: float) -> tuple[bool, list[Drop]]:
-        """Book a packet in; `now` is in seconds.
+    def accept(self, seq: int, size: int, now: float) -> tuple[bool, Sequence[Drop]]:
+        """Book a packet of `size` bytes in; `now` is in seconds.
 
         Returns:
             Whether it is new (False for one that was there before or was already reported
             missing), and drop records for the numbers skipped before it.
         """
         self.received_packets += 1
-        self.received_bytes += len(packet.payload)
-        if packet.seq < self.next_seq:
-            self._settle_size(len(packet.payload))
-            return False, []
-        missing = [self._drop(seq, DropReason.MISSING) for seq in range(self.next_seq, packet.seq)]
-        self.next_seq = packet.seq + 1
-        self._pending[packet.seq] = _Pending(len(packet.payload), now)
-        return True, [drop for drop in missing if self._is_wanted(drop.seq)]
+        self.received_bytes += size
+        if seq < self.next_seq:
+            self._settle_size(size)
+            return False, ()
+        missing = self._miss(seq) if seq > self.next_seq else ()
+        self.next_seq = seq + 1
+        self._pending[seq] = size, now
+        return True, missing
 
     def settle_output(self, seq: int) -> float | None:
         """Book a frame out; returns its packet's arrival time, or None if it must not be sent."""
-        pending = self._settle(seq)
+        pending = self._pending.pop(seq, None)
         if pending is None:
             return None
-        self._newest_out = max(self._newest_out, seq)
+        size, arrived = pending
+        self._settle_size(size)
+        if seq > self._newest_out:
+            self._newest_out = seq
         if not self._is_wanted(seq):
             return None
         self.frames_out += 1
-        return pending.arrived
+        return arrived
 
     def settle_drop(self, seq: int, reason: DropReason) -> list[Drop]:
         """Book a packet as dropped; returns its record, or nothing if it was settled before.
 
         One that gave no frame counts as damaged as long as the decoder has refused more than were booked.
         """
-        if self._settle(seq) is None:
+        pending = self._pending.pop(seq, None)
+        if pending is None:
             return []
+        self._settle_size(pending[0])
         if reason is DropReason.NO_FRAME:
             reason = self._silent_reason()
         drop = self._drop(seq, reason)
         return [drop] if self._is_wanted(seq) else []
 
-    def note_damage(self) -> None:
-        """Remember that the decoder refused a packet, which one it cannot always say."""
-        self._damaged += 1
+    def note_damage(self, count: int = 1) -> None:
+        """Remember that the decoder refused so many packets, which ones it cannot always say."""
+        self._damaged += count
 
     def drop_overdue(self) -> list[Drop]:
         """Book packets as dropped that can give no frame any more, as later ones are out."""
@@ -103,9 +102,7 @@ class Ledger:
     def finish(self, next_seq: int, reason: DropReason | None = None) -> list[Drop]:
         """Book what is left when nothing follows: unanswered packets and numbers never sent."""
         drops = list(self._drop_while(self.next_seq, reason))
-        missing = [self._drop(seq, DropReason.MISSING) for seq in range(self.next_seq, next_seq)]
-        self.next_seq = max(self.next_seq, next_seq)
-        return drops + [drop for drop in missing if self._is_wanted(drop.seq)]
+        return drops + self._miss(next_seq)
 
     def dropped_by_reason(self) -> dict[str, int]:
         """Counts of drop records by the reason's name on the wire."""
@@ -113,6 +110,12 @@ class Ledger:
 
     def _is_wanted(self, seq: int) -> bool:
         return seq >= self._wanted_seq and seq not in self._answered_seqs
+
+    def _miss(self, next_seq: int) -> list[Drop]:
+        """Book the numbers before `next_seq` as missing."""
+        missing = [self._drop(seq, DropReason.MISSING) for seq in range(self.next_seq, next_seq)]
+        self.next_seq = max(self.next_seq, next_seq)
+        return [drop for drop in missing if self._is_wanted(drop.seq)]
 
     def _drop_while(self, below: int, reason: DropReason | None) -> Iterator[Drop]:
         while self._pending and (seq := next(iter(self._pending))) < below:
@@ -123,12 +126,6 @@ class Ledger:
             self._damaged -= 1
             return DropReason.DAMAGED
         return DropReason.NO_FRAME
-
-    def _settle(self, seq: int) -> _Pending | None:
-        pending = self._pending.pop(seq, None)
-        if pending is not None:
-            self._settle_size(pending.size)
-        return pending
 
     def _settle_size(self, size: int) -> None:
         self.settled_packets += 1

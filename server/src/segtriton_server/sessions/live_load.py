@@ -28,20 +28,22 @@ class LiveLoad:
         self.group_packets = 1
         self._messages_per_second = messages_per_second
         self._lock = threading.Lock()
-        self._frame_rates: dict[str, Fraction] = {}
+        # In frames in 1000 seconds, as whole numbers: their sum is kept, and what is added comes off again exactly.
+        self._rates: dict[str, int] = {}
+        self._sum = 0
 
     def add(self, session_id: str, frame_rate: Fraction | None) -> None:
         """Count a session in; `frame_rate` is in frames a second, None where its client does not know."""
+        rate = round(min(frame_rate or _USUAL_FRAME_RATE, _MAX_FRAME_RATE) * 1000)
         with self._lock:
-            self._frame_rates[session_id] = min(frame_rate or _USUAL_FRAME_RATE, _MAX_FRAME_RATE)
-            self._update()
+            self._update(rate - self._rates.get(session_id, 0))
+            self._rates[session_id] = rate
 
     def remove(self, session_id: str) -> None:
         """Count a session out; one that was not in is left alone."""
         with self._lock:
-            if self._frame_rates.pop(session_id, None) is not None:
-                self._update()
+            self._update(-self._rates.pop(session_id, 0))
 
-    def _update(self) -> None:
-        frames_per_second = float(sum(self._frame_rates.values()))
-        self.group_packets = min(max(1, ceil(frames_per_second / self._messages_per_second)), _MAX_PACKETS)
+    def _update(self, change: int) -> None:
+        self._sum += change
+        self.group_packets = min(max(1, ceil(self._sum / 1000 / self._messages_per_second)), _MAX_PACKETS)

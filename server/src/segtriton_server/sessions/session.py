@@ -16,11 +16,11 @@ from segtriton_protocol import (
     Failed,
     Migrate,
     Opened,
-    Output,
-    Packet,
     SegtritonError,
     ServerMessage,
 )
+from segtriton_protocol.packets import KEYFRAME, PacketBlock
+from segtriton_protocol.server_messages import PackedOutput
 from segtriton_server.observability.logs import session_log
 from segtriton_server.observability.metrics import Metrics
 from segtriton_server.sessions.answers import Answers
@@ -33,6 +33,7 @@ from segtriton_server.sessions.stage_times import StageTimes
 _MAX_SKIPPED = 10_000
 _SILENT_SECONDS = 0.25
 _HAND_ON_SECONDS = 60.0
+_NO_PACKETS = PacketBlock.pack(())
 
 
 class Session:
@@ -64,6 +65,8 @@ class Session:
         self.last_activity = self._last_heard = time.monotonic()
         self._answers = answers
         self._metrics = metrics
+        self._observe_latency = metrics.observer("segtriton_frame_latency_seconds")
+        self._count_out = metrics.counter("segtriton_frames_total", outcome="out")
         self._on_closed = on_closed
         self._on_pause = on_pause
         self._is_paused = False
@@ -95,7 +98,7 @@ class Session:
                 self.last_activity = time.monotonic()
                 self._pause_or_go_on()
 
-    def accept(self, packets: Sequence[Packet]) -> list[Packet]:
+    def accept(self, block: PacketBlock) -> PacketBlock:
         """Book packets in and return those to be worked on; none where the session has closed meanwhile.
 
         Raises:
@@ -103,31 +106,30 @@ class Session:
                 INVALID_MESSAGE (packets after END).
         """
         now = time.monotonic()
-        taken: list[Packet] = []
+        taken: list[int] = []
         drops: list[Drop] = []
+        ledger = self.ledger
         with self._lock:
             if self._closed:
-                return []
+                return _NO_PACKETS
             self._last_heard = now
             if self._end_seq is not None:
                 raise self._refusal(ErrorCode.INVALID_MESSAGE, "Packets came after END.")
-            for packet in packets:
-                self.window.check(self.ledger, packet)
-                if not self.ledger.received_packets and not packet.is_keyframe:
-                    raise self._refusal(ErrorCode.NEED_KEYFRAME, "The first packet is not a keyframe.", packet.seq)
-                if len(drops) + packet.seq - self.ledger.next_seq > _MAX_SKIPPED:
-                    raise self._refusal(
-                        ErrorCode.INVALID_PACKET, f"More than {_MAX_SKIPPED} numbers are skipped.", packet.seq
-                    )
-                is_new, missing = self.ledger.accept(packet, now)
+            for position, (seq, size, _, _, _, flags) in enumerate(block.rows):
+                self.window.check(ledger, seq, size)
+                if not ledger.received_packets and not flags & KEYFRAME:
+                    raise self._refusal(ErrorCode.NEED_KEYFRAME, "The first packet is not a keyframe.", seq)
+                if len(drops) + seq - ledger.next_seq > _MAX_SKIPPED:
+                    raise self._refusal(ErrorCode.INVALID_PACKET, f"More than {_MAX_SKIPPED} numbers are skipped.", seq)
+                is_new, missing = ledger.accept(seq, size, now)
                 drops += missing
                 if is_new:
-                    taken.append(packet)
+                    taken.append(position)
             if taken:
                 self.last_activity = now
             if drops:
-                self._deliver([], drops)
-        return taken
+                self._deliver(_NO_PACKETS, drops)
+        return block if len(taken) == len(block) else block.select(taken)
 
     def end(self, next_seq: int | None) -> bool:
         """Note that nothing follows; returns whether this is the first END of a session that has not closed.
@@ -144,25 +146,28 @@ class Session:
             self._pause_or_go_on()
             return True
 
-    def deliver(self, packets: Sequence[Packet], skipped: Sequence[int], dropped: Sequence[Drop], damaged: int) -> None:
+    def deliver(
+        self, block: PacketBlock, skipped: Sequence[int] = (), dropped: Sequence[Drop] = (), damaged: int = 0
+    ) -> None:
         """Send what a worker has finished, as far as the ledger lets it."""
         with self._lock:
             if self._closed:
                 return
-            now, settled = time.monotonic(), self.ledger.settled_packets
-            for _ in range(damaged):
-                self.ledger.note_damage()
+            now, ledger = time.monotonic(), self.ledger
+            settled = ledger.settled_packets
+            ledger.note_damage(damaged)
             for seq in skipped:
-                self.ledger.settle_output(seq)
+                ledger.settle_output(seq)
             done = []
-            for packet in packets:
-                arrived = self.ledger.settle_output(packet.seq)
+            for position, row in enumerate(block.rows):
+                arrived = ledger.settle_output(row[0])
                 if arrived is not None:
-                    done.append(packet)
-                    self._metrics.observe("segtriton_frame_latency_seconds", now - arrived)
-            drops = [record for drop in dropped for record in self.ledger.settle_drop(drop.seq, drop.reason)]
-            self._deliver(done, drops + self.ledger.drop_overdue())
-            if self.ledger.settled_packets > settled:
+                    done.append(position)
+                    self._observe_latency(now - arrived)
+            drops = [record for drop in dropped for record in ledger.settle_drop(drop.seq, drop.reason)]
+            drops += ledger.drop_overdue()
+            self._deliver(block if len(done) == len(block) else block.select(done), drops)
+            if ledger.settled_packets > settled:
                 self.last_activity = now
             self._pause_or_go_on()
             self._hand_on_if_full()
@@ -174,7 +179,7 @@ class Session:
                 return
             drops = self.ledger.finish(self._end_seq or 0)
             if drops:
-                self._deliver([], drops)
+                self._deliver(_NO_PACKETS, drops)
             if self.ledger.frames_in and not self.ledger.frames_out and self.ledger.dropped[DropReason.DAMAGED]:
                 self.fail(ErrorCode.DECODE_FAILED, "None of the packets could be decoded.")
                 return
@@ -207,7 +212,7 @@ class Session:
             else:
                 self._metrics.add("segtriton_streams_rejected_total", reason=error.code.name)
             if self.is_open or drops:
-                self._deliver([], drops)
+                self._deliver(_NO_PACKETS, drops)
             self._send(Failed(error))
             self._close()
 
@@ -236,18 +241,14 @@ class Session:
         """Whether no new packet has come and none was answered for `timeout` seconds; a mere message is no progress."""
         return now - self.last_activity > timeout
 
-    def _deliver(self, packets: list[Packet], drops: list[Drop]) -> None:
-        for packet in packets:
-            self._digest.update(packet.payload)
-        if packets:
-            self._metrics.add("segtriton_frames_total", len(packets), outcome="out")
+    def _deliver(self, block: PacketBlock, drops: Sequence[Drop]) -> None:
+        num_packets, num_bytes = len(block), len(block.payload)
+        if num_packets:
+            self._digest.update(block.payload)
+            self._count_out(num_packets)
         for drop in drops:
             self._metrics.add("segtriton_frames_total", outcome=drop.reason.value)
-        self._send(
-            Output(tuple(packets), tuple(drops), self.window.credit(self.ledger)),
-            len(packets) + len(drops),
-            sum(len(packet.payload) for packet in packets),
-        )
+        self._send(PackedOutput(block, drops, self.window.credit(self.ledger)), num_packets + len(drops), num_bytes)
 
     def _send(self, message: ServerMessage, num_answers: int = 0, num_bytes: int = 0) -> None:
         """Send one message; where Triton takes none, as with full shared memory, this session ends and no other."""

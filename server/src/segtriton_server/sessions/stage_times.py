@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping
 
 
 class StageTimes:
@@ -10,14 +10,14 @@ class StageTimes:
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self._seconds: Counter[str] = Counter()
-        self._frames: Counter[str] = Counter()
+        self._totals: dict[str, tuple[float, int]] = {}
 
-    def add(self, stage: str, seconds: float, frames: int) -> None:
-        """Note that so many frames took so many seconds each."""
-        self._seconds[stage] += seconds * frames  # type: ignore[assignment]
-        self._frames[stage] += frames
+    def add(self, stages: Mapping[str, tuple[float, int]]) -> None:
+        """Note, by stage, the seconds that so many frames took together."""
+        for stage, (seconds, frames) in stages.items():
+            total = self._totals.get(stage, (0.0, 0))
+            self._totals[stage] = total[0] + seconds, total[1] + frames
 
     def means_ms(self) -> dict[str, float]:
         """The mean time of a frame in each stage, in milliseconds."""
-        return {stage: round(1000 * seconds / self._frames[stage], 3) for stage, seconds in self._seconds.items()}
+        return {stage: round(1000 * seconds / frames, 3) for stage, (seconds, frames) in self._totals.items()}

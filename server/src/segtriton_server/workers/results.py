@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from segtriton_protocol import Drop, Packet, SegtritonError
+from segtriton_server.workers.channel import StageTotal
 
 
 @dataclass(slots=True)
 class Results:
     """What a stage has finished, to be sent to the router in one message.
 
-    `stages` holds for each call of a stage the seconds that it took per frame, and of how many frames.
+    `stages` holds the seconds that each stage took, and for how many frames.
     """
 
     packets: list[Packet] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
     damaged: int = 0
-    stages: dict[str, list[tuple[float, int]]] = field(default_factory=lambda: defaultdict(list))
+    stages: dict[str, StageTotal] = field(default_factory=dict)
 
     def add_time(self, stage: str, seconds: float, frames: int) -> None:
         """Note that a stage took so long for so many frames together."""
-        self.stages[stage].append((seconds / frames, frames))
+        self.add_stages({stage: (seconds, frames)})
+
+    def add_stages(self, stages: Mapping[str, StageTotal]) -> None:
+        """Note what stages took."""
+        for stage, (seconds, frames) in stages.items():
+            total = self.stages.get(stage, (0.0, 0))
+            self.stages[stage] = total[0] + seconds, total[1] + frames
 
 
 class ResultSink(Protocol):

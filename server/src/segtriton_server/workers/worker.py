@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from multiprocessing.connection import Connection
 
 from segtriton_protocol import SegtritonError
 from segtriton_server.settings import Settings
 from segtriton_server.supervised_thread import SupervisedThread
-from segtriton_server.workers.channel import Channel, ChannelMessage
+from segtriton_server.workers.channel import Channel, ChannelMessage, SessionPackets, SessionResults
 from segtriton_server.workers.environment import worker_environment
+from segtriton_server.workers.frame_sender import FrameSender
 from segtriton_server.workers.message_budget import MessageBudget
 from segtriton_server.workers.worker_messages import check_message
 from segtriton_server.workers.worker_process import settings_argument
@@ -41,7 +40,7 @@ class Worker:
         self,
         settings: Settings,
         environment: Mapping[str, str],
-        on_message: Callable[[Worker, ChannelMessage], None],
+        on_message: Callable[[Worker, ChannelMessage | SessionResults], None],
         on_death: Callable[[Worker], None],
     ) -> None:
         self.started = time.monotonic()
@@ -54,10 +53,10 @@ class Worker:
         self._last_open_answered = self.started
         self._on_message = on_message
         self._on_death = on_death
-        self._outbox: queue.SimpleQueue[ChannelMessage | None] = queue.SimpleQueue()
         self._budget = MessageBudget()
         ours, theirs = socket.socketpair()
-        self._channel = Channel(Connection(ours.detach()), max_bytes=_max_message_bytes(settings))
+        self._channel = Channel(ours, max_bytes=_max_message_bytes(settings))
+        self._sender = FrameSender(self._channel)
         with ExitStack() as on_failure, theirs:
             on_failure.callback(self._channel.close)
             self._process = subprocess.Popen(
@@ -74,8 +73,9 @@ class Worker:
                 start_new_session=True,
             )
             on_failure.callback(self.close)
-            for name, loop in (("write", self._write), ("read", self._read)):
-                SupervisedThread(loop, f"{name}-{self.pid}", self.kill).start()
+            self._writer = SupervisedThread(self._sender.run, f"write-{self.pid}", self.kill)
+            self._writer.start()
+            SupervisedThread(self._read, f"read-{self.pid}", self.kill).start()
             on_failure.pop_all()
 
     @property
@@ -83,11 +83,15 @@ class Worker:
         """The process id."""
         return self._process.pid
 
-    def send(self, message: ChannelMessage) -> None:
-        """Queue a message."""
-        if message.kind == "open":
+    def send(self, message: ChannelMessage | SessionPackets) -> None:
+        """Send a message, or queue it where the process does not take it at once."""
+        num_packets = 0
+        if isinstance(message, SessionPackets):
+            num_packets = len(message.block)
+        elif message.kind == "open":
             self._unanswered_opens[message.session_id] = time.monotonic()
-        self._outbox.put(message)
+        self._budget.earn(num_packets)
+        self._sender.send(message.pack())
 
     def seconds_without_progress(self, now: float) -> float:
         """How long the process has been silent, busy with one call, or has left an OPEN unanswered."""
@@ -102,11 +106,12 @@ class Worker:
     def kill(self) -> None:
         """End the process at once; `on_death` follows, even if a driver's call keeps the process for a while."""
         self._process.kill()
-        self._shut_down()
+        with suppress(OSError):
+            self._channel.shut_down()
 
     def close(self) -> None:
         """Let the process end, and make sure of it."""
-        self._outbox.put(None)
+        self._sender.close()
         try:
             self._process.wait(_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -120,17 +125,24 @@ class Worker:
         finally:
             # Whether the process died or wrote what cannot be read, it is of no use any more.
             self.dead.set()
-            self._outbox.put(None)
+            self._sender.close()
             self._process.kill()
             with suppress(subprocess.TimeoutExpired):  # one that sits in a driver's call stays for a while
                 self._process.wait(_GRACE_SECONDS)
             self._on_death(self)
+            self._release()
 
-    def _receive(self) -> ChannelMessage | None:
+    def _release(self) -> None:
+        """Close the socket, once no thread can be in a call with it any more."""
+        with suppress(OSError):
+            self._channel.shut_down()
+        self._writer.join()
+        self._channel.close()
+
+    def _receive(self) -> ChannelMessage | SessionResults | None:
         """Return the next message; None if there is none any more, or it is not one that a worker may write."""
         try:
-            message = self._channel.receive()
-            check_message(message)
+            message = check_message(self._channel.receive())
             self._budget.spend()
         except (EOFError, OSError):
             return None
@@ -139,11 +151,15 @@ class Worker:
             return None
         return message
 
-    def _take(self, message: ChannelMessage) -> None:
+    def _take(self, message: ChannelMessage | SessionResults) -> None:
+        if isinstance(message, SessionResults):
+            self._on_message(self, message)
+            return
         match message.kind:
             case "beat":
                 self.last_beat = time.monotonic()
                 self.busy_seconds = float(message.body["busy_seconds"])
+                self._on_message(self, message)
             case "ready":
                 self.last_beat = time.monotonic()
                 self.ready.set()
@@ -152,20 +168,6 @@ class Worker:
                     del self._unanswered_opens[message.session_id]
                     self._last_open_answered = time.monotonic()
                 self._on_message(self, message)
-
-    def _write(self) -> None:
-        while (message := self._outbox.get()) is not None:
-            try:
-                self._budget.earn(message)
-                self._channel.send(message)
-            except OSError:
-                return
-        self._shut_down()
-
-    def _shut_down(self) -> None:
-        # The reader sleeps in a read of the same descriptor: shutting the socket down wakes it.
-        with suppress(OSError), socket.socket(fileno=os.dup(self._channel.fileno())) as connection:
-            connection.shutdown(socket.SHUT_RDWR)
 
 
 def _max_message_bytes(settings: Settings) -> int:

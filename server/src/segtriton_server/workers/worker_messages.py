@@ -1,6 +1,7 @@
 """What a worker may write to the router: every field of every message has a type and a bound.
 
-A worker handles untrusted media and may have been taken over. What does not fit here no sound worker has written.
+Those of results are checked as they are unpacked (`channel.py`). A worker handles untrusted media and may have been
+taken over. What does not fit here no sound worker has written.
 """
 
 from __future__ import annotations
@@ -9,47 +10,43 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from segtriton_protocol import DropReason, ErrorCode
+from segtriton_protocol import ErrorCode, SegtritonError
 from segtriton_protocol.json_fields import JsonFields, is_integer
-from segtriton_protocol.packets import MAX_PACKETS
-from segtriton_server.workers.channel import ChannelMessage
-
-STAGES = ("decode", "preprocess", "network", "matte", "compose", "encode")
-"""The stages whose times a worker reports; they are labels of a metric."""
+from segtriton_server.workers.channel import AnyMessage, ChannelMessage, SessionPackets, SessionResults
 
 MAX_NOTES = 64
+MAX_BATCHES = 4096
 
-_DROP_REASONS = tuple(reason.value for reason in (DropReason.DAMAGED, DropReason.NO_FRAME, DropReason.HIDDEN))
-_MAX_SEQ = 2**63 - 1
 _MAX_SECONDS = 86400.0
 _MAX_SIDE = 65535
 _MAX_BATCH = 65536
-_MAX_CALLS = 4096
 _MAX_CLASSES = 10_000
 _MAX_WARNINGS = 64
 _MAX_NAME, _MAX_SENTENCE, _MAX_CLASS_NAMES, _MAX_EXTRADATA = 256, 4096, 1 << 16, 1 << 17
 _HEX = re.compile("(?:[0-9a-f]{2})*")
 
 
-def check_message(message: ChannelMessage) -> None:
-    """Raise INVALID_MESSAGE, which names the field, unless the message is one that a worker writes."""
+def check_message(message: AnyMessage) -> ChannelMessage | SessionResults:
+    """Return a message; raises INVALID_MESSAGE, which names the field, unless it is one that a worker writes."""
+    if isinstance(message, SessionResults):
+        if not message.session_id:
+            raise JsonFields({"session": ""}, "results").refuse("session", "that of the sessions' kinds")
+        return message
+    if isinstance(message, SessionPackets):
+        raise SegtritonError(ErrorCode.INVALID_MESSAGE, "Packets go to workers only.")
     fields = JsonFields(message.body, message.kind)
     check = _CHECKS.get(message.kind)
     if check is None:
         raise JsonFields({"kind": message.kind}, "message").refuse("kind", f"one of {', '.join(_CHECKS)}")
     if bool(message.session_id) != (message.kind in _OF_A_SESSION):
         raise JsonFields({"session": message.session_id}, message.kind).refuse("session", "that of the sessions' kinds")
-    if message.packets and message.kind != "results":
-        raise JsonFields({"packets": len(message.packets)}, message.kind).refuse("packets", "none")
     check(fields)
+    return message
 
 
 def _check_beat(fields: JsonFields) -> None:
     fields.number("busy_seconds", 0.0, _MAX_SECONDS)
-
-
-def _check_batch(fields: JsonFields) -> None:
-    fields.integer("frames", 1, _MAX_BATCH)
+    _check_batches(fields)
 
 
 def _check_opened(fields: JsonFields) -> None:
@@ -66,22 +63,9 @@ def _check_opened(fields: JsonFields) -> None:
     _check_texts(fields, "warnings", _MAX_WARNINGS, _MAX_SENTENCE)
 
 
-def _check_results(fields: JsonFields) -> None:
-    if not all(is_integer(seq, 0, _MAX_SEQ) for seq in _items(fields, "skipped", MAX_PACKETS)):
-        raise fields.refuse("skipped", "packet numbers")
-    if not all(_is_drop(item) for item in _items(fields, "drops", MAX_PACKETS)):
-        raise fields.refuse("drops", f"pairs of a packet number and one of {', '.join(_DROP_REASONS)}")
-    fields.integer("damaged", 0, MAX_PACKETS)
-    stages = fields.inner("stages")
-    for stage in stages.wire:
-        if stage not in STAGES:
-            raise stages.refuse(stage, f"a time of one of {', '.join(STAGES)}")
-        if not all(_is_call(item) for item in _items(stages, stage, _MAX_CALLS)):
-            raise stages.refuse(stage, "pairs of seconds and frames")
-
-
 def _check_ended(fields: JsonFields) -> None:
     _check_texts(fields, "notes", MAX_NOTES, _MAX_SENTENCE)
+    _check_batches(fields)
 
 
 def _check_failed(fields: JsonFields) -> None:
@@ -95,16 +79,19 @@ def _check_failed(fields: JsonFields) -> None:
 
 _OF_A_SESSION: dict[str, Callable[[JsonFields], None]] = {
     "opened": _check_opened,
-    "results": _check_results,
     "ended": _check_ended,
     "failed": _check_failed,
 }
 _CHECKS: dict[str, Callable[[JsonFields], None]] = {
     "ready": lambda fields: None,
     "beat": _check_beat,
-    "batch": _check_batch,
     **_OF_A_SESSION,
 }
+
+
+def _check_batches(fields: JsonFields) -> None:
+    if not all(is_integer(frames, 1, _MAX_BATCH) for frames in _items(fields, "batches", MAX_BATCHES)):
+        raise fields.refuse("batches", f"numbers of frames from 1 to {_MAX_BATCH}")
 
 
 def _items(fields: JsonFields, key: str, most: int) -> list[Any]:
@@ -117,17 +104,3 @@ def _items(fields: JsonFields, key: str, most: int) -> list[Any]:
 def _check_texts(fields: JsonFields, key: str, most: int, max_length: int) -> None:
     if not all(isinstance(text, str) and len(text) <= max_length for text in _items(fields, key, most)):
         raise fields.refuse(key, f"texts of at most {max_length} characters")
-
-
-def _is_drop(item: object) -> bool:
-    return isinstance(item, list) and len(item) == 2 and is_integer(item[0], 0, _MAX_SEQ) and item[1] in _DROP_REASONS
-
-
-def _is_call(item: object) -> bool:
-    return (
-        isinstance(item, list)
-        and len(item) == 2
-        and isinstance(item[0], int | float)
-        and 0 <= item[0] <= _MAX_SECONDS
-        and is_integer(item[1], 1, MAX_PACKETS)
-    )

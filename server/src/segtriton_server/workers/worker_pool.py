@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from segtriton_protocol import ErrorCode, Open, Packet, SegtritonError
+from segtriton_protocol import ErrorCode, Open, SegtritonError
+from segtriton_protocol.packets import PacketBlock
 from segtriton_server.memory_plan import plan_memory
 from segtriton_server.settings import Settings
 from segtriton_server.supervised_thread import SupervisedThread
-from segtriton_server.workers.channel import ChannelMessage
+from segtriton_server.workers.channel import ChannelMessage, SessionPackets, SessionResults
 from segtriton_server.workers.mps import is_shared_by_mps, start_mps
 from segtriton_server.workers.placement import place_workers
 from segtriton_server.workers.process_usage import find_excess, read_usage
@@ -64,7 +65,7 @@ class WorkerPool:
     def __init__(
         self,
         settings: Settings,
-        on_message: Callable[[ChannelMessage], None],
+        on_message: Callable[[ChannelMessage | SessionResults], None],
         on_lost: Callable[[str, bool], None],
         on_restart: Callable[[], None],
     ) -> None:
@@ -128,9 +129,9 @@ class WorkerPool:
             self._worker_by_session[session_id] = worker
         worker.send(open_message(session_id, request))
 
-    def put(self, session_id: str, packets: list[Packet]) -> None:
+    def put(self, session_id: str, block: PacketBlock) -> None:
         """Pass packets on to a session's worker."""
-        self._send(ChannelMessage("packets", session_id, packets=packets))
+        self._send(SessionPackets(session_id, block))
 
     def end(self, session_id: str) -> None:
         """Tell a session's worker that nothing follows."""
@@ -159,7 +160,7 @@ class WorkerPool:
     def _workers(self) -> list[Worker]:
         return [place.worker for place in self._places if place.worker is not None]
 
-    def _send(self, message: ChannelMessage) -> None:
+    def _send(self, message: ChannelMessage | SessionPackets) -> None:
         worker = self._worker_by_session.get(message.session_id)
         if worker is not None:
             worker.send(message)
@@ -167,7 +168,7 @@ class WorkerPool:
     def _start_worker(self, environment: Mapping[str, str]) -> Worker:
         return Worker(self._settings, environment, self._receive, self._on_death)
 
-    def _receive(self, worker: Worker, message: ChannelMessage) -> None:
+    def _receive(self, worker: Worker, message: ChannelMessage | SessionResults) -> None:
         """Pass on what a worker says of its own sessions; what it says of one that has closed is late."""
         owner = self._worker_by_session.get(message.session_id)
         if message.session_id == "" or owner is worker:

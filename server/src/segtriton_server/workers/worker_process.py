@@ -7,22 +7,23 @@ import json
 import logging
 import os
 import queue
+import socket
 import sys
 import threading
 import time
-from collections import defaultdict
+from collections import deque
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from segtriton_protocol import Open, SegtritonError
 from segtriton_protocol.json_fields import encode_json
+from segtriton_protocol.packets import PacketBlock
 from segtriton_protocol.tensors import MESSAGE
 from segtriton_server.observability.logs import configure_logging
 from segtriton_server.process_memory import give_memory_back, keep_freed_blocks, limit_arenas, limit_stacks
 from segtriton_server.settings import Settings
 from segtriton_server.workers.accelerator import create_accelerator
-from segtriton_server.workers.channel import Channel, ChannelMessage
+from segtriton_server.workers.channel import AnyMessage, Channel, ChannelMessage, SessionPackets, SessionResults
 from segtriton_server.workers.confinement import confine
 from segtriton_server.workers.failures import judge_failure
 from segtriton_server.workers.frame_batcher import FrameBatcher
@@ -30,10 +31,11 @@ from segtriton_server.workers.landlock import restrict_files
 from segtriton_server.workers.network_job import NetworkJob
 from segtriton_server.workers.results import Results, ResultSink
 from segtriton_server.workers.session_pipeline import SessionPipeline
-from segtriton_server.workers.worker_messages import MAX_NOTES
+from segtriton_server.workers.worker_messages import MAX_BATCHES, MAX_NOTES
 
 _LOG = logging.getLogger(__name__)
 _HEARTBEAT_SECONDS = 0.5
+_MAX_FRAMES_OF_A_WRITE = 16
 # The C library keeps what sessions have freed, hundreds of megabytes after a busy time. It is given back in the beats
 # after their end, as their threads and codecs need a moment to go.
 _TRIM_BEATS = 6
@@ -75,9 +77,12 @@ class WorkerProcess(ResultSink):
         self._accelerator = create_accelerator(settings)
         self._batcher: FrameBatcher[NetworkJob] = FrameBatcher(settings.batch_size, settings.batch_deadline)
         self._pipelines: dict[str, SessionPipeline] = {}
-        self._outbox: queue.SimpleQueue[ChannelMessage] = queue.SimpleQueue()
-        self._stages: dict[str, dict[str, list[tuple[float, int]]]] = {}
-        self._stages_lock = threading.Lock()
+        self._outbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        # Stage times of frames whose results are not out yet, by session.
+        self._waiting: dict[str, Results] = {}
+        self._waiting_lock = threading.Lock()
+        self._batches: deque[int] = deque(maxlen=MAX_BATCHES)
+        self._batches_lock = threading.Lock()
         self._network_since: float | None = None
         self._opening_since: float | None = None
         self._closed_sessions = 0
@@ -86,7 +91,7 @@ class WorkerProcess(ResultSink):
         """Handle messages; returns when the router has closed its end."""
         for loop in (self._write, self._run_network, self._beat):
             threading.Thread(target=loop, name=loop.__name__, daemon=True).start()
-        self._outbox.put(ChannelMessage("ready", body={"pid": os.getpid()}))
+        self._send(ChannelMessage("ready", body={"pid": os.getpid()}))
         while True:
             try:
                 message = self._channel.receive()
@@ -100,54 +105,62 @@ class WorkerProcess(ResultSink):
         """Send finished frames; bare stage times wait for the next ones."""
         if session_id not in self._pipelines:
             return  # closed while this was in the making
-        with self._stages_lock:
-            waiting = self._stages.setdefault(session_id, defaultdict(list))
-            for stage, calls in results.stages.items():
-                waiting[stage] += calls
-            if not (results.packets or results.skipped or results.drops or results.damaged):
+        is_bare = not (results.packets or results.skipped or results.drops or results.damaged)
+        with self._waiting_lock:
+            if is_bare:
+                self._waiting.setdefault(session_id, Results()).add_stages(results.stages)
                 return
-            self._stages[session_id] = defaultdict(list)
-        body = {
-            "skipped": results.skipped,
-            "drops": [[drop.seq, drop.reason.value] for drop in results.drops],
-            "damaged": results.damaged,
-            "stages": waiting,
-        }
-        self._outbox.put(ChannelMessage("results", session_id, body, results.packets))
+            waiting = self._waiting.pop(session_id, None)
+        if waiting is not None:
+            results.add_stages(waiting.stages)
+        block = PacketBlock.pack(results.packets)
+        self._send(SessionResults(session_id, block, results.drops, results.skipped, results.damaged, results.stages))
 
     def ended(self, session_id: str, notes: Sequence[str]) -> None:
         """Say that all results of the session are out, and what was changed about its pictures."""
-        self._outbox.put(ChannelMessage("ended", session_id, {"notes": list(notes[:MAX_NOTES])}))
+        self._send_with_batches("ended", session_id, notes=list(notes[:MAX_NOTES]))
 
     def failed(self, session_id: str, error: SegtritonError) -> None:
         """Say that the session cannot go on."""
-        self._outbox.put(ChannelMessage("failed", session_id, error.to_json()))
+        self._send(ChannelMessage("failed", session_id, error.to_json()))
 
     def lost(self) -> None:
         """End the process at once: the router replaces it and tells its sessions."""
         _LOG.critical("the accelerator is lost, and this worker with it")
         os._exit(1)
 
+    def _send_with_batches(self, kind: str, session_id: str, **body: object) -> None:
+        """Send a message with the sizes of the batches since the last one."""
+        with self._batches_lock:
+            batches, self._batches = self._batches, deque(maxlen=MAX_BATCHES)
+        self._send(ChannelMessage(kind, session_id, {**body, "batches": list(batches)}))
+
+    def _send(self, message: ChannelMessage | SessionResults) -> None:
+        self._outbox.put(message.pack())
+
     # ---------------------------------------------------------------- messages of the router
 
-    def _handle(self, message: ChannelMessage) -> None:
-        if message.kind == "open":
-            self._open(message)
-            return
+    def _handle(self, message: AnyMessage) -> None:
         pipeline = self._pipelines.get(message.session_id)
-        if pipeline is None:
-            return
-        if message.kind == "packets":
-            pipeline.put(message.packets)
-        elif message.kind == "end":
+        if isinstance(message, SessionPackets):
+            if pipeline is not None:
+                pipeline.put(message.block.unpack())
+        elif isinstance(message, ChannelMessage):
+            if message.kind == "open":
+                self._open(message)
+            elif pipeline is not None:
+                self._direct(pipeline, message)
+
+    def _direct(self, pipeline: SessionPipeline, message: ChannelMessage) -> None:
+        if message.kind == "end":
             pipeline.end()
         elif message.kind == "pause":
             pipeline.pause(is_paused=message.body["is_paused"])
         elif message.kind == "close":
             del self._pipelines[message.session_id]
             self._closed_sessions += 1
-            with self._stages_lock:
-                self._stages.pop(message.session_id, None)
+            with self._waiting_lock:
+                self._waiting.pop(message.session_id, None)
             pipeline.close()
 
     def _open(self, message: ChannelMessage) -> None:
@@ -166,7 +179,7 @@ class WorkerProcess(ResultSink):
             self.failed(message.session_id, judge_failure(error, "Opening the session", self._accelerator, self))
         else:
             self._pipelines[message.session_id] = pipeline
-            self._outbox.put(ChannelMessage("opened", message.session_id, pipeline.describe()))
+            self._send(ChannelMessage("opened", message.session_id, pipeline.describe()))
         finally:
             self._opening_since = None
 
@@ -174,8 +187,11 @@ class WorkerProcess(ResultSink):
 
     def _write(self) -> None:
         while True:
+            frames = [self._outbox.get()]
+            # Those that wait go together: each write wakes the router.
+            frames += [self._outbox.get() for _ in range(min(self._outbox.qsize(), _MAX_FRAMES_OF_A_WRITE))]
             try:
-                self._channel.send(self._outbox.get())
+                self._channel.send(*frames)
             except OSError:
                 return
 
@@ -206,7 +222,8 @@ class WorkerProcess(ResultSink):
                 results = Results()
                 results.add_time("network", seconds * len(job.group) / num_frames, len(job.group))
                 self.results(job.session_id, results)
-            self._outbox.put(ChannelMessage("batch", body={"frames": num_frames}))
+            with self._batches_lock:
+                self._batches.append(num_frames)
         for job in batch:
             job.deliver(job)
 
@@ -226,7 +243,7 @@ class WorkerProcess(ResultSink):
             now = time.monotonic()
             busy = [pipeline.busy_seconds(now) for pipeline in list(self._pipelines.values())]
             busy += [now - since for since in (self._network_since, self._opening_since) if since is not None]
-            self._outbox.put(ChannelMessage("beat", body={"busy_seconds": max(busy, default=0.0)}))
+            self._send_with_batches("beat", "", busy_seconds=max(busy, default=0.0))
             time.sleep(_HEARTBEAT_SECONDS)
 
 
@@ -258,7 +275,7 @@ def main() -> None:
     limit_stacks()
     keep_freed_blocks()
     _LOG.debug("files restricted: %s", restrict_files(settings))
-    worker = WorkerProcess(Channel(Connection(descriptor)), settings)
+    worker = WorkerProcess(Channel(socket.socket(fileno=descriptor)), settings)
     _LOG.debug("confined: %s", confine(settings))
     try:
         worker.run()

@@ -50,6 +50,26 @@ def test_a_few_observations_are_all_handed_on(metrics: Metrics, families: dict[s
     assert metric.observations == [0.3, 0.1, 0.2]
 
 
+def test_what_is_counted_while_it_is_handed_on_is_neither_lost_nor_doubled(
+    metrics: Metrics, families: dict[str, MetricFamily], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = metrics.counter(FRAMES, outcome="out")
+    increment = Metric.increment
+
+    def increment_while_others_count(metric: Metric, amount: float) -> None:
+        count(1)
+        increment(metric, amount)
+
+    count(2)
+    with monkeypatch.context() as busy:
+        busy.setattr(Metric, "increment", increment_while_others_count)
+        metrics.flush()
+    metrics.flush()
+
+    (metric,) = families[FRAMES].metrics
+    assert metric.value() == 3
+
+
 def test_many_observations_keep_their_distribution_and_their_greatest() -> None:
     values = [float(number) for number in range(1000)]
     kept = thinned(values[::-1], MOST_OBSERVATIONS)

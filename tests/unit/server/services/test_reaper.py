@@ -10,7 +10,7 @@ import pytest
 from triton_python_backend_utils import MetricFamily
 
 from segtriton_protocol import ErrorCode, SegtritonError
-from segtriton_server.observability.metrics import Metrics
+from segtriton_server.observability.metrics import MOST_OBSERVATIONS, Metrics
 from segtriton_server.services.heartbeat import Heartbeat
 from segtriton_server.services.order_file import OrderFile
 from segtriton_server.services.reaper import Reaper
@@ -113,6 +113,19 @@ def test_metrics_that_triton_does_not_take_are_handed_on_later(scene: Scene, mon
 
     assert scene.beats()
     assert scene.value("segtriton_streams_opened_total") == 3
+
+
+def test_counters_are_handed_on_in_each_round_and_histograms_once_a_second(scene: Scene) -> None:
+    scene.reaper.look(100.0)
+    latency = scene.metrics._metric(("segtriton_frame_latency_seconds", ()))
+    for round_number in range(30):
+        scene.metrics.add("segtriton_streams_opened_total")
+        for _ in range(100):
+            scene.metrics.observe("segtriton_frame_latency_seconds", 0.1)
+        scene.reaper.look(100.05 + round_number / 10)
+        assert scene.value("segtriton_streams_opened_total") == round_number + 1
+
+    assert len(latency.observations) == 2 * MOST_OBSERVATIONS
 
 
 def test_a_session_that_fails_ends_alone(scene: Scene) -> None:

@@ -7,9 +7,11 @@ import pytest
 from fake_responder import FakeResponder
 
 from segtriton_protocol import AnswerId, Drop, DropReason, Ended, ErrorCode, Failed, Migrate, Packet, SegtritonError
+from segtriton_protocol.packets import PacketBlock
 from segtriton_server.sessions.answers import AnswerLimits
 from segtriton_server.sessions.dialects import SampleDialect
 
+pack = PacketBlock.pack
 MakeBooks = Callable[..., Any]
 MakePacket = Callable[..., Packet]
 
@@ -21,8 +23,8 @@ MAX_OPEN_REQUESTS = 8
 
 def run_frames(books: Any, make_packet: MakePacket, numbers: range, payload: bytes = b"x") -> None:
     for number in numbers:
-        books.session.accept([make_packet(number)])
-        books.session.deliver([make_packet(number, payload)], [], [], 0)
+        books.session.accept(pack([make_packet(number)]))
+        books.session.deliver(pack([make_packet(number, payload)]), [], [], 0)
 
 
 def ids(*responders: FakeResponder) -> list[AnswerId]:
@@ -130,8 +132,8 @@ def test_other_requests_carry_no_answers_of_a_client_that_does_not_acknowledge(m
 def test_more_received_than_was_sent_is_refused(make_books: MakeBooks, make_packet: MakePacket) -> None:
     books = make_books()
     session = books.open()
-    session.accept([make_packet(0), make_packet(1)])
-    session.deliver([make_packet(0)], [], [Drop(1, DropReason.DAMAGED)], 0)
+    session.accept(pack([make_packet(0), make_packet(1)]))
+    session.deliver(pack([make_packet(0)]), [], [Drop(1, DropReason.DAMAGED)], 0)
     session.mark_read(2, None)
     with pytest.raises(SegtritonError) as caught:
         session.mark_read(3, None)

@@ -6,15 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segtriton_protocol import Drop, DropReason, ErrorCode, Packet, SegtritonError
+from segtriton_protocol import Drop, DropReason, ErrorCode, SegtritonError
 from segtriton_server.sessions.credit_window import CreditWindow
 from segtriton_server.sessions.ledger import Ledger
 
 WINDOW = CreditWindow(packets=8, payload_bytes=100)
-
-
-def packet(seq: int, size: int = 1) -> Packet:
-    return Packet(seq, seq, seq, 1, True, b"x" * size)
 
 
 @st.composite
@@ -39,7 +35,7 @@ def test_every_number_is_answered_once(
     for position in range(max(len(numbers), len(events))):
         for seq in numbers[position : position + 1]:
             expected_new = seq >= ledger.next_seq
-            is_new, missing = ledger.accept(packet(seq), now=float(position))
+            is_new, missing = ledger.accept(seq, 1, now=float(position))
             assert is_new == expected_new
             drops += missing
         for event, seq in events[position : position + 1]:
@@ -75,12 +71,12 @@ def test_whoever_keeps_to_the_credit_is_never_refused_and_never_below_zero(steps
         credit = WINDOW.credit(ledger)
         fits = ledger.received_packets < credit.packets and ledger.received_bytes + size <= credit.payload_bytes
         if fits:
-            WINDOW.check(ledger, packet(seq, size))
-            ledger.accept(packet(seq, size), now=0.0)
+            WINDOW.check(ledger, seq, size)
+            ledger.accept(seq, size, now=0.0)
             seq += 1
         else:
             with pytest.raises(SegtritonError) as caught:
-                WINDOW.check(ledger, packet(seq, size))
+                WINDOW.check(ledger, seq, size)
             assert caught.value.code is ErrorCode.WINDOW_EXCEEDED
             assert caught.value.seq == seq
         credit = WINDOW.credit(ledger)
@@ -94,7 +90,7 @@ def test_credit_only_grows() -> None:
     ledger = Ledger()
     before = WINDOW.credit(ledger)
 
-    ledger.accept(packet(0, 10), now=0.0)
+    ledger.accept(0, 10, now=0.0)
     assert WINDOW.credit(ledger) == before
     ledger.settle_output(0)
 
@@ -104,9 +100,9 @@ def test_credit_only_grows() -> None:
 
 def test_a_doubled_packet_gives_its_credit_back() -> None:
     ledger = Ledger()
-    ledger.accept(packet(0, 10), now=0.0)
+    ledger.accept(0, 10, now=0.0)
 
-    assert ledger.accept(packet(0, 10), now=0.0) == (False, [])
+    assert ledger.accept(0, 10, now=0.0) == (False, ())
     assert (ledger.settled_packets, ledger.settled_bytes) == (1, 10)
     assert ledger.frames_in == 1
 
@@ -114,7 +110,7 @@ def test_a_doubled_packet_gives_its_credit_back() -> None:
 def test_a_damaged_packet_is_found_when_it_gave_no_frame() -> None:
     ledger = Ledger()
     for seq in range(3):
-        ledger.accept(packet(seq), now=0.0)
+        ledger.accept(seq, 1, now=0.0)
     ledger.note_damage()
     ledger.settle_output(0)
     ledger.settle_output(2)
@@ -125,7 +121,7 @@ def test_a_damaged_packet_is_found_when_it_gave_no_frame() -> None:
 def test_a_packet_far_behind_the_newest_output_is_dropped() -> None:
     ledger = Ledger()
     for seq in range(60):
-        ledger.accept(packet(seq), now=0.0)
+        ledger.accept(seq, 1, now=0.0)
     ledger.settle_output(48)
     assert ledger.drop_overdue() == []
 
@@ -137,7 +133,7 @@ def test_a_packet_far_behind_the_newest_output_is_dropped() -> None:
 def test_a_resumed_run_counts_from_the_wanted_number() -> None:
     ledger = Ledger(first_seq=10, wanted_seq=12)
     for seq in range(10, 14):
-        ledger.accept(packet(seq), now=0.0)
+        ledger.accept(seq, 1, now=0.0)
     assert [ledger.settle_output(seq) is not None for seq in range(10, 14)] == [False, False, True, True]
 
     assert ledger.finish(14) == []

@@ -31,8 +31,8 @@ class Sink(ResultSink):
 
     def results(self, session_id: str, results: Results) -> None:
         self.packets += results.packets
-        for stage, calls in results.stages.items():
-            self.stages.setdefault(stage, []).extend(calls)
+        for stage, total in results.stages.items():
+            self.stages.setdefault(stage, []).append(total)
 
     def ended(self, session_id: str, notes: Sequence[str]) -> None:
         self.notes = notes
@@ -106,7 +106,7 @@ def test_groups_travel_whole_however_few_slots_there_are(
         assert run.parts.named("compose") == [(group, f"masks of {len(group)}") for group in groups]
 
 
-def test_stage_times_are_those_of_one_frame(make_run: Callable[..., Run]) -> None:
+def test_stage_times_are_sums_over_the_frames_of_a_call(make_run: Callable[..., Run]) -> None:
     run = make_run(Parts())
     run.finish(10)
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segtriton_protocol import ErrorCode, Packet, SegtritonError
-from segtriton_server.workers.channel import ChannelMessage
+from segtriton_protocol.packets import PacketBlock
+from segtriton_server.workers.channel import ChannelMessage, SessionPackets, SessionResults
 from segtriton_server.workers.worker_messages import check_message
 
 OPENED = {
@@ -26,19 +27,15 @@ OPENED = {
     "output_height": 144,
     "warnings": [],
 }
-RESULTS = {"skipped": [1], "drops": [[2, "damaged"]], "damaged": 1, "stages": {"decode": [[0.001, 1], [1, 8]]}}
 FAILED = SegtritonError(ErrorCode.INTERNAL, "A stage failed.", seq=3, retry_after_seconds=2.0).to_json()
 SOUND = {
     "ready": {"pid": 1},
-    "beat": {"busy_seconds": 0.0},
-    "batch": {"frames": 4},
+    "beat": {"busy_seconds": 0.0, "batches": [1, 4]},
     "opened": OPENED,
-    "results": RESULTS,
-    "ended": {"notes": ["The pictures are interlaced; they were deinterlaced."]},
+    "ended": {"notes": ["The pictures are interlaced; they were deinterlaced."], "batches": []},
     "failed": FAILED,
 }
-OF_NO_SESSION = ("ready", "beat", "batch")
-PACKET = Packet(0, 0, 0, 1, True, b"x")
+OF_NO_SESSION = ("ready", "beat")
 
 HUGE = 2**62
 BAD: list[tuple[str, str, object]] = [
@@ -47,10 +44,12 @@ BAD: list[tuple[str, str, object]] = [
     ("beat", "busy_seconds", -1),
     ("beat", "busy_seconds", "x"),
     ("beat", "busy_seconds", None),
-    ("batch", "frames", "x"),
-    ("batch", "frames", 0),
-    ("batch", "frames", True),
-    ("batch", "frames", HUGE),
+    ("beat", "batches", 4),
+    ("beat", "batches", ["x"]),
+    ("beat", "batches", [0]),
+    ("beat", "batches", [True]),
+    ("beat", "batches", [HUGE]),
+    ("beat", "batches", [1] * 5000),
     ("opened", "decoder", "h264\n2026-01-01 ERROR forged"),
     ("opened", "encoder", "x" * 5000),
     ("opened", "classes", "person"),
@@ -61,27 +60,7 @@ BAD: list[tuple[str, str, object]] = [
     ("opened", "output_extradata", "no"),
     ("opened", "output_width", 0),
     ("opened", "output_height", HUGE),
-    ("results", "skipped", 1),
-    ("results", "skipped", ["1"]),
-    ("results", "skipped", [-1]),
-    ("results", "skipped", [2**63]),
-    ("results", "skipped", [0] * 2000),
-    ("results", "drops", [[1]]),
-    ("results", "drops", [[1, "invented"]]),
-    ("results", "drops", [[1, "abandoned"]]),
-    ("results", "drops", [[1, []]]),
-    ("results", "drops", [[2**80, "damaged"]]),
-    ("results", "damaged", HUGE),
-    ("results", "damaged", -1),
-    ("results", "stages", []),
-    ("results", "stages", {"invented": [[0.1, 1]]}),
-    ("results", "stages", {"decode": [[math.nan, 1]]}),
-    ("results", "stages", {"decode": [[math.inf, 1]]}),
-    ("results", "stages", {"decode": [[-0.1, 1]]}),
-    ("results", "stages", {"decode": [[0.1, 0]]}),
-    ("results", "stages", {"decode": [[0.1, HUGE]]}),
-    ("results", "stages", {"decode": [[0.1]]}),
-    ("results", "stages", {"decode": [[0.1, 1]] * 5000}),
+    ("ended", "batches", [0]),
     ("ended", "notes", "x"),
     ("ended", "notes", ["x"] * 65),
     ("ended", "notes", ["x" * 5000]),
@@ -96,27 +75,34 @@ BAD: list[tuple[str, str, object]] = [
 ]
 
 
-def message(kind: str, body: dict[str, Any], packets: tuple[Packet, ...] = ()) -> ChannelMessage:
-    return ChannelMessage(kind, "" if kind in OF_NO_SESSION else "session", body, packets)
+def message(kind: str, body: dict[str, Any]) -> ChannelMessage:
+    return ChannelMessage(kind, "" if kind in OF_NO_SESSION else "session", body)
 
 
 @pytest.mark.parametrize("kind", SOUND)
 def test_what_workers_write_is_taken(kind: str) -> None:
-    check_message(message(kind, SOUND[kind], (PACKET,) if kind == "results" else ()))
+    check_message(message(kind, SOUND[kind]))
 
 
 @pytest.mark.parametrize(("kind", "field", "value"), BAD, ids=lambda value: repr(value)[:40])
 def test_each_field_has_a_type_and_bounds(kind: str, field: str, value: object) -> None:
-    with pytest.raises(SegtritonError, match=f"{kind}.*({field}|stages)"):
+    with pytest.raises(SegtritonError, match=f"{kind}.*{field}"):
         check_message(message(kind, {**SOUND[kind], field: value}))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in SOUND if kind not in ("ready", "results")])
-def test_no_field_may_be_missing_and_no_packets_come_with_it(kind: str) -> None:
+@pytest.mark.parametrize("kind", [kind for kind in SOUND if kind != "ready"])
+def test_no_field_may_be_missing(kind: str) -> None:
     with pytest.raises(SegtritonError):
         check_message(message(kind, {}))
-    with pytest.raises(SegtritonError, match="packets"):
-        check_message(message(kind, SOUND[kind], (PACKET,)))
+
+
+def test_results_are_of_a_session_and_packets_come_from_no_worker() -> None:
+    block = PacketBlock.pack([Packet(0, 0, 0, 1, True, b"x")])
+    check_message(SessionResults("session", block))
+    with pytest.raises(SegtritonError, match="session"):
+        check_message(SessionResults("", block))
+    with pytest.raises(SegtritonError, match="Packets"):
+        check_message(SessionPackets("session", block))
 
 
 @pytest.mark.parametrize("kind", SOUND)

@@ -19,9 +19,10 @@ import process_tree
 import pytest
 
 from segtriton_protocol import Open, Packet, SegtritonError, VideoFormat
+from segtriton_protocol.packets import PacketBlock
 from segtriton_server.settings import Settings
 from segtriton_server.workers import worker_pool
-from segtriton_server.workers.channel import ChannelMessage
+from segtriton_server.workers.channel import AnyMessage, Channel, ChannelMessage
 from segtriton_server.workers.worker_pool import WorkerPool, restart_pause
 
 wait_until = partial(process_tree.wait_until, seconds=20.0)
@@ -38,7 +39,7 @@ class Scene:
     messages: list[str] = field(default_factory=list)
     lost: list[tuple[str, bool]] = field(default_factory=list)
     restarts: list[float] = field(default_factory=list)
-    on_message: Callable[[ChannelMessage], object] = lambda message: None
+    on_message: Callable[[AnyMessage], object] = lambda message: None
     on_lost: Callable[[], object] = lambda: None
 
     def start(self, **settings: Any) -> WorkerPool:
@@ -51,7 +52,8 @@ class Scene:
         self.pool.start()
         return self.pool
 
-    def _note_message(self, message: ChannelMessage) -> None:
+    def _note_message(self, message: AnyMessage) -> None:
+        assert isinstance(message, ChannelMessage)
         self.messages.append(message.kind)
         self.on_message(message)
 
@@ -166,10 +168,11 @@ def test_a_message_that_cannot_be_handled_costs_its_worker(scene: Scene) -> None
     assert wait_until(scene.serves)
 
 
-def test_a_message_that_cannot_be_written_costs_its_worker(scene: Scene) -> None:
+def test_a_writer_that_fails_costs_its_worker(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = scene.start()
     pool.open("a", OPEN)
-    pool.put("a", [Packet(2**63, 0, 0, 1, True, b"x")])
+    monkeypatch.setattr(Channel, "send", fail)
+    pool.put("a", PacketBlock.pack([Packet(0, 0, 0, 1, True, bytes(4 << 20))]))  # more than a socket takes at once
 
     assert wait_until(lambda: scene.lost == [("a", False)])
     assert wait_until(scene.serves)

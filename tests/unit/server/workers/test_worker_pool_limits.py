@@ -10,9 +10,10 @@ from threading import Event
 import pytest
 
 from segtriton_protocol import Open, VideoFormat
+from segtriton_protocol.packets import PacketBlock
 from segtriton_server.settings import Settings
 from segtriton_server.workers import worker_pool
-from segtriton_server.workers.channel import ChannelMessage
+from segtriton_server.workers.channel import ChannelMessage, SessionResults
 from segtriton_server.workers.process_usage import ProcessUsage
 from segtriton_server.workers.worker_pool import WorkerPool
 
@@ -74,7 +75,7 @@ def test_a_worker_answers_for_its_own_sessions(started: Started) -> None:
     pool, (first, second), heard = started
     pool.open("one", OPEN)
     pool.open("two", OPEN)
-    messages = [ChannelMessage("ended", "one"), ChannelMessage("ended", "two"), ChannelMessage("batch")]
+    messages = [ChannelMessage("ended", "one"), ChannelMessage("ended", "two"), ChannelMessage("beat")]
     first.say(messages[0])
     second.say(messages[1])
     second.say(messages[2])
@@ -98,7 +99,7 @@ def test_what_comes_after_a_session_has_closed_is_late_and_no_fault(started: Sta
     pool, (first, _), heard = started
     pool.open("one", OPEN)
     pool.release("one")
-    first.say(ChannelMessage("results", "one"))
+    first.say(SessionResults("one", PacketBlock.pack(())))
 
     assert heard == []
     assert not first.killed.is_set()

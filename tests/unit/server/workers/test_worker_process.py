@@ -2,8 +2,8 @@
 
 import dataclasses
 import json
-import multiprocessing
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,9 +14,10 @@ import pytest
 from pipeline_parts import DeviceLostError, Parts
 
 from segtriton_protocol import ErrorCode, Open, Packet, VideoFormat
+from segtriton_protocol.packets import PacketBlock
 from segtriton_server.settings import Settings
 from segtriton_server.workers import worker_process
-from segtriton_server.workers.channel import Channel, ChannelMessage
+from segtriton_server.workers.channel import AnyMessage, Channel, ChannelMessage, SessionPackets, SessionResults
 from segtriton_server.workers.worker_process import (
     WORKER_SETTINGS,
     WorkerProcess,
@@ -34,21 +35,25 @@ class Router:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
-    def send(self, message: ChannelMessage) -> None:
-        self._channel.send(message)
+    def send(self, message: ChannelMessage | SessionPackets) -> None:
+        self._channel.send(message.pack())
 
-    def run(self, session_id: str) -> list[ChannelMessage]:
+    def run(self, session_id: str) -> list[AnyMessage]:
         """Open a session, send all packets, and return what comes until it is over."""
         self.send(open_message(session_id, OPEN))
-        self.send(ChannelMessage("packets", session_id, packets=PACKETS))
+        self.send(SessionPackets(session_id, PacketBlock.pack(PACKETS)))
         self.send(ChannelMessage("end", session_id))
         return self.receive_until("ended", "failed")
 
-    def receive_until(self, *kinds: str) -> list[ChannelMessage]:
+    def receive_until(self, *kinds: str) -> list[AnyMessage]:
         messages = [self._channel.receive()]
-        while messages[-1].kind not in kinds:
+        while kind_of(messages[-1]) not in kinds:
             messages.append(self._channel.receive())
         return messages
+
+
+def kind_of(message: AnyMessage) -> str:
+    return message.kind if isinstance(message, ChannelMessage) else ""
 
 
 @pytest.fixture
@@ -61,7 +66,7 @@ def exits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch, exits: list[int]) -> Iterator[Callable[[Parts], Router]]:
-    ours, theirs = multiprocessing.Pipe()
+    ours, theirs = socket.socketpair()
     threads: list[threading.Thread] = []
 
     def start_worker(parts: Parts) -> Router:
@@ -84,12 +89,13 @@ def test_batches_and_times_are_counted_in_frames(start: Callable[[Parts], Router
     router = start(Parts(group_size=4))
     messages = router.run("a")
 
-    assert [packet.seq for message in messages for packet in message.packets] == list(range(6))
-    calls = [call for message in messages for call in (message.body or {}).get("stages", {}).get("network", [])]
-    batches = [message.body["frames"] for message in messages if message.kind == "batch"]
-    assert sum(frames for _, frames in calls) == len(PACKETS)
-    assert set(batches) <= {1, 2, 3, 4, 5, 6}
-    assert next(message.body["warnings"] for message in messages if message.kind == "opened") == list(Parts.warnings)
+    results = [message for message in messages if isinstance(message, SessionResults)]
+    others = [message for message in messages if isinstance(message, ChannelMessage)]
+    assert [packet.seq for message in results for packet in message.block.unpack()] == list(range(6))
+    assert sum(message.stages.get("network", (0.0, 0))[1] for message in results) == len(PACKETS)
+    batches = [frames for message in others if "batches" in message.body for frames in message.body["batches"]]
+    assert sum(batches) == len(PACKETS)
+    assert next(message.body["warnings"] for message in others if message.kind == "opened") == list(Parts.warnings)
 
 
 @pytest.mark.parametrize("stage", ["segment", "decode", "open_output"])
