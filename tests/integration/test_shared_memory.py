@@ -84,7 +84,6 @@ def test_composites_are_those_of_the_ordinary_way(
     composites = shm.get_contents_as_numpy(region.handle, np.uint8, list(FRAMES.shape), FRAMES.nbytes)
     assert np.array_equal(composites, infer(client, FRAMES, effect=effect))
     assert np.array_equal(shm.get_contents_as_numpy(region.handle, np.uint8, list(FRAMES.shape)), FRAMES)
-    client.unregister_system_shared_memory(region.name, headers=key)
 
 
 @pytest.mark.parametrize("headers", [None, {HEADER: "guessed"}], ids=["without the key", "with another key"])
@@ -116,4 +115,3 @@ def test_what_lies_outside_of_a_region_is_neither_read_nor_written(
         infer_in(region, client, (count, *FRAMES.shape[1:]), output_offset)
 
     assert np.array_equal(infer(client, FRAMES[:1]), infer(client, FRAMES[:1]))
-    client.unregister_system_shared_memory(region.name, headers=key)
