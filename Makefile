@@ -51,7 +51,7 @@ segment-clip:
 	    'contact sheet' $(OUT)/contact_sheet.png report $(OUT)/report.json 'server log' $(OUT)/triton.log
 
 ##@ Check it
-.PHONY: test test-unit test-integration test-media test-players test-examples test-chart test-chaos test-fuzz test-cluster bench audit lint type bench-matte bench-neighbours
+.PHONY: test test-unit test-integration test-media test-players test-examples test-chart test-chaos test-fuzz test-cluster bench audit lint type bench-raw bench-matte bench-neighbours
 test: test-unit test-integration ## all tests that need no GPU and no cluster
 
 test-unit: setup ## tests without a server
@@ -103,15 +103,19 @@ test-gpu: $(GPU_ENVIRONMENT) ## tests that need an NVIDIA GPU; they fail where t
 bench-gpu: $(GPU_ENVIRONMENT) ## speed on a GPU against its limits, one table (BENCH_ARGS=... for options)
 	@$(GPU_RUN) tests/bench/gpu/run.py $(BENCH_ARGS)
 
-bench: setup ## speed against a plain script and against the limits, one table (BENCH_ARGS=... for options); the router; `bench-matte`
+bench: setup ## speed against a plain script and against the limits, one table (BENCH_ARGS=... for options); and the three below
 	@python tests/bench/run.py $(BENCH_ARGS)
 	@python tests/bench/router.py
+	@python tests/bench/raw_frames.py
 	@python tests/bench/matte.py
 
 audit: $(ENVIRONMENT) ## known weaknesses of what is locked (asks PyPI's database, which a mirror may lack)
 	@for lock in requirements.lock server/gpu.lock images/*/requirements.lock; do
 	    uv tool run --from 'pip-audit>=2.7,<3' pip-audit --disable-pip --require-hashes --requirement "$$lock"
 	done
+
+bench-raw: setup ## raw frames over gRPC and in shared memory, against a model that gives them back (BENCH_ARGS=... for options)
+	@python tests/bench/raw_frames.py $(BENCH_ARGS)
 
 bench-matte: setup ## what each treatment of masks is worth, and what it costs (CLIP=my.mp4 for your own)
 	@python tests/bench/matte.py "$(CLIP)"

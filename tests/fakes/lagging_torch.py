@@ -118,5 +118,8 @@ class FakeTorch(TorchOnStreams):
             self.pinned.append(shape)
         return FakeTensor(np.full(shape, 77, dtype), pin_memory)
 
+    def empty_like(self, tensor):
+        return self.empty(tensor.shape, dtype=tensor.dtype, device="cuda")
+
     def zeros(self, shape, *, dtype, device):
         return FakeTensor(np.zeros(shape, dtype))

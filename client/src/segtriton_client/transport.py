@@ -27,12 +27,13 @@ from segtriton_client.errors import (
     ServiceRefusedError,
     ServiceUnavailableError,
 )
-from segtriton_client.tensor_codec import decode_response, encode_request
+from segtriton_client.tensor_codec import decode_response, encode_request, parse_response, serialize_request
 from segtriton_protocol import ErrorCode, SegtritonError
 from segtriton_protocol.tensors import MODELS, Tensors
 
 Parameters = Mapping[str, str | int | float]
 
+_MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 _PROBE_SECONDS = 10.0
 # As the server asks its clients: a connection that does not answer for so long is gone.
 _KEEPALIVE_MILLISECONDS, _KEEPALIVE_TIMEOUT_MILLISECONDS = 20_000, 10_000
@@ -116,6 +117,8 @@ class GrpcTransport:
         else:
             self._channel = grpc.aio.insecure_channel(target, options=options)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        # Bytes to bytes: a batch of frames is not copied into protobuf's messages and out of them.
+        self._stub.ModelInfer = self._channel.unary_unary(_MODEL_INFER)
         return self
 
     async def __aexit__(
@@ -129,7 +132,7 @@ class GrpcTransport:
 
     async def infer(self, model: str, parameters: Parameters, tensors: Tensors, timeout: float) -> Tensors:
         """Send one request and return its response's tensors."""
-        return decode_response(await self.call("ModelInfer", encode_request(model, tensors, parameters), timeout))
+        return parse_response(await self.call("ModelInfer", serialize_request(model, tensors, parameters), timeout))
 
     async def connect(self) -> None:
         """Return when a connection stands; raises the client's error at the first attempt that fails."""

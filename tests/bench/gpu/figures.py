@@ -21,6 +21,7 @@ TARGETS = {
     "mjpeg": Target(1500, 2500),
     "sample": Target(10, 20),
     "live": Target(48, 100),
+    "raw frames": Target(250, 500),
 }
 
 
@@ -149,8 +150,11 @@ def live_rows(figures: Figures) -> Iterator[Row]:
 
 
 def way_rows(figures: Figures) -> Iterator[Row]:
-    """Streamed against raw frames."""
-    return rows_against_first("Ways to send, blur", figures.ways)
+    """Streamed against raw frames, and these against the same Triton with a model that gives them back."""
+    yield from rows_against_first("Ways to send, blur", figures.ways)
+    raw = figures.ways.get("raw frames")
+    if raw is not None:
+        yield Row("Ways to send, blur", "raw frames", raw.frames_per_second, "fps", target=TARGETS["raw frames"])
 
 
 def rows_against_first(section: str, loads: dict[str, Load]) -> Iterator[Row]:

@@ -86,10 +86,10 @@ def run_streams(server: TritonProcess, stream: Stream, sessions: int, seconds: f
 
 
 def run_frames(
-    server: TritonProcess, clip: Path, network: str, clients: int, seconds: float, warm_seconds: float
+    server: TritonProcess, clip: Path, network: str, clients: int, seconds: float, warm_seconds: float, way: str
 ) -> Load:
-    """So many clients that send raw frames."""
-    arguments = [[server.grpc_address, str(clip), network, "blur"]] * clients
+    """So many clients that send raw frames; a way is one of `frame_client.WAYS`."""
+    arguments = [[server.grpc_address, str(clip), network, "blur", way]] * clients
     return _measure(server, "frame_client.py", arguments, seconds, warm_seconds)
 
 

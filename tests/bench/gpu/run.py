@@ -24,7 +24,8 @@ sys.path.append(str(Path(__file__).parents[1]))  # tables and processes are as i
 from children import run_children
 from figures import PROFILED_SESSIONS, Figures, keeps_pace, make_rows
 from gpu_clips import Clip, make_clip
-from gpu_host import ROOT, describe
+from gpu_host import describe
+from identity import IDENTITY, make_repository
 from load import Load, Stream, run_frames, run_streams
 from plan import SECTIONS, Setup, make_setup, parse
 from table import render
@@ -46,6 +47,7 @@ WARM_SECONDS = 1.0
 # Half of it for sessions to begin one after another, half to catch up: each decoder takes the driver 60 ms to make.
 LIVE_WARM_SECONDS = 10.0
 FRAME_CLIENTS = 4
+RAW_FRAMES = {"raw frames": "grpc", "raw frames in shared memory": "shared-memory"}
 CHILD_SLACK_SECONDS = 60.0
 
 
@@ -64,9 +66,11 @@ class Server:
             return self._process
         network = self._setup.network
         networks = self._setup.assets / "networks"
+        models = (network, f"{network}_streaming")
+        repository = tempfile.mkdtemp(prefix="models-", dir=self._folder.name)
         settings = LaunchSettings(
-            model_repository=ROOT / "triton_models",
-            models=(network, f"{network}_streaming"),
+            model_repository=make_repository(Path(repository), models),
+            models=(*models, IDENTITY),
             grpc_port=0,
             http_port=0,
             metrics_port=0,
@@ -163,11 +167,13 @@ class Benchmark:
                 return
 
     def frames(self) -> None:
-        """Raw frames in batches, and what streaming does beside it."""
+        """Raw frames in batches, what Triton alone does with them, and what streaming does beside it."""
         path, seconds = self._clip("film").path, self._setup.plan.seconds
-        progress(f"raw frames, {FRAME_CLIENTS} clients")
-        load = run_frames(self._server.get(), path, self._setup.network, FRAME_CLIENTS, seconds, WARM_SECONDS)
-        self._note(self.figures.ways, "raw frames", load)
+        for (name, way), model in itertools.product(RAW_FRAMES.items(), (self._setup.network, IDENTITY)):
+            what = name if model != IDENTITY else f"{name}, a model that gives them back"
+            progress(f"{what}, {FRAME_CLIENTS} clients")
+            load = run_frames(self._server.get(), path, model, FRAME_CLIENTS, seconds, WARM_SECONDS, way)
+            self._note(self.figures.ways, what, load)
         for sessions in (1, FRAME_CLIENTS):
             streamed = self.figures.service.get(("mjpeg", sessions)) or self._streams("mjpeg", sessions)
             self.figures.ways[f"streamed, MJPEG, {sessions} session{'s' * (sessions > 1)}"] = streamed

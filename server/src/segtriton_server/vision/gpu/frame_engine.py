@@ -9,8 +9,6 @@ import numpy as np
 import torch
 
 from segtriton_server.device.pictures import DeviceMasks, DevicePictures, record_event
-from segtriton_server.device.pinned_download import PinnedDownload
-from segtriton_server.device.pinned_upload import PinnedUpload
 from segtriton_server.settings import Settings
 from segtriton_server.vision.frame_engine import FrameJob, Frames
 from segtriton_server.vision.gpu.compositor import GpuCompositor
@@ -20,38 +18,41 @@ from segtriton_server.vision.segmenter import Segmenter
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Frames `start` and following of a job, on the device."""
+    """Some frames of a job, on the device, and where their composites go: page-locked, uint8 [n, h, w, 3]."""
 
     job: FrameJob
-    output: Frames
-    start: int
+    output: torch.Tensor
     pictures: DevicePictures
 
 
 class GpuFrameEngine:
-    """See `FrameEngine`; uses the first device that the process sees."""
+    """See `FrameEngine`; uses the first device that the process sees.
+
+    The processor only copies frames into page-locked memory, and waits once, at the end. The device uploads and draws
+    a batch meanwhile, and downloads it to where Triton reads the answer. torch keeps that memory for the next call.
+    """
 
     def __init__(self, settings: Settings) -> None:
         """Load the network; raises the network's own errors and NoDeviceError."""
         self.segmenter: Segmenter
         self._kernels, self.segmenter = open_network(settings)
         self._stream = torch.cuda.Stream()
-        self._upload_memory = PinnedUpload()
-        self._download_memory = PinnedDownload(self._stream)
 
     def compose(self, jobs: Sequence[FrameJob]) -> list[Frames]:
         """See `FrameEngine`."""
-        outputs = [np.empty_like(job.frames) for job in jobs]
+        outputs = [_page_locked(job.frames) for job in jobs]
         with torch.cuda.stream(self._stream):
-            for batch in self._batches(jobs, outputs):
-                self._draw(batch)
-        return outputs
+            # The masks lie on the network's stream, which would write over those that are dropped before they are read.
+            masks = [self._draw(batch) for batch in self._batches(jobs, outputs)]
+            record_event().synchronize()
+        masks.clear()
+        return [output.numpy() for output in outputs]
 
     def close(self) -> None:
         """See `FrameEngine`."""
         self.segmenter.close()
 
-    def _batches(self, jobs: Sequence[FrameJob], outputs: Sequence[Frames]) -> Iterator[list[_Part]]:
+    def _batches(self, jobs: Sequence[FrameJob], outputs: Sequence[torch.Tensor]) -> Iterator[list[_Part]]:
         """Cut the jobs so that each batch but the last is full."""
         batch: list[_Part] = []
         room = self.segmenter.max_batch_size
@@ -59,7 +60,7 @@ class GpuFrameEngine:
             start = 0
             while start < len(job.frames):
                 frames = job.frames[start : start + room]
-                batch.append(_Part(job, output, start, self._upload(frames)))
+                batch.append(_Part(job, output[start : start + room], _upload(frames)))
                 start += len(frames)
                 room -= len(frames)
                 if room == 0:
@@ -68,16 +69,30 @@ class GpuFrameEngine:
         if batch:
             yield batch
 
-    def _upload(self, frames: Frames) -> DevicePictures:
-        return DevicePictures((self._upload_memory.upload(frames),), ready=record_event())
-
-    def _draw(self, batch: list[_Part]) -> None:
-        masks = self.segmenter.segment([part.pictures for part in batch], [part.job.class_ids for part in batch])
+    def _draw(self, batch: list[_Part]) -> list[DeviceMasks]:
+        """Let the device draw a batch; return the masks, to be kept until it has."""
+        masks: list[DeviceMasks] = self.segmenter.segment(
+            [part.pictures for part in batch], [part.job.class_ids for part in batch]
+        )
         for part, mask in zip(batch, masks, strict=True):
             self._compose(part, mask)
+        return masks
 
     def _compose(self, part: _Part, masks: DeviceMasks) -> None:
         effect, pictures = part.job.effect, part.pictures
         drawn = DevicePictures((torch.empty_like(pictures.planes[0]),))
         GpuCompositor(effect, pictures.size_hw, self._kernels, self._stream).compose(pictures, masks, drawn)
-        part.output[part.start : part.start + len(pictures)] = self._download_memory.fetch(drawn.planes[0])
+        part.output.copy_(drawn.planes[0], non_blocking=True)
+
+
+def _upload(frames: Frames) -> DevicePictures:
+    """Let the current stream upload frames; torch keeps the page-locked memory until it has."""
+    staged = _page_locked(frames)
+    np.copyto(staged.numpy(), frames)
+    uploaded = torch.empty(frames.shape, dtype=torch.uint8, device="cuda").copy_(staged, non_blocking=True)
+    return DevicePictures((uploaded,), ready=record_event())
+
+
+def _page_locked(frames: Frames) -> torch.Tensor:
+    """Host memory of the frames' shape that the device copies from and to by itself."""
+    return torch.empty(frames.shape, dtype=torch.uint8, pin_memory=True)
