@@ -19,8 +19,8 @@ from segtriton_server.supervised_thread import SupervisedThread
 from segtriton_server.workers.channel import Channel, ChannelMessage
 from segtriton_server.workers.environment import worker_environment
 from segtriton_server.workers.message_budget import MessageBudget
+from segtriton_server.workers.router_messages import settings_argument
 from segtriton_server.workers.worker_messages import check_message
-from segtriton_server.workers.worker_process import settings_argument
 
 _LOG = logging.getLogger(__name__)
 _GRACE_SECONDS = 2.0
