@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from segtriton_protocol import UPRIGHT, Orientation
 from segtriton_server.frames import Picture
 from segtriton_server.vision.errors import InvalidMaskError, NetworkFileError, UnknownNetworkError
-from segtriton_server.vision.networks import create_segmenter, known_networks
+from segtriton_server.vision.networks import create_segmenter, known_networks, selfie
 from segtriton_server.vision.segmenter import ClassIds, Segmenter
 
 CLIP = Path(__file__).parents[4] / ".assets/clips/carphone_pristine.mp4"
@@ -178,3 +178,20 @@ def test_the_other_variant_is_refused(tmp_path: Path, networks_folder: Path) -> 
 def test_counts_are_at_least_1(networks_folder: Path, num_threads: int, max_batch_size: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         create_segmenter("selfie", networks_folder, num_threads, max_batch_size)
+
+
+def test_the_interpreter_for_four_is_made_when_four_come(networks_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Interpreter] = []
+
+    def make(**arguments: object) -> Interpreter:
+        made.append(Interpreter(**arguments))
+        return made[-1]
+
+    monkeypatch.setattr(selfie, "Interpreter", make)
+    segmenter = create_segmenter("selfie", networks_folder, 1, 4)
+
+    counts = []
+    for num_inputs in (3, 4, 4):
+        segmenter.segment(random_inputs(num_inputs), [PERSON] * num_inputs)
+        counts.append(len(made))
+    assert counts == [1, 2, 2]
