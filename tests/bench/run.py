@@ -28,11 +28,11 @@ from segtriton_server.launch import LaunchSettings, TritonProcess
 ROOT = Path(__file__).parents[2]
 MEGABYTE = 1e6
 TARGETS = {
-    1: Target(2.5, 4),
-    4: Target(3.5, 5.5),
+    1: Target(2.5, 4.5),
+    4: Target(3.5, 6),
     "latency p95": Target(120, 60),
     "ready": Target(5, 3),
-    "memory": Target(400, 250),
+    "memory": Target(400, 200),
     "memory of a session": Target(60, 30),
 }
 

@@ -132,8 +132,7 @@ def decoded_frames(name: str) -> dict[int | None, av.VideoFrame]:
 
 def resized(frame: av.VideoFrame) -> np.ndarray:
     """The frame as the network's input, without any of the server's code."""
-    small = cv2.resize(frame.to_ndarray(format="rgb24"), (256, 144), interpolation=cv2.INTER_LINEAR)
-    return small.astype(np.float32) / 255
+    return cv2.resize(frame.to_ndarray(format="rgb24"), (256, 144), interpolation=cv2.INTER_LINEAR)
 
 
 def picture_of(frame: av.VideoFrame) -> Picture:
@@ -151,7 +150,7 @@ def network() -> Interpreter:
 def run_network(rgb: np.ndarray) -> np.ndarray:
     """The network by itself: the probability of a person, 0..255."""
     (source,), (result,) = network().get_input_details(), network().get_output_details()
-    network().set_tensor(source["index"], rgb[None])
+    network().set_tensor(source["index"], np.multiply(rgb[None], np.float32(1 / 255), dtype=np.float32))
     network().invoke()
     return (network().get_tensor(result["index"])[0, :, :, 0] * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 

@@ -3,6 +3,7 @@
 This module must not decode, convert or draw anything, and must not import more than NumPy.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -142,7 +143,7 @@ def _check_plane(name: str, plane: Plane, expected_shape: tuple[int, ...], expec
         raise InvalidPictureError(f"plane {name} must be {wanted}, got {plane.shape}")
     if 0 in plane.shape:
         raise InvalidPictureError(f"plane {name} is empty: {plane.shape}")
-    row_bytes = int(np.prod(plane.shape[1:])) * plane.itemsize
+    row_bytes = math.prod(plane.shape[1:]) * plane.itemsize
     pixels_are_packed = plane.shape[1] == 1 or plane[0].flags.c_contiguous
     if not pixels_are_packed or (plane.shape[0] > 1 and plane.strides[0] < row_bytes):
         raise InvalidPictureError(f"plane {name} must hold packed pixels in forward rows, got strides {plane.strides}")

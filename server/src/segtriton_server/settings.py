@@ -45,7 +45,8 @@ class Settings:
         group_size: the most frames of one session that travel through a GPU's stages together.
         spare_decoders: idle GPU decoders that a worker keeps for its next sessions.
         device_cache_bytes: GPU memory that CV-CUDA may keep for reuse in one worker.
-        decoder_threads: threads of one CPU decoder or encoder; 0 means the cores that each worker has.
+        decoder_threads: threads of one CPU decoder or encoder; 0 means the cores that each worker has. A session that
+            opens beside others of its worker has one thread for its decoder, unless it is live.
         network_threads: threads of one network call on the CPU.
         batch_size: the most frames of one network call.
         batch_deadline: how long a frame waits for others to fill its batch.
@@ -111,7 +112,7 @@ class Settings:
     network_threads: int = 1
     batch_size: int = 4
     batch_deadline: float = 0.0
-    frames_in_flight: int = 6
+    frames_in_flight: int = 4
     stream_slots: int = 0
     window_packets: int = 96
     window_bytes: int = 16 << 20

@@ -89,6 +89,16 @@ class LibavDecoder:
             ) from None
 
     @property
+    def is_open(self) -> bool:
+        """Whether it is not closed yet."""
+        return hasattr(self, "_context")
+
+    @property
+    def num_threads(self) -> int:
+        """How many threads decode."""
+        return self._context.thread_count
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """See `Decoder`."""
         return tuple(self._notes)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import av
-
 from segtriton_protocol import PLAIN_PIXEL_FORMAT
+
+_CHROMA_STEPS = {"yuv420p": (2, 2), "yuv422p": (1, 2), "yuv444p": (1, 1)}
+"""Rows and columns of luma to one of chroma, in each sampling that is kept."""
 
 _FULL_RANGE_PREFIX = "yuvj"  # a range of its own in the name, which pictures say by themselves here
 _TEN_BITS = "10le"
@@ -15,15 +16,12 @@ def nearest_formats(name: str) -> tuple[str, ...]:
 
     A name that FFmpeg does not know, or that says nothing, gives 8-bit 4:2:0.
     """
-    try:
-        luma, *chroma = av.VideoFormat(name, 2, 2).components
-    except ValueError:
+    if not name:
         return (PLAIN_PIXEL_FORMAT,)
-    if not chroma or chroma[0].width == chroma[0].height == 1:
-        sampling = PLAIN_PIXEL_FORMAT
-    else:
-        sampling = "yuv422p" if chroma[0].width == 1 and chroma[0].height == 2 else "yuv444p"
-    return (sampling,) if luma.bits <= 8 else (sampling + _TEN_BITS, sampling)
+    sampling = name.removesuffix(_TEN_BITS)
+    if sampling in _CHROMA_STEPS:
+        return (name,) if sampling == name else (name, sampling)
+    return _nearest_by_components(name)
 
 
 def num_bits(name: str) -> int:
@@ -43,12 +41,27 @@ def is_same_format(name: str, kept: str) -> bool:
 
 def fits(name: str, size_hw: tuple[int, int]) -> bool:
     """Whether chroma planes of the format cover a picture of `size_hw` exactly."""
-    height, width = size_hw
-    chroma = av.VideoFormat(name, 2, 2).components[1]
-    return width % (2 // chroma.width) == 0 and height % (2 // chroma.height) == 0
+    rows, columns = _CHROMA_STEPS[name.removesuffix(_TEN_BITS)]
+    return size_hw[0] % rows == 0 and size_hw[1] % columns == 0
 
 
 def num_bytes(name: str, size_hw: tuple[int, int]) -> int:
-    """Bytes of a picture."""
-    height, width = size_hw
-    return height * width * av.VideoFormat(name).padded_bits_per_pixel // 8
+    """Bytes of a picture; both chroma planes together have 2 samples for each `rows * columns` of luma."""
+    rows, columns = _CHROMA_STEPS[name.removesuffix(_TEN_BITS)]
+    sample_bytes = 2 if num_bits(name) > 8 else 1
+    return size_hw[0] * size_hw[1] * sample_bytes * (rows * columns + 2) // (rows * columns)
+
+
+def _nearest_by_components(name: str) -> tuple[str, ...]:
+    # Imported here, so that the router loads FFmpeg for uncommon names only.
+    import av
+
+    try:
+        luma, *chroma = av.VideoFormat(name, 2, 2).components
+    except ValueError:
+        return (PLAIN_PIXEL_FORMAT,)
+    if not chroma or chroma[0].width == chroma[0].height == 1:
+        sampling = PLAIN_PIXEL_FORMAT
+    else:
+        sampling = "yuv422p" if chroma[0].width == 1 and chroma[0].height == 2 else "yuv444p"
+    return (sampling,) if luma.bits <= 8 else (sampling + _TEN_BITS, sampling)

@@ -14,8 +14,8 @@ Real = NDArray[np.float32]
 
 # A mask that differs by this much (of 255) is another one, and no flicker.
 REAL_CHANGE = 96.0
-# The mean difference of the network's inputs (of 1) from which on the last mask is not taken again.
-_PICTURE_MOVES = 0.02
+# The mean difference of the network's inputs (of 255) from which on the last mask is not taken again.
+_PICTURE_MOVES = 0.02 * 255
 # The widest feather, and the reach of the edge filter, as a part of the shorter side.
 _FEATHER_AT_FULL, _EDGE_REACH = 0.08, 0.015
 # How much the picture's light must vary (its variance, of 1) to be an edge.
@@ -34,13 +34,13 @@ class Matte:
         self._spec = spec
         self._grid_hw = effect_grid(size_hw)[0]
         self._mask_hw = mask_hw
-        self._asked_input: Real | None = None
+        self._asked_input: Plane | None = None
         self._num_since = 0
         self._last: Plane | None = None
         self._steady: Real | None = None
 
-    def wants_mask(self, network_input: Real) -> bool:
-        """Whether the network is to run for a frame, by its input [h, w, 3] in 0..1."""
+    def wants_mask(self, network_input: Plane) -> bool:
+        """Whether the network is to run for a frame, by its input [h, w, 3]."""
         self._num_since += 1
         asked = self._asked_input
         if asked is not None and self._num_since < self._spec.mask_every and not _moves(asked, network_input):
@@ -93,8 +93,9 @@ class Matte:
         return np.asarray(np.clip(np.rint(mixed), 0, 255), np.uint8)
 
 
-def _moves(before: Real, after: Real) -> bool:
-    return float(np.abs(after[::2, ::2] - before[::2, ::2]).mean()) > _PICTURE_MOVES
+def _moves(before: Plane, after: Plane) -> bool:
+    change = np.subtract(after[::2, ::2], before[::2, ::2], dtype=np.int16)
+    return float(np.abs(change).mean()) > _PICTURE_MOVES
 
 
 def _luma(picture: Picture) -> Plane:

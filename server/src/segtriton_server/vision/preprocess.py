@@ -1,4 +1,4 @@
-"""From a picture to what a network sees: small, RGB, floating point."""
+"""From a picture to what a network sees: small and RGB."""
 
 import cv2
 import numpy as np
@@ -10,8 +10,8 @@ from segtriton_server.vision.color import yuv_to_rgb_affine
 from segtriton_server.vision.resampling import shrink_to_8_bits
 
 
-def small_rgb(picture: Picture, size_hw: tuple[int, int], orientation: Orientation = UPRIGHT) -> NDArray[np.float32]:
-    """The picture as it is seen, at `size_hw`, as RGB [h, w, 3] in 0..1.
+def small_rgb(picture: Picture, size_hw: tuple[int, int], orientation: Orientation = UPRIGHT) -> NDArray[np.uint8]:
+    """The picture as it is seen, at `size_hw`, as RGB uint8 [h, w, 3].
 
     The planes are shrunk first and only the small picture is converted and turned, so the cost hardly depends on the
     size of the picture. The aspect ratio is not kept: the mask then covers the whole picture, and samples that are not
@@ -20,11 +20,8 @@ def small_rgb(picture: Picture, size_hw: tuple[int, int], orientation: Orientati
     stored_hw = orientation.stored_hw(size_hw)
     small_planes = [shrink_to_8_bits(plane, stored_hw) for plane in picture.planes]
     if picture.is_rgb:
-        return _to_unit_range(orientation.to_shown(small_planes[0]))
+        return np.ascontiguousarray(orientation.to_shown(small_planes[0]))
     # In 8 bits OpenCV saturates, so code values outside the legal range do not become colours below 0 or above 1.
     affine = yuv_to_rgb_affine(picture.matrix, picture.color_range)
-    return _to_unit_range(orientation.to_shown(cv2.transform(cv2.merge(small_planes), affine)))
-
-
-def _to_unit_range(rgb: NDArray[np.generic]) -> NDArray[np.float32]:
-    return np.multiply(rgb, np.float32(1 / 255), dtype=np.float32, order="C")
+    rgb = cv2.transform(cv2.merge(small_planes), affine)
+    return np.ascontiguousarray(orientation.to_shown(rgb), np.uint8)

@@ -12,7 +12,7 @@ class Segmenter(Protocol):
     """A network on one device. `segment` is called from one thread; `preprocess` from any.
 
     Inputs and masks are what the accelerator's parts pass between them. On the CPU an input is one picture's,
-    float32 [h, w, 3], and its mask uint8 [h, w]; on a GPU an input is a group's `DevicePictures` and the masks
+    RGB uint8 [h, w, 3], and its mask uint8 [h, w]; on a GPU an input is a group's `DevicePictures` and the masks
     of the group are one `DeviceMasks`.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
+from weakref import WeakSet
 
 from segtriton_protocol import OutputSpec, VideoFormat
 from segtriton_server.encoders.encoder import Encoder, EncoderSetup
@@ -87,6 +88,7 @@ class CpuAccelerator:
     def __init__(self, settings: Settings) -> None:
         """Load the network."""
         self._settings = settings
+        self._decoders: WeakSet[LibavDecoder] = WeakSet()
         self.segmenter: Segmenter = create_segmenter(
             settings.network, settings.networks, settings.network_threads, settings.batch_size
         )
@@ -98,7 +100,12 @@ class CpuAccelerator:
     def open_decoder(self, video: VideoFormat, pixel_format: str, *, low_delay: bool, deinterlace: bool) -> Decoder:
         """See `Accelerator`."""
         threads, max_pixels = self._settings.num_decoder_threads, self._settings.max_pixels
-        return LibavDecoder(video, threads, max_pixels, pixel_format, low_delay=low_delay, deinterlace=deinterlace)
+        if not low_delay and any(decoder.is_open for decoder in self._decoders):
+            # Each thread of a decoder holds pictures of its own, and beside another session the cores are busy without.
+            threads = 1
+        decoder = LibavDecoder(video, threads, max_pixels, pixel_format, low_delay=low_delay, deinterlace=deinterlace)
+        self._decoders.add(decoder)
+        return decoder
 
     def open_output(self, setup: EncoderSetup) -> SessionOutput:
         """See `Accelerator`."""

@@ -18,8 +18,8 @@ from segtriton_server.workers.channel import Channel, ChannelMessage, SessionPac
 from segtriton_server.workers.environment import worker_environment
 from segtriton_server.workers.frame_sender import FrameSender
 from segtriton_server.workers.message_budget import MessageBudget
+from segtriton_server.workers.router_messages import settings_argument
 from segtriton_server.workers.worker_messages import check_message
-from segtriton_server.workers.worker_process import settings_argument
 
 _LOG = logging.getLogger(__name__)
 _GRACE_SECONDS = 2.0

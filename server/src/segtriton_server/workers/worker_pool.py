@@ -17,9 +17,9 @@ from segtriton_server.workers.channel import ChannelMessage, SessionPackets, Ses
 from segtriton_server.workers.mps import is_shared_by_mps, start_mps
 from segtriton_server.workers.placement import place_workers
 from segtriton_server.workers.process_usage import find_excess, read_usage
+from segtriton_server.workers.router_messages import open_message
 from segtriton_server.workers.session_memory import SessionMemory
 from segtriton_server.workers.worker import Worker
-from segtriton_server.workers.worker_process import open_message
 
 _LOG = logging.getLogger(__name__)
 _MIN_RESTART_SECONDS = 1.0

@@ -15,10 +15,8 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-from segtriton_protocol import Open, SegtritonError
-from segtriton_protocol.json_fields import encode_json
+from segtriton_protocol import SegtritonError
 from segtriton_protocol.packets import PacketBlock
-from segtriton_protocol.tensors import MESSAGE
 from segtriton_server.observability.logs import configure_logging
 from segtriton_server.process_memory import give_memory_back, keep_freed_blocks, limit_arenas, limit_stacks
 from segtriton_server.settings import Settings
@@ -30,6 +28,7 @@ from segtriton_server.workers.frame_batcher import FrameBatcher
 from segtriton_server.workers.landlock import restrict_files
 from segtriton_server.workers.network_job import NetworkJob
 from segtriton_server.workers.results import Results, ResultSink
+from segtriton_server.workers.router_messages import read_open
 from segtriton_server.workers.session_pipeline import SessionPipeline
 from segtriton_server.workers.worker_messages import MAX_BATCHES, MAX_NOTES
 
@@ -39,33 +38,6 @@ _MAX_FRAMES_OF_A_WRITE = 16
 # The C library keeps what sessions have freed, hundreds of megabytes after a busy time. It is given back in the beats
 # after their end, as their threads and codecs need a moment to go.
 _TRIM_BEATS = 6
-
-WORKER_SETTINGS = (
-    "accelerator",
-    "network",
-    "networks",
-    "weights",
-    "network_width",
-    "network_height",
-    "visualization_class_name",
-    "inference_backend",
-    "compile_cache",
-    "workers",
-    "group_size",
-    "spare_decoders",
-    "device_cache_bytes",
-    "decoder_threads",
-    "network_threads",
-    "batch_size",
-    "batch_deadline",
-    "frames_in_flight",
-    "confinement",
-    "worker_memory_bytes",
-    "max_pixels",
-    "log_level",
-    "log_json",
-)
-"""The settings that a worker is told; the others name files with secrets, or are none of its business."""
 
 
 class WorkerProcess(ResultSink):
@@ -247,16 +219,6 @@ class WorkerProcess(ResultSink):
             time.sleep(_HEARTBEAT_SECONDS)
 
 
-def open_message(session_id: str, request: Open) -> ChannelMessage:
-    """Return the message that opens a session in a worker."""
-    return ChannelMessage("open", session_id, json.loads(request.to_tensors()[MESSAGE.name].tobytes()))
-
-
-def read_open(message: ChannelMessage) -> Open:
-    """Return the request of `open_message`."""
-    return Open.from_tensors("", {MESSAGE.name: encode_json(message.body)})
-
-
 def _give_up(failure: threading.ExceptHookArgs) -> None:
     """End the process with the thread that failed: what waits for it would wait for ever."""
     threading.__excepthook__(failure)
@@ -284,11 +246,6 @@ def main() -> None:
         os._exit(1)
     # Stages may sit in a codec's call: nothing here is worth waiting for.
     os._exit(0)
-
-
-def settings_argument(settings: Settings) -> str:
-    """Return the settings that a worker has, as the argument that `main` reads."""
-    return json.dumps({name: getattr(settings, name) for name in WORKER_SETTINGS}, default=str)
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def test_an_edge_runs_straight_into_the_borders(spec: MatteSpec, axis: int) -> N
 
 def test_the_network_runs_once_for_some_frames_of_a_still_picture() -> None:
     matte = Matte(MatteSpec(mask_every=4), SIZE_HW)
-    still = np.full((*MASK_HW, 3), 0.5, np.float32)
+    still = np.full((*MASK_HW, 3), 128, np.uint8)
 
     assert [matte.wants_mask(still) for _ in range(9)] == [True, False, False, False] * 2 + [True]
 
@@ -106,7 +106,7 @@ def test_the_network_runs_once_for_some_frames_of_a_still_picture() -> None:
 def test_the_network_runs_where_the_picture_moves() -> None:
     matte = Matte(MatteSpec(mask_every=4), SIZE_HW)
 
-    assert all(matte.wants_mask(np.full((*MASK_HW, 3), 0.1 * at, np.float32)) for at in range(8))
+    assert all(matte.wants_mask(np.full((*MASK_HW, 3), 25 * at, np.uint8)) for at in range(8))
 
 
 def test_a_frame_without_a_mask_takes_the_last_one() -> None:

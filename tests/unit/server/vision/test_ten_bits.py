@@ -166,7 +166,7 @@ def test_a_mask_is_grey_in_the_pictures_range(draw: Draw, color_range: ColorRang
 def test_network_and_edge_filter_see_what_they_see_of_8_bits(make_picture: MakePicture, round_mask: Mask) -> None:
     fine, coarse = (make_picture((720, 1280), bits=bits) for bits in (10, 8))
 
-    seen, expected_input = (small_rgb(picture, (144, 256)) * 255 for picture in (fine, coarse))
+    seen, expected_input = (small_rgb(picture, (144, 256)).astype(int) for picture in (fine, coarse))
     assert np.abs(seen - expected_input).mean() < 1.5  # the picture of 8 bits was rounded down
     assert np.abs(seen - expected_input).max() < 8
     refined, expected = (Matte(MatteSpec(edges=1.0), (720, 1280)).refine(each, round_mask) for each in (fine, coarse))

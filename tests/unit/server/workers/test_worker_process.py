@@ -18,12 +18,8 @@ from segtriton_protocol.packets import PacketBlock
 from segtriton_server.settings import Settings
 from segtriton_server.workers import worker_process
 from segtriton_server.workers.channel import AnyMessage, Channel, ChannelMessage, SessionPackets, SessionResults
-from segtriton_server.workers.worker_process import (
-    WORKER_SETTINGS,
-    WorkerProcess,
-    open_message,
-    settings_argument,
-)
+from segtriton_server.workers.router_messages import WORKER_SETTINGS, open_message, settings_argument
+from segtriton_server.workers.worker_process import WorkerProcess
 
 OPEN = Open(video=VideoFormat("h264", 64, 48, Fraction(1, 25)))
 PACKETS = [Packet(seq, seq, seq, 1, True, b"x") for seq in range(6)]

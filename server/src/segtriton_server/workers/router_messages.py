@@ -1,0 +1,56 @@
+"""What the router tells a worker: its settings when it starts, and the sessions to open.
+
+A module of its own, as the router would otherwise load all libraries that a worker works with.
+"""
+
+from __future__ import annotations
+
+import json
+
+from segtriton_protocol import Open
+from segtriton_protocol.json_fields import encode_json
+from segtriton_protocol.tensors import MESSAGE
+from segtriton_server.settings import Settings
+from segtriton_server.workers.channel import ChannelMessage
+
+WORKER_SETTINGS = (
+    "accelerator",
+    "network",
+    "networks",
+    "weights",
+    "network_width",
+    "network_height",
+    "visualization_class_name",
+    "inference_backend",
+    "compile_cache",
+    "workers",
+    "group_size",
+    "spare_decoders",
+    "device_cache_bytes",
+    "decoder_threads",
+    "network_threads",
+    "batch_size",
+    "batch_deadline",
+    "frames_in_flight",
+    "confinement",
+    "worker_memory_bytes",
+    "max_pixels",
+    "log_level",
+    "log_json",
+)
+"""The settings that a worker is told; the others name files with secrets, or are none of its business."""
+
+
+def settings_argument(settings: Settings) -> str:
+    """Return the settings that a worker has, as the argument that the worker's `main` reads."""
+    return json.dumps({name: getattr(settings, name) for name in WORKER_SETTINGS}, default=str)
+
+
+def open_message(session_id: str, request: Open) -> ChannelMessage:
+    """Return the message that opens a session in a worker."""
+    return ChannelMessage("open", session_id, json.loads(request.to_tensors()[MESSAGE.name].tobytes()))
+
+
+def read_open(message: ChannelMessage) -> Open:
+    """Return the request of `open_message`."""
+    return Open.from_tensors("", {MESSAGE.name: encode_json(message.body)})
