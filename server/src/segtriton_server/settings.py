@@ -46,6 +46,9 @@ class Settings:
         spare_decoders: idle GPU decoders that a worker keeps for its next sessions.
         device_cache_bytes: GPU memory that CV-CUDA may keep for reuse in one worker.
         decoder_threads: threads of one CPU decoder or encoder; 0 means the cores that each worker has.
+        encoder_threads: pictures of a session that x264 codes at the same time, at most 16, none of them for long in
+            live sessions, which have 1; 0 means the cores, divided among the sessions there are when it opens. What
+            x264 makes depends on it, so a number makes it the same whoever else is there.
         network_threads: threads of one network call on the CPU.
         batch_size: the most frames of one network call.
         batch_deadline: how long a frame waits for others to fill its batch.
@@ -53,7 +56,8 @@ class Settings:
         stream_slots: sessions served at once; further ones are refused. 0 means as many of 1280x720 as the memory
             holds, at most 16.
         window_packets: packets that a session may have sent and not yet got back; with less than 80, a session can
-            stand still where its decoder refuses many packets in turn.
+            stand still where its decoder refuses many packets in turn. Each two more let x264 code one more picture at
+            the same time.
         window_bytes: the same in bytes.
         unacknowledged_bytes: output that a session's client may leave unread; beyond it the session's worker waits.
         handover_bytes: output of a session whose client acknowledges nothing, beyond which it is asked to go on
@@ -108,12 +112,13 @@ class Settings:
     spare_decoders: int = 4
     device_cache_bytes: int = 64 << 20
     decoder_threads: int = 0
+    encoder_threads: int = 0
     network_threads: int = 1
     batch_size: int = 4
     batch_deadline: float = 0.0
     frames_in_flight: int = 6
     stream_slots: int = 0
-    window_packets: int = 96
+    window_packets: int = 112
     window_bytes: int = 16 << 20
     unacknowledged_bytes: int = 8 << 20
     handover_bytes: int = 256 << 20
