@@ -46,9 +46,9 @@ class Settings:
         spare_decoders: idle GPU decoders that a worker keeps for its next sessions.
         device_cache_bytes: GPU memory that CV-CUDA may keep for reuse in one worker.
         decoder_threads: threads of one CPU decoder or encoder; 0 means the cores that each worker has.
-        encoder_threads: pictures of a session that x264 codes at the same time, at most 16, none of them for long in
-            live sessions, which have 1; 0 means the cores, divided among the sessions there are when it opens. What
-            x264 makes depends on it, so a number makes it the same whoever else is there.
+        encoder_threads: pictures of a file that x264 codes at the same time and holds back, at most 16, and fewer where
+            the memory is short; 0 means the cores, divided among the sessions there are when this one opens. What x264
+            makes depends on it: where a number is set, it is the same whoever else is there.
         network_threads: threads of one network call on the CPU.
         batch_size: the most frames of one network call.
         batch_deadline: how long a frame waits for others to fill its batch.

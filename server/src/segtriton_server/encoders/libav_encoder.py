@@ -114,7 +114,8 @@ class X264Encoder(_LibavEncoder):
         # PyAV's own choice is slices: x264 then codes one picture after the other, and most cores wait.
         context.thread_type = ThreadType.SLICE
         context.options = {"preset": setup.output.preset, "crf": str(setup.output.crf)}
-        parameters = [setup.hdr.x264_params()] if setup.hdr else []
+        if setup.hdr:
+            context.options |= {"x264-params": setup.hdr.x264_params()}
         if setup.low_delay:
             context.options |= {"tune": "zerolatency"}
         else:
@@ -122,9 +123,6 @@ class X264Encoder(_LibavEncoder):
             context.options |= {"rc-lookahead": "0", "mbtree": "0"}
             if setup.num_frame_threads > 1:
                 context.thread_type, context.thread_count = ThreadType.FRAME, setup.num_frame_threads
-                parameters.append("sync-lookahead=0")  # a thread of its own, for which the caller's would wait
-        if parameters:
-            context.options |= {"x264-params": ":".join(parameters)}
         context.open(strict=False)
         self._copier = FrameCopier(setup.pixel_format)
 
