@@ -33,6 +33,7 @@ def encode_only(clip: Clip, preset: str = "ultrafast", crf: int = 23) -> float:
         encoder.width, encoder.height, encoder.pix_fmt = frames[0].width, frames[0].height, "yuv420p"
         encoder.time_base, encoder.framerate = container.streams.video[0].time_base, 25
     encoder.options = {"preset": preset, "crf": str(crf)}
+    encoder.thread_type = "FRAME"  # PyAV's own choice is slices, which use fewer cores
     for frame in frames:
         frame.pict_type = 0  # what the decoder noted would be an order to the encoder
     started = time.perf_counter()

@@ -44,7 +44,11 @@ def start_together(servers: Sequence[TritonProcess]) -> None:
 
 
 def on_free_ports(log_path: Path, triton_args: tuple[str, ...] = (), **settings: object) -> LaunchSettings:
-    """Settings of a server on free ports; keywords are settings of the models."""
+    """Settings of a server on free ports; keywords are settings of the models.
+
+    x264 has the same threads whoever else is there, so that a session can be compared with itself alone to the bit.
+    """
+    settings = {"encoder_threads": 2} | settings
     return LaunchSettings(
         model_repository=ROOT / "triton_models",
         grpc_port=0,

@@ -48,13 +48,19 @@ class CountsType(click.ParamType[tuple[int, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What so many sessions together did; `stages` holds the mean time of a frame in each, in milliseconds."""
+    """What so many sessions together did.
+
+    Attributes:
+        stages: the mean time of a frame in each, in milliseconds.
+        client_busy: which part of the time the one thread worked that sends and receives for all sessions, 0 to 1.
+    """
 
     sessions: int
     frames_per_second: float
     latency_ms: dict[str, float]
     dropped: int
     stages: dict[str, float] = field(default_factory=dict)
+    client_busy: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,10 @@ class Work:
 def bench(
     clip: Path, sessions: tuple[int, ...], json_file: Path | None, html_file: Path | None, **options: Any
 ) -> None:
-    """Stream CLIP again and again in several sessions at once, and tell throughput, latency and stages."""
+    """Stream CLIP again and again in several sessions at once, and tell throughput, latency and stages.
+
+    The column "client %" is how much of the time this command itself worked: near 100 it is the limit, not the service.
+    """
     endpoint = make_endpoint(options)
     output = OutputSpec(effect=options["effect"], encoder=options["encoder"], preset=options["preset"])
     files = [path for path in (json_file, html_file) if path is not None]
@@ -138,8 +147,9 @@ async def measure(work: Work, count: int) -> Point:
         for session in sessions:
             await _race(session.opened.wait(), running, _OPEN_SECONDS)
         begun, marks = time.monotonic(), [len(session.latencies) for session in sessions]
+        worked = time.thread_time()
         await _race(asyncio.sleep(work.seconds), running, work.seconds + _OPEN_SECONDS)
-        lasted = time.monotonic() - begun
+        lasted, worked = time.monotonic() - begun, time.thread_time() - worked
         seen = [value for one, mark in zip(sessions, marks, strict=True) for value in one.latencies[mark:]]
         until.set()
         ends = await asyncio.gather(*running)
@@ -148,7 +158,8 @@ async def measure(work: Work, count: int) -> Point:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-    return Point(count, round(len(seen) / lasted, 2), percentiles(seen), dropped(ends), stage_means(ends))
+    speed, busy = round(len(seen) / lasted, 2), round(worked / lasted, 3)
+    return Point(count, speed, percentiles(seen), dropped(ends), stage_means(ends), busy)
 
 
 async def _race(what: Coroutine[Any, Any, object], running: Sequence[asyncio.Task[Ended]], seconds: float) -> None:

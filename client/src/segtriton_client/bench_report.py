@@ -20,7 +20,8 @@ th, td { text-align: right; padding: .25rem .5rem; border-bottom: 1px solid #888
 dl { display: grid; grid-template-columns: max-content auto; gap: 0 1rem; } dd { margin: 0; }
 figure { margin: 0; } svg { width: 100%; height: auto; }
 """
-_COLUMNS = ("sessions", "frames/s", "p50 ms", "p95 ms", "p99 ms", "dropped")
+_COLUMNS = ("sessions", "frames/s", "p50 ms", "p95 ms", "p99 ms", "dropped", "client %")
+_BUSY = 0.8
 
 
 def write_report(points: Sequence[Point], conditions: Mapping[str, str]) -> str:
@@ -41,25 +42,38 @@ def write_report(points: Sequence[Point], conditions: Mapping[str, str]) -> str:
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>segclient bench</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
         f"<body><h1>segclient bench</h1>\n{_conditions(conditions)}\n{body}\n"
-        f"<h2>Figures</h2>\n{_table(points)}</body></html>\n"
+        f"<h2>Figures</h2>\n{_table(points)}{_limits(points)}</body></html>\n"
     )
 
 
 def row_of(point: Point) -> tuple[str, ...]:
     """Return a point's cells, in the order of the columns."""
     latencies = (f"{point.latency_ms[name]:.1f}" for name in ("p50", "p95", "p99"))
-    return (str(point.sessions), f"{point.frames_per_second:.1f}", *latencies, str(point.dropped))
+    busy = f"{100 * point.client_busy:.0f}"
+    return (str(point.sessions), f"{point.frames_per_second:.1f}", *latencies, str(point.dropped), busy)
 
 
 def as_text(points: Sequence[Point]) -> str:
-    """Return the table for a terminal."""
-    lines = ["  ".join(column.rjust(9) for column in _COLUMNS)]
-    return "\n".join([*lines, *("  ".join(cell.rjust(9) for cell in row_of(point)) for point in points)])
+    """Return the table for a terminal, and a line where the client was the limit."""
+    rows = [_COLUMNS, *(row_of(point) for point in points)]
+    return "\n".join([*("  ".join(cell.rjust(9) for cell in row) for row in rows), *client_limits(points)])
+
+
+def client_limits(points: Sequence[Point]) -> list[str]:
+    """Return a sentence on the points where the client can hardly do more; none where there is no such point."""
+    busy = [str(point.sessions) for point in points if point.client_busy >= _BUSY]
+    if not busy:
+        return []
+    return [f"With {', '.join(busy)} sessions this client was the limit: several at once show what the service can do."]
 
 
 def _conditions(conditions: Mapping[str, str]) -> str:
     entries = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in conditions.items())
     return f"<dl>{entries}</dl>"
+
+
+def _limits(points: Sequence[Point]) -> str:
+    return "".join(f"<p>{escape(line)}</p>" for line in client_limits(points))
 
 
 def _table(points: Sequence[Point]) -> str:

@@ -23,6 +23,7 @@ _REST_BYTES = 256 * _MIB
 _WORKER_BYTES = {"cpu": 144 * _MIB, "gpu": 1024 * _MIB}
 _SESSION_BYTES = 24 * _MIB
 _PICTURES = 39
+_PICTURES_OF_FRAME_THREAD = 11
 # /dev/shm is half of a machine's memory where nobody has chosen its size, and nearly empty.
 _LARGEST_SHARED_PART = 4
 # What one session may leave with Triton whose client acknowledges nothing; and one of the sample's contract.
@@ -55,9 +56,12 @@ class MemoryPlan:
         return self.sessions // session_bytes(pixels * 3 // 2)
 
 
-def session_bytes(picture_bytes: int) -> int:
-    """Return the most that a session with such pictures takes in its worker, whatever its codec and encoder."""
-    return _SESSION_BYTES + _PICTURES * picture_bytes
+def session_bytes(picture_bytes: int, num_frame_threads: int = 1) -> int:
+    """Return the most that a session with such pictures takes in its worker, whatever its codec and encoder.
+
+    Each frame thread of x264's beyond the first has pictures of its own.
+    """
+    return _SESSION_BYTES + (_PICTURES + _PICTURES_OF_FRAME_THREAD * (num_frame_threads - 1)) * picture_bytes
 
 
 def plan_memory(settings: Settings, workers: int) -> MemoryPlan:

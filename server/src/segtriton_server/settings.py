@@ -47,6 +47,9 @@ class Settings:
         device_cache_bytes: GPU memory that CV-CUDA may keep for reuse in one worker.
         decoder_threads: threads of one CPU decoder or encoder; 0 means the cores that each worker has. A session that
             opens beside others of its worker has one thread for its decoder, unless it is live.
+        encoder_threads: pictures of a file that x264 codes at the same time and holds back, at most 16, and fewer where
+            the memory is short; 0 means the cores, divided among the sessions there are when this one opens. What x264
+            makes depends on it: where a number is set, it is the same whoever else is there.
         network_threads: threads of one network call on the CPU.
         batch_size: the most frames of one network call.
         batch_deadline: how long a frame waits for others to fill its batch.
@@ -54,7 +57,8 @@ class Settings:
         stream_slots: sessions served at once; further ones are refused. 0 means as many of 1280x720 as the memory
             holds, at most 16.
         window_packets: packets that a session may have sent and not yet got back; with less than 80, a session can
-            stand still where its decoder refuses many packets in turn.
+            stand still where its decoder refuses many packets in turn. Each two more let x264 code one more picture at
+            the same time.
         window_bytes: the same in bytes.
         unacknowledged_bytes: output that a session's client may leave unread; beyond it the session's worker waits.
         handover_bytes: output of a session whose client acknowledges nothing, beyond which it is asked to go on
@@ -109,12 +113,13 @@ class Settings:
     spare_decoders: int = 4
     device_cache_bytes: int = 64 << 20
     decoder_threads: int = 0
+    encoder_threads: int = 0
     network_threads: int = 1
     batch_size: int = 4
     batch_deadline: float = 0.0
     frames_in_flight: int = 4
     stream_slots: int = 0
-    window_packets: int = 96
+    window_packets: int = 112
     window_bytes: int = 16 << 20
     unacknowledged_bytes: int = 8 << 20
     handover_bytes: int = 256 << 20

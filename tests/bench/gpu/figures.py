@@ -18,6 +18,7 @@ PROFILED_SESSIONS = 8
 TARGETS = {
     "mask of nvdec": Target(0.7, 0.9),
     "h264 of x264": Target(0.8, 0.95),
+    "one clip": Target(0.5, 0.8),
     "mjpeg": Target(1500, 2500),
     "sample": Target(10, 20),
     "live": Target(48, 100),
@@ -50,6 +51,12 @@ class Figures:
     def limit(self, stage: str) -> float | None:
         """The best of a stage alone, with whatever threads and processes."""
         return max((value for name, value in self.limits.items() if name.partition(",")[0] == stage), default=None)
+
+    @property
+    def one_clip_limit(self) -> float | None:
+        """What decodes or what codes one clip, whichever is slower: one NVDEC session, or x264 on all cores."""
+        decoder, encoder = self.limits.get("nvdec, 1 threads"), self.limit("x264")
+        return min(decoder, encoder) if decoder and encoder else None
 
     def busiest(self, encoder: str) -> Load | None:
         """The load with the most sessions."""
@@ -118,6 +125,11 @@ def target_rows(figures: Figures) -> Iterator[Row]:
         if load is not None and limit:
             what, speed = f"{TITLES[encoder]}, {load.sessions} sessions", load.frames_per_second
             yield Row(section, what, speed, "fps", speed / limit, name, TARGETS[key])
+    alone, limit = figures.service.get(("h264", 1)), figures.one_clip_limit
+    if alone is not None and limit:
+        what, speed = f"{TITLES['h264']}, one clip", alone.frames_per_second
+        name = "one NVDEC session or x264 alone"
+        yield Row(section, what, speed, "fps", speed / limit, name, TARGETS["one clip"], alone.note)
     mjpeg = figures.best("mjpeg")
     if mjpeg is not None:
         yield Row(section, TITLES["mjpeg"] + ", best", mjpeg, "fps", target=TARGETS["mjpeg"])

@@ -10,8 +10,8 @@ from segtriton_client.svg_chart import bar_chart, line_chart, round_up
 from segtriton_protocol import Ended
 
 POINTS = [
-    Point(1, 25.0, {"p50": 10.0, "p95": 20.0, "p99": 21.0}, 0, {"decode": 1.0, "encode": 3.0}),
-    Point(4, 90.0, {"p50": 12.0, "p95": 40.0, "p99": 55.5}, 2, {"decode": 1.5, "encode": 5.0}),
+    Point(1, 25.0, {"p50": 10.0, "p95": 20.0, "p99": 21.0}, 0, {"decode": 1.0, "encode": 3.0}, 0.204),
+    Point(4, 90.0, {"p50": 12.0, "p95": 40.0, "p99": 55.5}, 2, {"decode": 1.5, "encode": 5.0}, 0.91),
 ]
 
 
@@ -64,14 +64,17 @@ def test_the_page_is_whole_and_asks_nobody() -> None:
     assert not parser.open
     assert page.count("<svg") == 3
     assert "&lt;a&gt;.mp4" in page
+    assert "With 4 sessions this client was the limit" in page
     assert not re.search(r"<script|https?://|<link", page)
 
 
 def test_a_terminal_gets_a_table() -> None:
-    head, first, second = as_text(POINTS).splitlines()
+    head, first, second, limit = as_text(POINTS).splitlines()
     assert head.split()[:2] == ["sessions", "frames/s"]
-    assert first.split() == ["1", "25.0", "10.0", "20.0", "21.0", "0"]
-    assert second.split() == ["4", "90.0", "12.0", "40.0", "55.5", "2"]
+    assert first.split() == ["1", "25.0", "10.0", "20.0", "21.0", "0", "20"]
+    assert second.split() == ["4", "90.0", "12.0", "40.0", "55.5", "2", "91"]
+    assert "With 4 sessions this client was the limit" in limit
+    assert len(as_text(POINTS[:1]).splitlines()) == 2
 
 
 def test_figures_are_added_up() -> None:

@@ -36,6 +36,14 @@ def test_what_a_session_may_take_is_more_than_was_seen(pixels: int, bytes_per_pi
     assert session_bytes(int(pixels * bytes_per_pixel)) + plan.worker - plan.sessions > seen * MIB
 
 
+@pytest.mark.parametrize(
+    ("pixels", "frame_threads", "seen"), [(1280 * 720, 8, 274), (1920 * 1080, 4, 291), (1920 * 1080, 16, 692)]
+)
+def test_what_frame_threads_may_take_is_more_than_was_seen(pixels: int, frame_threads: int, seen: int) -> None:
+    plan = plan_memory(POD, 2)
+    assert session_bytes(pixels * 3 // 2, frame_threads) + plan.worker - plan.sessions > seen * MIB
+
+
 def test_the_limits_follow_from_the_memory() -> None:
     fitted = fit_to_memory(POD)
 

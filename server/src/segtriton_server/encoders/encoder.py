@@ -12,7 +12,13 @@ from segtriton_protocol import PLAIN_PIXEL_FORMAT, ColorTags, HdrMetadata, Outpu
 
 @dataclass(frozen=True, slots=True)
 class EncoderSetup:
-    """What an encoder must know before the first frame; sizes in pixels, `pixel_format` of what it is given."""
+    """What an encoder must know before the first frame; sizes in pixels, `pixel_format` of what it is given.
+
+    Attributes:
+        num_threads: threads that may share one picture.
+        num_frame_threads: pictures that may be coded at the same time, each on a thread of its own; with more than 1,
+            an encoder may hold as many back.
+    """
 
     size_hw: tuple[int, int]
     mask_hw: tuple[int, int]
@@ -25,6 +31,7 @@ class EncoderSetup:
     sample_aspect: Fraction | None = None
     pixel_format: str = PLAIN_PIXEL_FORMAT
     hdr: HdrMetadata = field(default_factory=HdrMetadata)
+    num_frame_threads: int = 1
 
 
 @dataclass(frozen=True, slots=True)

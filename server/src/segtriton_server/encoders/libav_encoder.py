@@ -111,6 +111,8 @@ class X264Encoder(_LibavEncoder):
         context.gop_size = max(1, round(_KEYFRAME_SECONDS * frame_rate))
         context.max_b_frames = 0
         context.flags |= Flags.global_header
+        # PyAV's own choice is slices: x264 then codes one picture after the other, and most cores wait.
+        context.thread_type = ThreadType.SLICE
         context.options = {"preset": setup.output.preset, "crf": str(setup.output.crf)}
         if setup.hdr:
             context.options |= {"x264-params": setup.hdr.x264_params()}
@@ -119,6 +121,8 @@ class X264Encoder(_LibavEncoder):
         else:
             # Without macroblock-tree and B-frames the look-ahead only holds frames back.
             context.options |= {"rc-lookahead": "0", "mbtree": "0"}
+            if setup.num_frame_threads > 1:
+                context.thread_type, context.thread_count = ThreadType.FRAME, setup.num_frame_threads
         context.open(strict=False)
         self._copier = FrameCopier(setup.pixel_format)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segtriton_server.settings import Settings
+from segtriton_server.workers.frame_threads import most_frame_threads
 
 _FIELD = re.compile(r"^(\w+):\s+(\d+)", re.MULTILINE)
 _MEMORY = ("RssAnon", "RssShmem", "VmSwap", "VmPTE")
@@ -44,6 +45,7 @@ def find_excess(usage: ProcessUsage, settings: Settings) -> str:
     if settings.confinement == "off":
         return ""
     most = _THREADS_OF_LIBRARIES + settings.stream_slots * (_THREADS_OF_A_SESSION + 3 * settings.num_decoder_threads)
+    most += most_frame_threads(settings)
     if usage.threads > most:
         return f"{usage.threads} threads, more than {most}"
     bound = settings.worker_memory_bytes

@@ -46,11 +46,12 @@ def settings_argument(settings: Settings) -> str:
     return json.dumps({name: getattr(settings, name) for name in WORKER_SETTINGS}, default=str)
 
 
-def open_message(session_id: str, request: Open) -> ChannelMessage:
-    """Return the message that opens a session in a worker."""
-    return ChannelMessage("open", session_id, json.loads(request.to_tensors()[MESSAGE.name].tobytes()))
+def open_message(session_id: str, request: Open, num_frame_threads: int = 1) -> ChannelMessage:
+    """Return the message that opens a session in a worker, and says how many frame threads its encoder has."""
+    opened = json.loads(request.to_tensors()[MESSAGE.name].tobytes())
+    return ChannelMessage("open", session_id, {"request": opened, "num_frame_threads": num_frame_threads})
 
 
 def read_open(message: ChannelMessage) -> Open:
     """Return the request of `open_message`."""
-    return Open.from_tensors("", {MESSAGE.name: encode_json(message.body)})
+    return Open.from_tensors("", {MESSAGE.name: encode_json(message.body["request"])})

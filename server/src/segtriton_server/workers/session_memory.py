@@ -30,18 +30,17 @@ class SessionMemory:
         )
 
     def needed_bytes(self, video: VideoFormat) -> int:
-        """Return what a session with such a video may take.
+        """Return what a session with such a video may take, with one frame thread.
 
         Raises:
             SegtritonError: LIMIT_EXCEEDED if no worker ever has so much.
         """
-        pixel_format = nearest_formats(video.pixel_format)[0]
-        needed = session_bytes(num_bytes(pixel_format, (video.height, video.width)))
+        needed = session_bytes(_picture_bytes(video))
         if needed > self._plan.sessions:
             raise SegtritonError(
                 ErrorCode.LIMIT_EXCEEDED,
-                f"{video.width}x{video.height} in {pixel_format} may take {needed // _MIB} MiB of memory, and a worker "
-                f"here has {self._plan.sessions // _MIB}.",
+                f"{video.width}x{video.height} in {nearest_formats(video.pixel_format)[0]} may take {needed // _MIB} "
+                f"MiB of memory, and a worker here has {self._plan.sessions // _MIB}.",
             )
         return needed
 
@@ -60,9 +59,20 @@ class SessionMemory:
             )
         return fitting
 
-    def take(self, session_id: str, worker: Hashable, needed: int) -> None:
-        """Count a session's bytes as its worker's."""
-        self._held[session_id] = (worker, needed)
+    def take(self, session_id: str, worker: Hashable, video: VideoFormat, wanted_threads: int = 1) -> int:
+        """Count a session's bytes as its worker's.
+
+        Returns:
+            The frame threads that it may have, of those that are wanted: what they take beside the first is at most
+            half of what the session would leave its worker, as others may come.
+        """
+        picture_bytes = _picture_bytes(video)
+        needed = session_bytes(picture_bytes)
+        each = session_bytes(picture_bytes, 2) - needed
+        spare = max(0, self._plan.sessions - self._held_by(worker) - needed)
+        num_threads = min(wanted_threads, 1 + spare // 2 // each)
+        self._held[session_id] = (worker, session_bytes(picture_bytes, num_threads))
+        return num_threads
 
     def give_back(self, session_id: str) -> None:
         """Count them no more; a session that has none is left alone."""
@@ -70,3 +80,7 @@ class SessionMemory:
 
     def _held_by(self, worker: Hashable) -> int:
         return sum(held for owner, held in self._held.values() if owner is worker)
+
+
+def _picture_bytes(video: VideoFormat) -> int:
+    return num_bytes(nearest_formats(video.pixel_format)[0], (video.height, video.width))

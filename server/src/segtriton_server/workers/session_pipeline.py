@@ -42,8 +42,9 @@ class SessionPipeline:
         accelerator: Accelerator,
         batcher: FrameBatcher[NetworkJob],
         sink: ResultSink,
+        num_frame_threads: int = 1,
     ) -> None:
-        """Open decoder and encoder.
+        """Open decoder and encoder; `num_frame_threads` is x264's (see `EncoderSetup`).
 
         Raises:
             SegtritonError: UNSUPPORTED_FORMAT, LIMIT_EXCEEDED, UNKNOWN_CLASS or UNKNOWN_ENCODER.
@@ -57,7 +58,7 @@ class SessionPipeline:
         self._batcher = batcher
         self._sink = sink
         self._orientation = request.video.orientation
-        self._open_parts(request, settings)
+        self._open_parts(request, settings, num_frame_threads)
         self._admission = Admission(request.video, request.wanted_seq, request.answered_seqs)
         self._packets: queue.SimpleQueue[Sequence[Packet] | None] = queue.SimpleQueue()
         self._unread: deque[Packet] = deque()
@@ -129,7 +130,7 @@ class SessionPipeline:
         """How long the longest running call of a stage has taken so far."""
         return self._clock.busy_seconds(now)
 
-    def _open_parts(self, request: Open, settings: Settings) -> None:
+    def _open_parts(self, request: Open, settings: Settings, num_frame_threads: int) -> None:
         live = request.mode == "live"
         video = request.video
         pixel_format = self._accelerator.choose_format(video, request.output)
@@ -145,6 +146,7 @@ class SessionPipeline:
             sample_aspect=video.sample_aspect,
             pixel_format=pixel_format,
             hdr=video.hdr,
+            num_frame_threads=num_frame_threads,
         )
         with ExitStack() as opened:
             self._decoder = self._accelerator.open_decoder(

@@ -14,6 +14,7 @@ from segtriton_server.memory_plan import plan_memory
 from segtriton_server.settings import Settings
 from segtriton_server.supervised_thread import SupervisedThread
 from segtriton_server.workers.channel import ChannelMessage, SessionPackets, SessionResults
+from segtriton_server.workers.frame_threads import choose_frame_threads
 from segtriton_server.workers.mps import is_shared_by_mps, start_mps
 from segtriton_server.workers.placement import place_workers
 from segtriton_server.workers.process_usage import find_excess, read_usage
@@ -125,9 +126,10 @@ class WorkerPool:
                 )
             load = list(self._worker_by_session.values())
             worker = min(self._memory.choose(ready, needed), key=load.count)
-            self._memory.take(session_id, worker, needed)
+            wanted = choose_frame_threads(request, self._settings, len(load))
+            frame_threads = self._memory.take(session_id, worker, request.video, wanted)
             self._worker_by_session[session_id] = worker
-        worker.send(open_message(session_id, request))
+        worker.send(open_message(session_id, request, frame_threads))
 
     def put(self, session_id: str, block: PacketBlock) -> None:
         """Pass packets on to a session's worker."""

@@ -145,6 +145,7 @@ class WorkerProcess(ResultSink):
                 self._accelerator,
                 self._batcher,
                 self,
+                message.body["num_frame_threads"],
             )
             pipeline.start()
         except Exception as error:  # noqa: BLE001 - a codec library may raise anything at a hostile header

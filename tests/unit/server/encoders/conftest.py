@@ -75,7 +75,7 @@ def gpu(monkeypatch):
 def setup_of():
     """Return a function that makes an encoder's setup of a size and of what the client asked for."""
 
-    def make(height=64, width=96, frame_rate=Fraction(25), low_delay=False, **output):
+    def make(height=64, width=96, frame_rate=Fraction(25), low_delay=False, num_frame_threads=1, **output):
         return EncoderSetup(
             size_hw=(height, width),
             mask_hw=(16, 24),
@@ -85,6 +85,7 @@ def setup_of():
             output=OutputSpec(**output),
             num_threads=2,
             low_delay=low_delay,
+            num_frame_threads=num_frame_threads,
         )
 
     return make

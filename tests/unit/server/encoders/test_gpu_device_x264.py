@@ -1,3 +1,5 @@
+import threading
+
 import av
 import numpy as np
 import pytest
@@ -43,9 +45,11 @@ def encode_groups(gpu, encoder, pictures, group, tags):
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 96), (66, 98), (90, 160), (2, 4)])
-@pytest.mark.parametrize("low_delay", [False, True])
-def test_decoded_packets_show_the_pictures_in_order(gpu, setup_of, tags_of, height, width, low_delay):
-    setup = setup_of(height, width, low_delay=low_delay, crf=16)
+@pytest.mark.parametrize(("low_delay", "num_frame_threads"), [(True, 1), (False, 1), (False, 2), (False, 5)])
+def test_decoded_packets_show_the_pictures_in_order(
+    gpu, setup_of, tags_of, height, width, low_delay, num_frame_threads
+):
+    setup = setup_of(height, width, low_delay=low_delay, num_frame_threads=num_frame_threads, crf=16)
     encoder = gpu.module("device_x264").DeviceX264Encoder(setup, gpu.stream)
     pictures, tags = moving_nv12(height, width, 10), tags_of(range(10))
 
@@ -64,6 +68,47 @@ def test_a_group_is_one_download_into_memory_that_is_kept(gpu, setup_of, tags_of
     encode_groups(gpu, encoder, moving_nv12(64, 96, 12), 4, tags_of(range(12)))
 
     assert gpu.torch.pinned == [0, 4 * 96 * 96]
+
+
+def test_the_next_group_is_downloaded_while_one_is_coded(gpu, setup_of, tags_of, monkeypatch):
+    module = gpu.module("device_x264")
+    may_code = threading.Event()
+    make_frame = module.nv12_frame
+
+    def wait_and_make_frame(picture):
+        assert may_code.wait(10)
+        return make_frame(picture)
+
+    monkeypatch.setattr(module, "nv12_frame", wait_and_make_frame)
+    encoder = module.DeviceX264Encoder(setup_of(num_frame_threads=2, crf=16), gpu.stream)
+    pictures, tags = moving_nv12(64, 96, 12), tags_of(range(12))
+    fetch = module.PinnedDownload.fetch
+
+    def fetch_and_see(download, tensor):
+        fetched = fetch(download, tensor)
+        if len(gpu.torch.pinned) == 4:  # the second group is here, and the first one is not coded
+            may_code.set()
+        return fetched
+
+    monkeypatch.setattr(module.PinnedDownload, "fetch", fetch_and_see)
+
+    extradata, encoded = encoder.extradata, encode_groups(gpu, encoder, pictures, 4, tags)
+    encoder.close()
+
+    assert [frame.tag for frame in encoded] == tags
+    assert gpu.torch.pinned == [0, 0, 4 * 96 * 96, 4 * 96 * 96]
+    frames = decode_h264(extradata, encoded)
+    assert min(psnr(*pair) for pair in zip(pictures, frames, strict=True)) > 35
+
+
+def test_what_goes_wrong_on_the_coding_thread_is_raised(gpu, setup_of, tags_of, monkeypatch):
+    module = gpu.module("device_x264")
+    encoder = module.DeviceX264Encoder(setup_of(num_frame_threads=2), gpu.stream)
+    monkeypatch.setattr(encoder._encoder, "encode_frame", lambda frame, tag: 1 // 0)
+
+    with pytest.raises(ZeroDivisionError):
+        encode_groups(gpu, encoder, moving_nv12(64, 96, 4), 4, tags_of(range(4)))
+    encoder.close()
 
 
 def test_pictures_of_another_stream_are_waited_for(gpu, setup_of, tags_of):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 from segtriton_server.settings import Settings
 from segtriton_server.workers.process_usage import ProcessUsage, find_excess, read_usage
@@ -46,6 +47,7 @@ def test_a_process_that_ended_uses_nothing() -> None:
 
 def test_what_sessions_can_take_is_no_excess() -> None:
     assert find_excess(ProcessUsage(threads=400, memory_bytes=GIB), SETTINGS) == ""
+    assert find_excess(ProcessUsage(threads=900, memory_bytes=GIB), replace(SETTINGS, encoder_threads=16)) == ""
 
 
 def test_excess_is_named() -> None:

@@ -22,9 +22,9 @@ def memory() -> SessionMemory:
 def test_a_worker_that_is_full_is_left_out_until_a_session_ends(memory: SessionMemory) -> None:
     needed = memory.needed_bytes(video(3840, 2160))
     assert memory.choose(["a", "b"], needed) == ["a", "b"]
-    memory.take("1", "a", needed)
+    memory.take("1", "a", video(3840, 2160))
     assert memory.choose(["a", "b"], needed) == ["b"]
-    memory.take("2", "b", needed)
+    memory.take("2", "b", video(3840, 2160))
     with pytest.raises(SegtritonError, match="Other sessions leave no worker the 486 MiB") as caught:
         memory.choose(["a", "b"], needed)
     assert caught.value.code is ErrorCode.RESOURCE_EXHAUSTED
@@ -37,7 +37,7 @@ def test_a_worker_that_is_full_is_left_out_until_a_session_ends(memory: SessionM
 
 
 def test_small_sessions_find_room_beside_a_large_one(memory: SessionMemory) -> None:
-    memory.take("1", "a", memory.needed_bytes(video(2560, 1440)))
+    memory.take("1", "a", video(2560, 1440))
     assert memory.choose(["a"], memory.needed_bytes(video(1280, 720))) == ["a"]
 
 
@@ -55,3 +55,15 @@ def test_what_never_fits_is_not_to_be_tried_again(
 
 def test_a_format_that_nobody_knows_counts_as_plain(memory: SessionMemory) -> None:
     assert memory.needed_bytes(video(640, 480, "mystery")) == memory.needed_bytes(video(640, 480))
+
+
+def test_frame_threads_take_at_most_half_of_what_is_left(memory: SessionMemory) -> None:
+    needed = memory.needed_bytes(video(1920, 1080))
+    threads = memory.take("1", "a", video(1920, 1080), wanted_threads=16)
+
+    assert 2 <= threads < 16
+    assert memory.choose(["a"], (PLAN.sessions - needed) // 2) == ["a"]
+    with pytest.raises(SegtritonError, match="Other sessions"):
+        memory.choose(["a"], PLAN.sessions - needed)
+    assert memory.take("2", "b", video(1920, 1080), wanted_threads=2) == 2
+    assert memory.take("3", "c", video(3840, 2160), wanted_threads=16) == 1

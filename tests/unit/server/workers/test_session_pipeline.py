@@ -106,6 +106,16 @@ def test_groups_travel_whole_however_few_slots_there_are(
         assert run.parts.named("compose") == [(group, f"masks of {len(group)}") for group in groups]
 
 
+def test_the_encoder_is_told_its_frame_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts, setups = Parts(), []
+    open_output = parts.open_output
+    monkeypatch.setattr(parts, "open_output", lambda setup: (setups.append(setup), open_output(setup))[1])
+    batcher: FrameBatcher[NetworkJob] = FrameBatcher(16, 0.0)
+    SessionPipeline("0" * 32, Open(video=VIDEO), Settings(), parts, batcher, Sink(), 7).close()
+
+    assert [setup.num_frame_threads for setup in setups] == [7]
+
+
 def test_stage_times_are_sums_over_the_frames_of_a_call(make_run: Callable[..., Run]) -> None:
     run = make_run(Parts())
     run.finish(10)

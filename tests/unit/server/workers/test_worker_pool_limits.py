@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from threading import Event
 
@@ -12,7 +13,7 @@ import pytest
 from segtriton_protocol import Open, VideoFormat
 from segtriton_protocol.packets import PacketBlock
 from segtriton_server.settings import Settings
-from segtriton_server.workers import worker_pool
+from segtriton_server.workers import frame_threads, worker_pool
 from segtriton_server.workers.channel import ChannelMessage, SessionResults
 from segtriton_server.workers.process_usage import ProcessUsage
 from segtriton_server.workers.worker_pool import WorkerPool
@@ -35,9 +36,10 @@ class FakeWorker:
         self.ready, self.dead, self.killed = Event(), Event(), Event()
         self.ready.set()
         self.say = lambda message: on_message(self, message)
+        self.sent: list[ChannelMessage] = []
 
     def send(self, message: ChannelMessage) -> None:
-        """Take no note."""
+        self.sent.append(message)
 
     def seconds_without_progress(self, now: float) -> float:
         return 0.0
@@ -103,6 +105,25 @@ def test_what_comes_after_a_session_has_closed_is_late_and_no_fault(started: Sta
 
     assert heard == []
     assert not first.killed.is_set()
+
+
+def test_each_session_is_given_the_frame_threads_that_those_before_it_leave(
+    started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frame_threads, "num_cores", lambda: 6)
+    pool, (first, second), _ = started
+    for session_id in ("one", "two", "three"):
+        pool.open(session_id, OPEN)
+    pool.release("one")
+    pool.open("four", replace(OPEN, mode="live"))
+    pool.open("five", OPEN)
+
+    given = {
+        message.session_id: message.body["num_frame_threads"]
+        for message in (*first.sent, *second.sent)
+        if message.kind == "open"
+    }
+    assert given == {"one": 6, "two": 3, "three": 2, "four": 1, "five": 1}
 
 
 @pytest.mark.parametrize("excess", [ProcessUsage(4000, 0), ProcessUsage(1, 1 << 40)])

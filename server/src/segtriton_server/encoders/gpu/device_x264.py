@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import cycle
 from typing import cast
 
 import numpy as np
@@ -18,7 +20,11 @@ from segtriton_server.encoders.libav_encoder import X264Encoder
 
 
 class DeviceX264Encoder:
-    """One download for a group of NV12 pictures, then x264, which reads them where they arrived."""
+    """One download for a group of NV12 pictures, then x264, which reads them where they arrived.
+
+    Where pictures may be held back, x264 is called on a thread of its own: the next group is drawn and downloaded
+    while one is coded, and what a group gives comes out with the next.
+    """
 
     name = X264Encoder.name
     codec = X264Encoder.codec
@@ -30,7 +36,9 @@ class DeviceX264Encoder:
         self._stream = stream
         self._encoder = X264Encoder(setup, pix_fmt="nv12")
         self.pixel_format = self._encoder.pixel_format
-        self._download = PinnedDownload(stream)
+        self._thread = ThreadPoolExecutor(1, "x264") if setup.num_frame_threads > 1 else None
+        self._coding: Future[list[EncodedFrame]] | None = None
+        self._downloads = cycle([PinnedDownload(stream) for _ in range(2 if self._thread else 1)])
 
     @property
     def extradata(self) -> bytes:
@@ -44,11 +52,12 @@ class DeviceX264Encoder:
     def encode(self, canvas: Canvas, tags: Sequence[FrameTag]) -> list[EncodedFrame]:
         """Take the drawn pictures, one tag each; return what is ready."""
         cast(DevicePictures, canvas.pictures).wait(self._stream)
-        # x264 has copied a picture when the call returns, so the next download may overwrite it.
-        pictures = self._download.fetch(cast(torch.Tensor, canvas.owner))
-        encoded: list[EncodedFrame] = []
-        for picture, tag in zip(pictures, tags, strict=True):
-            encoded += self._encoder.encode_frame(nv12_frame(picture), tag)
+        # x264 has copied a picture when its call returns; only the group before this one may not be with x264 yet.
+        pictures = next(self._downloads).fetch(cast(torch.Tensor, canvas.owner))
+        if self._thread is None:
+            return self._code(pictures, tags)
+        encoded = self._take_coded()
+        self._coding = self._thread.submit(self._code, pictures, tags)
         return encoded
 
     def encode_masks(self, masks: DeviceMasks, tags: Sequence[FrameTag]) -> list[EncodedFrame]:
@@ -57,11 +66,23 @@ class DeviceX264Encoder:
 
     def flush(self) -> list[EncodedFrame]:
         """Return what is left at the end."""
-        return self._encoder.flush()
+        return self._take_coded() + self._encoder.flush()
 
     def close(self) -> None:
         """Release the encoder."""
+        if self._thread is not None:
+            self._thread.shutdown()
         self._encoder.close()
+
+    def _take_coded(self) -> list[EncodedFrame]:
+        coding, self._coding = self._coding, None
+        return coding.result() if coding is not None else []
+
+    def _code(self, pictures: NDArray[np.uint8], tags: Sequence[FrameTag]) -> list[EncodedFrame]:
+        encoded: list[EncodedFrame] = []
+        for picture, tag in zip(pictures, tags, strict=True):
+            encoded += self._encoder.encode_frame(nv12_frame(picture), tag)
+        return encoded
 
 
 def nv12_frame(picture: NDArray[np.uint8]) -> VideoFrame:
