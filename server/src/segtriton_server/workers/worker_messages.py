@@ -15,7 +15,7 @@ from segtriton_protocol.json_fields import JsonFields, is_integer
 from segtriton_server.workers.channel import AnyMessage, ChannelMessage, SessionPackets, SessionResults
 
 MAX_NOTES = 64
-MAX_BATCHES = 4096
+MAX_BATCHES = 1024
 
 _MAX_SECONDS = 86400.0
 _MAX_SIDE = 65535
