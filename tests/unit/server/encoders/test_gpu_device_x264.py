@@ -101,6 +101,43 @@ def test_the_next_group_is_downloaded_while_one_is_coded(gpu, setup_of, tags_of,
     assert min(psnr(*pair) for pair in zip(pictures, frames, strict=True)) > 35
 
 
+def test_a_download_that_is_tried_again_leaves_the_group_alone_that_is_being_coded(gpu, setup_of, tags_of, monkeypatch):
+    module = gpu.module("device_x264")
+    may_code = threading.Event()
+    make_frame = module.nv12_frame
+
+    def wait_and_make_frame(picture):
+        assert may_code.wait(10)
+        return make_frame(picture)
+
+    monkeypatch.setattr(module, "nv12_frame", wait_and_make_frame)
+    encoder = module.DeviceX264Encoder(setup_of(num_frame_threads=2, crf=16), gpu.stream)
+    pictures, tags = moving_nv12(64, 96, 8), tags_of(range(8))
+    canvases = [encoder.canvas(gpu.like(64, 96, count=4)) for _ in range(2)]
+    for canvas, part in zip(canvases, (pictures[:4], pictures[4:]), strict=True):
+        gpu.draw(canvas, part)
+    encoded = encoder.encode(canvases[0], tags[:4])
+    fetch, calls = module.PinnedDownload.fetch, []
+
+    def fail_and_fetch(download, tensor):
+        calls.append(download)
+        if len(calls) == 1:
+            raise MemoryError
+        fetched = fetch(download, tensor)
+        may_code.set()
+        return fetched
+
+    monkeypatch.setattr(module.PinnedDownload, "fetch", fail_and_fetch)
+    extradata = encoder.extradata
+    with pytest.raises(MemoryError):
+        encoder.encode(canvases[1], tags[4:])
+    encoded += encoder.encode(canvases[1], tags[4:]) + encoder.flush()
+    encoder.close()
+
+    assert [frame.tag for frame in encoded] == tags
+    assert min(psnr(*pair) for pair in zip(pictures, decode_h264(extradata, encoded), strict=True)) > 35
+
+
 def test_what_goes_wrong_on_the_coding_thread_is_raised(gpu, setup_of, tags_of, monkeypatch):
     module = gpu.module("device_x264")
     encoder = module.DeviceX264Encoder(setup_of(num_frame_threads=2), gpu.stream)
@@ -108,6 +145,8 @@ def test_what_goes_wrong_on_the_coding_thread_is_raised(gpu, setup_of, tags_of, 
 
     with pytest.raises(ZeroDivisionError):
         encode_groups(gpu, encoder, moving_nv12(64, 96, 4), 4, tags_of(range(4)))
+    with pytest.raises(ZeroDivisionError):
+        encoder.flush()
     encoder.close()
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import cycle
 from typing import cast
 
 import numpy as np
@@ -38,7 +38,7 @@ class DeviceX264Encoder:
         self.pixel_format = self._encoder.pixel_format
         self._thread = ThreadPoolExecutor(1, "x264") if setup.num_frame_threads > 1 else None
         self._coding: Future[list[EncodedFrame]] | None = None
-        self._downloads = cycle([PinnedDownload(stream) for _ in range(2 if self._thread else 1)])
+        self._downloads = deque(PinnedDownload(stream) for _ in range(2 if self._thread else 1))
 
     @property
     def extradata(self) -> bytes:
@@ -53,7 +53,8 @@ class DeviceX264Encoder:
         """Take the drawn pictures, one tag each; return what is ready."""
         cast(DevicePictures, canvas.pictures).wait(self._stream)
         # x264 has copied a picture when its call returns; only the group before this one may not be with x264 yet.
-        pictures = next(self._downloads).fetch(cast(torch.Tensor, canvas.owner))
+        pictures = self._downloads[0].fetch(cast(torch.Tensor, canvas.owner))
+        self._downloads.rotate()  # only now: where memory ran out the call is made again
         if self._thread is None:
             return self._code(pictures, tags)
         encoded = self._take_coded()
@@ -75,8 +76,9 @@ class DeviceX264Encoder:
         self._encoder.close()
 
     def _take_coded(self) -> list[EncodedFrame]:
-        coding, self._coding = self._coding, None
-        return coding.result() if coding is not None else []
+        encoded = self._coding.result() if self._coding is not None else []
+        self._coding = None  # only now: what failed once is not passed over where the call is made again
+        return encoded
 
     def _code(self, pictures: NDArray[np.uint8], tags: Sequence[FrameTag]) -> list[EncodedFrame]:
         encoded: list[EncodedFrame] = []
