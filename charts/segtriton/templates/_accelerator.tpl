@@ -18,7 +18,7 @@
 
 {{/* The server's requests and limits: the accelerator's, what the values say, and the GPU. */}}
 {{- define "segtriton.resources" -}}
-{{- $gpu := dict "requests" (dict "cpu" "4" "memory" "16Gi") "limits" (dict "memory" "16Gi") }}
+{{- $gpu := dict "requests" (dict "cpu" "4" "memory" "18Gi") "limits" (dict "memory" "18Gi") }}
 {{- $cpu := dict "requests" (dict "cpu" "2" "memory" "2Gi") "limits" (dict "memory" "2Gi") }}
 {{- $resources := mergeOverwrite (ternary $gpu $cpu (eq .Values.accelerator "gpu")) (deepCopy .Values.resources) }}
 {{- if include "segtriton.usesClaim" . }}

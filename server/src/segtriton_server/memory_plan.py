@@ -17,8 +17,9 @@ from segtriton_server.settings import InvalidSettingError, Settings
 
 _LOG = logging.getLogger(__name__)
 _MIB = 1 << 20
-# Triton, the models' own processes, and the libraries that all processes share.
-_REST_BYTES = 256 * _MIB
+# Triton, the models' own processes, and the libraries that all processes share. On a GPU the model for raw frames has
+# three processes, each with what a worker takes.
+_REST_BYTES = {"cpu": 256 * _MIB, "gpu": (256 + 3 * 1024) * _MIB}
 # A worker without sessions; on a GPU with CUDA's context, of which only the part in the host's memory counts.
 _WORKER_BYTES = {"cpu": 144 * _MIB, "gpu": 1024 * _MIB}
 _SESSION_BYTES = 24 * _MIB
@@ -71,7 +72,8 @@ def plan_memory(settings: Settings, workers: int) -> MemoryPlan:
         InvalidSettingError: the memory does not hold so many workers, each with a session.
     """
     limit = settings.memory_bytes or memory_limit()
-    share = (limit - min(_shared_memory_bytes(), limit // _LARGEST_SHARED_PART) - _REST_BYTES) // workers
+    share = limit - min(_shared_memory_bytes(), limit // _LARGEST_SHARED_PART)
+    share = (share - _REST_BYTES[settings.accelerator]) // workers
     idle = _WORKER_BYTES[settings.accelerator]
     worker = min(share, settings.worker_memory_bytes or share)
     if worker - idle < session_bytes(0):
