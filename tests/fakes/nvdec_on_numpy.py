@@ -83,8 +83,8 @@ class FakeTorch(TorchOnStreams):
             raise MemoryError
         return np.full(shape, 77, dtype).view(FakeTensor)
 
-    def from_dlpack(self, frame):
-        return frame.memory.view(FakeTensor)
+    def from_dlpack(self, capsule):
+        return capsule.view(FakeTensor)
 
 
 class FakeError(Exception):
@@ -102,7 +102,11 @@ class FakePacket:
 
 class FakeFrame:
     def __init__(self, pts, memory):
-        self._pts, self.memory = pts, memory
+        self._pts, self._memory = pts, memory
+
+    def __dlpack__(self, stream):
+        assert stream == FakeTorch.current.cuda_stream, "nobody would wait for the decoder"
+        return self._memory
 
     def getPTS(self):  # noqa: N802
         return self._pts
