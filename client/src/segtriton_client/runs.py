@@ -77,14 +77,18 @@ async def run_jobs(run: Run, jobs: Sequence[Job]) -> list[Outcome]:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _stop, run, task)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-        loop.add_signal_handler(signal.SIGHUP, _hang_up, run, task)
+        signal.signal(signal.SIGHUP, lambda *_: _hang_up(loop, run, task))
     return await task
 
 
-def _hang_up(run: Run, task: asyncio.Future[Any]) -> None:
-    """Stop, but only once: of a terminal that is closed both the kernel and the shell tell."""
-    if not run.stopping.is_set():
-        _stop(run, task)
+def _hang_up(loop: asyncio.AbstractEventLoop, run: Run, task: asyncio.Future[Any]) -> None:
+    """Stop, but only once: of a terminal that is closed both the kernel and the shell tell, the later maybe at the end.
+
+    A handler of the loop's would go with the loop, and the process then with the signal.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if not run.stopping.is_set() and not loop.is_closed():
+        loop.call_soon_threadsafe(_stop, run, task)
 
 
 def _stop(run: Run, task: asyncio.Future[Any]) -> None:
