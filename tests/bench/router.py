@@ -39,7 +39,7 @@ from segtriton_protocol.answer_ids import AnswerId
 from segtriton_protocol.tensors import MESSAGE_OUT, Tensors
 from segtriton_server.adapters.streaming_model import TritonPythonModel
 
-HERE = Path(__file__).parent
+FAKES = Path(__file__).parents[1] / "fakes"
 SESSIONS = (1, 48, 100)
 FRAMES = (1, 2, 8)
 PAYLOAD_BYTES = 8192
@@ -292,7 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(description="Measure what a frame costs the router.")
     parser.add_argument("--seconds", type=float, default=0.3, help="of each round, default: %(default)s")
-    parser.add_argument("--echo-worker", type=Path, default=HERE / "echo_worker.py", help="default: %(default)s")
+    parser.add_argument("--echo-worker", type=Path, default=FAKES / "echo_worker.py", help="default: %(default)s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE, too")
     options = parser.parse_args(arguments)
     hashes, additions = core_score()
