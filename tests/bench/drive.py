@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clips import Clip
-from processes import cpu_seconds_by_role, proportional_bytes
+from processes import cpu_seconds_by_role, processor_name, proportional_bytes
 
 HERE = Path(__file__).parent
 SAMPLE_SECONDS = 0.5
@@ -131,9 +131,8 @@ def _children_cpu_seconds() -> float:
 
 def machine() -> dict[str, Any]:
     """What the figures were taken on, and how busy it was before."""
-    model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
     return {
         "cores": len(os.sched_getaffinity(0)),
-        "processor": model.partition(": ")[2],
+        "processor": processor_name(),
         "load_before": os.getloadavg()[0],
     }

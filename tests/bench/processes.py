@@ -8,6 +8,12 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PROC = Path("/proc")
 
 
+def processor_name() -> str:
+    """What the machine's processor calls itself."""
+    lines = (PROC / "cpuinfo").read_text().splitlines()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown")
+
+
 def tree(root: int) -> list[int]:
     """A process and all that came from it."""
     children = defaultdict(list)

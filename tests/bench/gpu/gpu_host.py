@@ -6,6 +6,8 @@ import subprocess
 import timeit
 from pathlib import Path
 
+from processes import processor_name
+
 ROOT = Path(__file__).parents[3]
 _USE = ("utilization.gpu", "utilization.decoder", "utilization.jpeg")
 
@@ -26,7 +28,7 @@ def describe(commit: str) -> dict[str, str]:
         "torch": torch,
         "commit": commit or "unknown",
         "cores": cores,
-        "processor": _processor(),
+        "processor": processor_name(),
         "core_speed": f"{core_speed():.0f}",
     }
 
@@ -35,11 +37,6 @@ def core_speed() -> float:
     """How many million passes of an empty loop a core's interpreter makes a second: hosts of one GPU differ by two."""
     passes = 2_000_000
     return passes / min(timeit.repeat("for _ in range(passes): pass", globals={"passes": passes}, number=1)) / 1e6
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown")
 
 
 def gpu_use() -> dict[str, float]:
