@@ -25,6 +25,19 @@ def decode_h264(extradata, encoded):
     return [*frames, *decoder.decode(None)]
 
 
+def hold_coding(module, monkeypatch):
+    """Let no picture be coded until the event is set."""
+    may_code = threading.Event()
+    make_frame = module.nv12_frame
+
+    def wait_and_make_frame(picture):
+        assert may_code.wait(10)
+        return make_frame(picture)
+
+    monkeypatch.setattr(module, "nv12_frame", wait_and_make_frame)
+    return may_code
+
+
 def psnr(picture, frame):
     height, width = frame.height, frame.width
     u_plane, v_plane = (np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size) for plane in frame.planes[1:])
@@ -72,14 +85,7 @@ def test_a_group_is_one_download_into_memory_that_is_kept(gpu, setup_of, tags_of
 
 def test_the_next_group_is_downloaded_while_one_is_coded(gpu, setup_of, tags_of, monkeypatch):
     module = gpu.module("device_x264")
-    may_code = threading.Event()
-    make_frame = module.nv12_frame
-
-    def wait_and_make_frame(picture):
-        assert may_code.wait(10)
-        return make_frame(picture)
-
-    monkeypatch.setattr(module, "nv12_frame", wait_and_make_frame)
+    may_code = hold_coding(module, monkeypatch)
     encoder = module.DeviceX264Encoder(setup_of(num_frame_threads=2, crf=16), gpu.stream)
     pictures, tags = moving_nv12(64, 96, 12), tags_of(range(12))
     fetch = module.PinnedDownload.fetch
@@ -103,14 +109,7 @@ def test_the_next_group_is_downloaded_while_one_is_coded(gpu, setup_of, tags_of,
 
 def test_a_download_that_is_tried_again_leaves_the_group_alone_that_is_being_coded(gpu, setup_of, tags_of, monkeypatch):
     module = gpu.module("device_x264")
-    may_code = threading.Event()
-    make_frame = module.nv12_frame
-
-    def wait_and_make_frame(picture):
-        assert may_code.wait(10)
-        return make_frame(picture)
-
-    monkeypatch.setattr(module, "nv12_frame", wait_and_make_frame)
+    may_code = hold_coding(module, monkeypatch)
     encoder = module.DeviceX264Encoder(setup_of(num_frame_threads=2, crf=16), gpu.stream)
     pictures, tags = moving_nv12(64, 96, 8), tags_of(range(8))
     canvases = [encoder.canvas(gpu.like(64, 96, count=4)) for _ in range(2)]
