@@ -22,15 +22,13 @@ import numpy as np
 from segtriton_protocol import Drop, DropReason, ErrorCode, SegtritonError
 from segtriton_protocol.json_fields import MAX_JSON_BYTES
 from segtriton_protocol.packets import FLAGS, MAX_PACKETS, PacketBlock
+from segtriton_server.stage_totals import StageTotal
 
 STAGES = ("decode", "preprocess", "network", "matte", "compose", "encode")
 """The stages whose times a worker reports; they are labels of a metric."""
 
 DROP_REASONS = (DropReason.DAMAGED, DropReason.NO_FRAME, DropReason.HIDDEN)
 """The reasons for which a worker drops packets; a frame names them by their positions."""
-
-StageTotal = tuple[float, int]
-"""The seconds that some frames of a session have taken in one stage together, and how many frames those were."""
 
 _JSON, _PACKETS, _RESULTS = range(3)
 _LENGTH = struct.Struct("=I")

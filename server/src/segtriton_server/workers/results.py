@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from segtriton_protocol import Drop, Packet, SegtritonError
-from segtriton_server.workers.channel import StageTotal
+from segtriton_server.stage_totals import StageTotal, add_totals
 
 
 @dataclass(slots=True)
@@ -29,9 +29,7 @@ class Results:
 
     def add_stages(self, stages: Mapping[str, StageTotal]) -> None:
         """Note what stages took."""
-        for stage, (seconds, frames) in stages.items():
-            total = self.stages.get(stage, (0.0, 0))
-            self.stages[stage] = total[0] + seconds, total[1] + frames
+        add_totals(self.stages, stages)
 
 
 class ResultSink(Protocol):
