@@ -4,23 +4,22 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from segtriton_protocol.errors import ErrorCode, SegtritonError
 
 Tensors = dict[str, NDArray[np.generic]]
 DataType = Literal["UINT8", "INT32", "INT64", "UINT64", "BOOL", "BYTES", "FP32"]
 
-_NUMPY_TYPES: dict[str, DTypeLike] = {
-    "UINT8": np.uint8,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "UINT64": np.uint64,
-    "BOOL": np.bool_,
-    "BYTES": np.object_,
-    "FP32": np.float32,
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "UINT8": np.dtype(np.uint8),
+    "INT32": np.dtype(np.int32),
+    "INT64": np.dtype(np.int64),
+    "UINT64": np.dtype(np.uint64),
+    "BOOL": np.dtype(np.bool_),
+    "BYTES": np.dtype(np.object_),
+    "FP32": np.dtype(np.float32),
 }
-_DTYPES: dict[str, np.dtype[np.generic]] = {name: np.dtype(kind) for name, kind in _NUMPY_TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
