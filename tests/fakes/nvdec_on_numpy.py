@@ -26,6 +26,9 @@ REFUSED, BROKEN = b"refused", b"broken"
 
 
 class FakeTensor(np.ndarray):
+    def unbind(self):
+        return tuple(self)
+
     def unsqueeze(self, axis):
         return np.expand_dims(self, axis)
 

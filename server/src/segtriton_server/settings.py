@@ -65,7 +65,7 @@ class Settings:
             elsewhere; at twice as much it ends. Triton holds all of it until then. Less by default where an eighth of
             the memory is less.
         live_messages_per_second: messages that live sessions may make together; beyond that, clients are asked to put
-            several packets into each.
+            several packets into each. 0: as many as the router can take, by what messages cost it.
         sample_window_bytes: bytes that a session of the sample's contract, which knows no credit, may queue.
         sample_output_bytes: output of such a session, beyond which it ends: Triton holds all of it until then.
             A quarter of the memory by default where that is less.
@@ -109,7 +109,7 @@ class Settings:
     workers: int = 0
     workers_per_gpu: int = 0
     mps: bool = True
-    group_size: int = 8
+    group_size: int = 16
     spare_decoders: int = 4
     device_cache_bytes: int = 64 << 20
     decoder_threads: int = 0
@@ -123,7 +123,7 @@ class Settings:
     window_bytes: int = 16 << 20
     unacknowledged_bytes: int = 8 << 20
     handover_bytes: int = 256 << 20
-    live_messages_per_second: float = 800.0
+    live_messages_per_second: float = 0.0
     sample_window_bytes: int = 256 << 20
     sample_output_bytes: int = 1 << 30
     idle_timeout: float = 60.0

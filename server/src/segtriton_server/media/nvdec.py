@@ -153,6 +153,7 @@ class _GroupBuilder:
         self._groups: list[FrameGroup] = []
         self._seqs: list[int] = []
         self._buffer: torch.Tensor | None = None
+        self._rows: tuple[torch.Tensor, ...] = ()
 
     def add(self, seq: int, picture: torch.Tensor) -> None:
         """Take a picture [3 * H / 2, W] of 8 or 16 bits."""
@@ -163,7 +164,8 @@ class _GroupBuilder:
         if self._buffer is None:
             shape = self._group_size, *picture.shape
             self._buffer = with_memory(lambda: torch.empty(shape, dtype=torch.uint8, device="cuda"))
-        self._buffer[len(self._seqs)].copy_(picture, non_blocking=True)
+            self._rows = self._buffer.unbind()  # at once: each call of torch gives the interpreter's lock away
+        self._rows[len(self._seqs)].copy_(picture, non_blocking=True)
         self._seqs.append(seq)
         if len(self._seqs) == self._group_size:
             self._close_group()
@@ -182,7 +184,7 @@ class _GroupBuilder:
         planes = nv12_planes(self._buffer[: len(self._seqs)], height, width)
         pictures = DevicePictures(planes, matrix, color_range, record_event(self.stream))
         self._groups.append(FrameGroup(tuple(self._seqs), pictures))
-        self._seqs, self._buffer = [], None
+        self._seqs, self._buffer, self._rows = [], None, ()
 
 
 def _first_line(error: Exception) -> str:

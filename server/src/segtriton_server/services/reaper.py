@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from segtriton_protocol import ErrorCode
 from segtriton_server.observability.metrics import Metrics
@@ -41,7 +41,9 @@ class Reaper:
         metrics: Metrics,
         heartbeat: Heartbeat,
         count_missing_workers: Callable[[], int] = lambda: 0,
+        more_steps: Sequence[Callable[[float], None]] = (),
     ) -> None:
+        """Take what is looked after; `more_steps` are called each round with the monotonic clock's seconds."""
         self._sessions = sessions
         self._metrics = metrics
         self._idle_timeout = settings.idle_timeout
@@ -58,6 +60,7 @@ class Reaper:
             self._reap_all,
             self._note_missing_workers,
             self._flush_metrics,
+            *more_steps,
         )
         self._next_flush = 0.0
         self._failing: set[Callable[[float], None]] = set()

@@ -29,6 +29,7 @@ from segtriton_server.observability.metrics import Metrics
 from segtriton_server.services.failing_alone import FailingAlone
 from segtriton_server.services.handled_requests import HandledRequests
 from segtriton_server.services.heartbeat import Heartbeat
+from segtriton_server.services.message_cost import ASSUMED_MESSAGES_PER_SECOND, MessageCost
 from segtriton_server.services.reaper import Reaper
 from segtriton_server.services.sample_requests import read_sample_request
 from segtriton_server.sessions.answers import AcknowledgedAnswers, AnswerLimits, Answers, OpenRequestAnswers
@@ -62,7 +63,8 @@ class StreamingService:
         self._settings = settings
         self._metrics = metrics
         self._sessions = SessionTable(settings.stream_slots, settings.tenant_slots, settings.tenant_opens_per_minute)
-        self._live_load = LiveLoad(settings.live_messages_per_second)
+        self._live_load = LiveLoad(settings.live_messages_per_second or ASSUMED_MESSAGES_PER_SECOND)
+        self._message_cost = MessageCost(self._live_load)
         self._pool = WorkerPool(
             settings,
             on_message=self._on_worker_message,
@@ -85,7 +87,8 @@ class StreamingService:
         metrics.flush()
         self._pool.start()
         self._heartbeat = Heartbeat(settings.heartbeat_file, settings.stage_deadline, metrics)
-        self._reaper = Reaper(settings, self._sessions, metrics, self._heartbeat, self._pool.count_missing)
+        measures = () if settings.live_messages_per_second else (self._message_cost.look,)
+        self._reaper = Reaper(settings, self._sessions, metrics, self._heartbeat, self._pool.count_missing, measures)
         self._reaper.start()
         _LOG.info("%s ready: network %s, workers %s", SERVER, settings.network, self._pool.worker_pids())
 
@@ -101,6 +104,7 @@ class StreamingService:
         is_sample = PARAMETER_PROTOCOL not in parameters
         dialect: Dialect = SampleDialect() if is_sample else ProtocolDialect()
         self._heartbeat.begin_handling()
+        self._message_cost.count()
         try:
             if is_sample:
                 self._handle_sample(request_id, tensors, responder, dialect, tenant)

@@ -10,6 +10,8 @@ _USUAL_FRAME_RATE = Fraction(30)
 # What a client says of its rate moves all others' messages: more than any camera's rate is not believed.
 _MAX_FRAME_RATE = Fraction(120)
 _MAX_PACKETS = 8
+# Groups become smaller again only where the messages then stay this far below the limit: the measured cost wavers.
+_SHRINK_BELOW = 0.9
 
 
 class LiveLoad:
@@ -32,6 +34,17 @@ class LiveLoad:
         self._rates: dict[str, int] = {}
         self._sum = 0
 
+    @property
+    def messages_per_second(self) -> float:
+        """How many messages a second live sessions may make together."""
+        return self._messages_per_second
+
+    @messages_per_second.setter
+    def messages_per_second(self, value: float) -> None:
+        with self._lock:
+            self._messages_per_second = value
+            self._update(0)
+
     def add(self, session_id: str, frame_rate: Fraction | None) -> None:
         """Count a session in; `frame_rate` is in frames a second, None where its client does not know."""
         rate = round(min(frame_rate or _USUAL_FRAME_RATE, _MAX_FRAME_RATE) * 1000)
@@ -46,4 +59,9 @@ class LiveLoad:
 
     def _update(self, change: int) -> None:
         self._sum += change
-        self.group_packets = min(max(1, ceil(self._sum / 1000 / self._messages_per_second)), _MAX_PACKETS)
+        grown, shrunk = self._packets_below(1.0), self._packets_below(_SHRINK_BELOW)
+        self.group_packets = min(max(grown, self.group_packets), shrunk)
+
+    def _packets_below(self, share: float) -> int:
+        wanted = ceil(self._sum / 1000 / (share * self._messages_per_second))
+        return min(max(1, wanted), _MAX_PACKETS)
