@@ -79,6 +79,7 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
     parameters: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
     cancels: int = 0
+    answers: int = 0
     refusal: str = ""
     sends_masks: bool = False
     warnings: tuple[str, ...] = ()
@@ -136,7 +137,8 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
                 yield _answer(reply)
                 if isinstance(reply, Failed | Ended):
                     return
-            if self.abort_after is not None and session.taken >= self.abort_after:
+                self.answers += isinstance(reply, Output)
+            if self.abort_after is not None and self.answers >= self.abort_after:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "killed")
 
 

@@ -12,11 +12,9 @@ from itertools import count, islice
 from pathlib import Path
 
 from segtriton_client.demuxer import Demuxer
-from segtriton_client.session import StreamSession
+from segtriton_client.session import GROUP_PACKETS, StreamSession
 from segtriton_client.transport import Endpoint, GrpcTransport
 from segtriton_protocol import Ended, OutputSpec, Packet, VideoFormat
-
-_GROUP_PACKETS = 8
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ class EndlessSession:
 
     def _groups(self) -> Iterator[list[Packet]]:
         packets = iter(self._recording)
-        size = 1 if self._live else _GROUP_PACKETS
+        size = 1 if self._live else GROUP_PACKETS
         while True:
             yield list(islice(packets, size))
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from segtriton_client.errors import NoProgressError, ServiceLostError, ServiceUnavailableError
 from segtriton_client.replay import ReplayBuffer
-from segtriton_client.session import StreamSession
+from segtriton_client.session import GROUP_PACKETS, StreamSession
 from segtriton_client.stitching import StitchedOutputs
 from segtriton_client.transport import Transport
 from segtriton_protocol import (
@@ -32,7 +32,6 @@ from segtriton_protocol import (
 )
 
 _LOG = logging.getLogger(__name__)
-_GROUP_PACKETS = 8
 _MOST_UNSENT = 16
 # A live packet waits no longer than this for others to go with it, and for the answer to the last message, which may
 # not come as decoders keep pictures.
@@ -190,7 +189,7 @@ class ResumingSession:
             if self._is_live:
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._wait_for_unsent(session.group_packets), _LONGEST_GATHERING_SECONDS)
-            return [] if self._is_leaving else self._replay.peek(_GROUP_PACKETS)
+            return [] if self._is_leaving else self._replay.peek(GROUP_PACKETS)
 
     async def _wait_for_unsent(self, count: int) -> None:
         await self._changed.wait_for(lambda: self._is_leaving or self._is_ending or self._replay.num_unsent >= count)

@@ -103,9 +103,9 @@ async def test_never_sends_beyond_the_credit_in_bytes() -> None:
 async def test_groups_small_packets_and_not_large_ones() -> None:
     transport = LoopbackTransport()
     session = await open_session(transport, Credit(100, 10_000_000))
-    await session.send(packets(11))
-    assert [len(message.packets) for message in await sent(transport)] == [8, 3]
-    await session.send(packets(3, 300_000, first=11))
+    await session.send(packets(19))
+    assert [len(message.packets) for message in await sent(transport)] == [16, 3]
+    await session.send(packets(3, 300_000, first=19))
     assert [len(message.packets) for message in await sent(transport)] == [1, 1, 1]
 
 

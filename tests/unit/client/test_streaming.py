@@ -103,13 +103,14 @@ def test_dropped_frames_are_counted(serve, tmp_path: Path) -> None:
     ("service", "error"),
     [
         (EchoService(fail_after=5), SegtritonError),
-        (EchoService(abort_after=5), ServiceLostError),
+        (EchoService(abort_after=1), ServiceLostError),
         (EchoService(digest=lambda digest: "0" * 64), IntegrityError),
     ],
     ids=["failed", "lost", "wrong-digest"],
 )
 def test_failure_leaves_no_file(serve, tmp_path: Path, service, error) -> None:
-    clip = make_clip(tmp_path / "clip.mp4", audio=True)
+    # Two messages: the service that is lost has answered one.
+    clip = make_clip(tmp_path / "clip.mp4", range(0, 24 * 512, 512), audio=True)
 
     with pytest.raises(error):
         segment_file(serve(service), clip, tmp_path / "out.mp4")
