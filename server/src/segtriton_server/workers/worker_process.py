@@ -186,9 +186,9 @@ class WorkerProcess(ResultSink):
         asking = [job for job in batch if job.num_network_frames]
         if asking:
             inputs, classes = [job.network_input for job in asking], [job.class_ids for job in asking]
-            orientations = [job.orientation for job in asking]
+            orientations, states = [job.orientation for job in asking], [job.state for job in asking]
             segmenter, with_memory = self._accelerator.segmenter, self._accelerator.with_memory
-            masks = with_memory(lambda: segmenter.segment(inputs, classes, orientations))
+            masks = with_memory(lambda: segmenter.segment(inputs, classes, orientations, states))
             seconds, num_frames = time.monotonic() - started, sum(job.num_network_frames for job in asking)
             for job, job_masks in zip(asking, masks, strict=True):
                 job.masks = job_masks

@@ -55,12 +55,19 @@ class GpuSegmenter:
         self._in_flight: deque[torch.cuda.Event] = deque()
         torch.cuda.synchronize()
 
+    def start(self) -> None:
+        """Nothing: each picture is judged by itself."""
+
     def preprocess(self, pictures: DevicePictures, orientation: Orientation = UPRIGHT) -> DevicePictures:
         """Nothing: `segment` shrinks and turns pictures straight into the batch."""
         return pictures
 
     def segment(
-        self, inputs: Sequence[DevicePictures], classes: Sequence[ClassIds], orientations: Sequence[Orientation] = ()
+        self,
+        inputs: Sequence[DevicePictures],
+        classes: Sequence[ClassIds],
+        orientations: Sequence[Orientation] = (),
+        states: Sequence[None] = (),
     ) -> list[DeviceMasks]:
         """Masks of each group, which are ready later; waits while two batches are under way."""
         count = sum(map(len, inputs))

@@ -58,6 +58,21 @@ class InputSpec:
         """What is added then."""
         return tuple(-mean / std for mean, std in zip(self.mean, self.std, strict=True))
 
+    def content_hw(self, shown_hw: tuple[int, int]) -> tuple[int, int]:
+        """Return what of the input a picture of such a height and width takes, in the middle."""
+        if self.resize == "stretch":
+            return self.size_hw
+        scale = min(have / want for have, want in zip(self.size_hw, shown_hw, strict=True))
+        height, width = (
+            max(1, min(have, round(side * scale))) for have, side in zip(self.size_hw, shown_hw, strict=True)
+        )
+        return height, width
+
+    def content_slices(self, content_hw: tuple[int, ...]) -> tuple[slice, slice]:
+        """Return the rows and columns of the input where a picture of `content_hw` lies."""
+        tops = [(have - want) // 2 for have, want in zip(self.size_hw, content_hw, strict=True)]
+        return slice(tops[0], tops[0] + content_hw[0]), slice(tops[1], tops[1] + content_hw[1])
+
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:

@@ -12,11 +12,12 @@ import re
 from pathlib import Path
 
 from segtriton_server.vision.errors import NetworkCardError
+from segtriton_server.vision.networks import CARD_NAME
 from segtriton_server.vision.networks.card import ConstantSpec, InputSpec, NetworkCard, OutputSpec, StateSpec
 from segtriton_server.vision.networks.card_fields import Section, is_number, parse_yaml, shown
 from segtriton_server.vision.networks.onnx_graph import OnnxGraph, TensorInfo, read_graph, read_network_file
 
-CARD_NAME, GRAPH_NAME = "network.yaml", "network.onnx"
+GRAPH_NAME = "network.onnx"
 
 MAX_STATE_BYTES = 16 << 20
 _MAX_CARD_BYTES = 256 << 10
@@ -60,11 +61,6 @@ def read_card(folder: Path) -> NetworkCard:
     if mistakes:
         raise NetworkCardError(dict.fromkeys(mistakes))
     return card
-
-
-def has_card(folder: Path) -> bool:
-    """Whether a folder is that of a network with a card."""
-    return (folder / CARD_NAME).is_file()
 
 
 def _read_text(path: Path) -> str:
