@@ -146,6 +146,12 @@ def test_files_that_are_no_network_are_refused() -> None:
         OnnxModule(external())
 
 
+def test_a_few_bytes_do_not_take_all_memory() -> None:
+    nodes = [helper.make_node("ConstantOfShape", ["shape"], ["huge"]), helper.make_node("Add", ["x", "huge"], ["y"])]
+    with pytest.raises(BackendError, match="is not made"):
+        OnnxModule(network(nodes, {"x": [1]}, {"y": [1]}, {"shape": np.array([1 << 20, 1 << 20])}))
+
+
 @pytest.mark.parametrize(
     "node",
     [

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from copy import deepcopy
 from collections.abc import Sequence
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn

@@ -20,6 +20,7 @@ Operator = Callable[..., Any]
 # Of TensorProto.DataType. All kinds of floating point are computed in the network's own.
 _INTEGERS = {2: torch.uint8, 3: torch.int8, 5: torch.int16, 6: torch.int32, 7: torch.int64, 9: torch.bool}
 _FLOATS = (1, 10, 11, 16)
+_MOST_ELEMENTS = 1 << 28
 # What a factor in float32 may leave over.
 _PART_OF_A_PIXEL = 1e-2
 
@@ -144,8 +145,9 @@ def _split(attributes: Attributes, x: Tensor, given: Tensor | None = None) -> Se
     axis = attributes.get("axis", 0)
     sizes = attributes.get("split") if given is None else given.tolist()
     if sizes is None:
-        return x.split(-(-x.shape[axis] // attributes["num_outputs"]), axis)
-    return x.split(sizes, axis)
+        sizes = -(-x.shape[axis] // attributes["num_outputs"])
+    parts: Sequence[Tensor] = x.split(sizes, axis)
+    return parts
 
 
 def _slice(
@@ -187,20 +189,29 @@ def _gather(attributes: Attributes, x: Tensor, indices: Tensor) -> Tensor:
     return chosen.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
 
 
+def _bounded(sizes: Sequence[float]) -> list[int]:
+    """Refuse what a few bytes of a file would make of a memory."""
+    if math.prod(sizes) > _MOST_ELEMENTS:
+        raise ValueError(f"a tensor of {sizes} elements is not made")
+    return [int(size) for size in sizes]
+
+
 def _expand(_: Attributes, x: Tensor, shape: Tensor) -> Tensor:
-    return x.expand(torch.broadcast_shapes(x.shape, shape.tolist()))
+    return x.expand(_bounded(torch.broadcast_shapes(x.shape, shape.tolist())))
 
 
 def _tile(_: Attributes, x: Tensor, repeats: Tensor) -> Tensor:
+    _bounded([x.numel(), *repeats.tolist()])
     return x.repeat(repeats.tolist())
 
 
 def _constant_of_shape(attributes: Attributes, shape: Tensor) -> Tensor:
-    value = attributes.get("value")
-    return torch.zeros(shape.tolist()) if value is None else value.reshape(()).expand(shape.tolist()).clone()
+    value, sizes = attributes.get("value"), _bounded(shape.tolist())
+    return torch.zeros(sizes) if value is None else value.reshape(()).expand(sizes).clone()
 
 
 def _range(_: Attributes, start: Tensor, limit: Tensor, step: Tensor) -> Tensor:
+    _bounded([abs(limit.item() - start.item()) / abs(step.item())])
     return torch.arange(start.item(), limit.item(), step.item(), dtype=start.dtype)
 
 

@@ -122,7 +122,7 @@ class _Converter:
     def _size_hw(self, number: int) -> tuple[int, int]:
         return int(self._graph.tensors[number].shape[1]), int(self._graph.tensors[number].shape[2])
 
-    def _add(self, kind: str, inputs: Sequence[str], operator: tflite.OperatorT, **attributes: object) -> None:
+    def _add(self, kind: str, inputs: Sequence[str], operator: tflite.OperatorT, **attributes: Any) -> None:
         (result,) = operator.outputs
         self._nodes.append(helper.make_node(kind, list(inputs), [_name(result)], **attributes))
 
