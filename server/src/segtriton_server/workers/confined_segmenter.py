@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from multiprocessing.connection import Pipe
 from typing import Any
 
@@ -20,9 +21,11 @@ from numpy.typing import NDArray
 
 from segtriton_protocol import UPRIGHT, Orientation
 from segtriton_server.frames import Picture
+from segtriton_server.memory_plan import idle_bytes
 from segtriton_server.settings import Settings
 from segtriton_server.vision.errors import NetworkFileError, UnknownNetworkError
 from segtriton_server.vision.networks import CARD_NAME, known_networks
+from segtriton_server.vision.networks.card import NetworkCard
 from segtriton_server.vision.networks.card_reader import read_card
 from segtriton_server.vision.preprocess import network_rgb
 from segtriton_server.vision.segmenter import ClassIds
@@ -57,7 +60,9 @@ class ConfinedSegmenter:
         self.default_class = self._card.default_class
         self.input_hw = self._card.input.size_hw
         self.max_batch_size = settings.batch_size
-        self._settings = settings
+        # Nothing else lies in that process: where it was measured what the network takes, that is enough.
+        memory = idle_bytes(settings) if settings.network_memory_bytes else settings.worker_memory_bytes
+        self._settings = replace(settings, worker_memory_bytes=memory)
         self._sequence: object = None
         self._process: subprocess.Popen[bytes] | None = None
         self._start()
@@ -96,6 +101,18 @@ class ConfinedSegmenter:
         masks = np.frombuffer(answer, np.uint8).reshape(len(inputs), height, width)
         turned = zip(masks, orientations or [UPRIGHT] * len(inputs), strict=True)
         return [np.ascontiguousarray(orientation.to_stored(mask)) for mask, orientation in turned]
+
+    @property
+    def card(self) -> NetworkCard:
+        """The network's card."""
+        return self._card
+
+    @property
+    def pid(self) -> int:
+        """The id of the process; raises RuntimeError where there is none at the moment."""
+        if self._process is None:
+            raise RuntimeError("the network's process has ended")
+        return self._process.pid
 
     def close(self) -> None:
         """End the process."""
