@@ -7,7 +7,7 @@ the mean of the red it sees and of its last answer: 1/2, 3/4, 7/8 ... of a red t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,4 +118,56 @@ def write_average(folder: Path, **changes: Any) -> Path:
     return write_network(folder, average_model(), average_card(**changes))
 
 
-Change = Callable[[dict[str, Any]], None]
+# ---------------------------------------------------------------- hostile ones
+
+
+def endless_model() -> onnx.ModelProto:
+    """The colours of every picture but a wholly red one, with which it never ends."""
+    graph = colors_model()
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go_on"], ["goes_on"]),
+            helper.make_node("Identity", ["carried"], ["carried_on"]),
+        ],
+        "body",
+        [value("turn", [], TensorProto.INT64), value("go_on", [], TensorProto.BOOL), value("carried", [])],
+        [value("goes_on", [], TensorProto.BOOL), value("carried_on", [])],
+    )
+    nodes = [
+        helper.make_node("Conv", ["picture", "red_only"], ["red"]),
+        helper.make_node("ReduceMin", ["red"], ["darkest"], keepdims=0),
+        helper.make_node("Greater", ["darkest", "limit"], ["is_red"]),
+        helper.make_node("Cast", ["is_red"], ["one"], to=TensorProto.INT64),
+        helper.make_node("Mul", ["one", "for_ever"], ["turns"]),
+        helper.make_node("Loop", ["turns", "", "darkest"], ["last"], body=body),
+        helper.make_node("Mul", ["last", "nothing"], ["zero"]),
+        helper.make_node("Add", ["colors", "zero"], ["scores"]),
+    ]
+    graph.graph.node[0].output[0] = "colors"
+    graph.graph.node.extend(nodes)
+    graph.graph.initializer.extend(
+        [
+            constant("red_only", np.asarray([1, -1, -1])[None, :, None, None]),
+            constant("limit", 0.9),
+            constant("for_ever", 2**62, np.int64),
+            constant("nothing", 0.0),
+        ]
+    )
+    return graph
+
+
+def greedy_model(gibibytes: int = 4) -> onnx.ModelProto:
+    """The colours, and a tensor of so many gibibytes on the way."""
+    graph = colors_model()
+    graph.graph.node[0].output[0] = "colors"
+    graph.graph.node.extend(
+        [
+            helper.make_node("ReduceMax", ["colors"], ["most"], keepdims=0),
+            helper.make_node("Expand", ["most", "huge"], ["expanded"]),
+            helper.make_node("ReduceMax", ["expanded"], ["same"], keepdims=0),
+            helper.make_node("Sub", ["same", "most"], ["zero"]),
+            helper.make_node("Add", ["colors", "zero"], ["scores"]),
+        ]
+    )
+    graph.graph.initializer.append(constant("huge", [gibibytes, 1 << 28], np.int64))
+    return graph

@@ -59,6 +59,9 @@ class Settings:
             the memory is short; 0 means the cores, divided among the sessions there are when this one opens. What x264
             makes depends on it: where a number is set, it is the same whoever else is there.
         network_threads: threads of one network call on the CPU.
+        network_memory_bytes: what the network takes in each process that loads it, beyond what those of this package
+            take; `segtriton-networks add` measures it.
+        network_state_bytes: what the network keeps for each session.
         batch_size: the most frames of one network call.
         batch_deadline: how long a frame waits for others to fill its batch.
         frames_in_flight: frames of a session between decoder and encoder.
@@ -123,6 +126,8 @@ class Settings:
     decoder_threads: int = 0
     encoder_threads: int = 0
     network_threads: int = 1
+    network_memory_bytes: int = 0
+    network_state_bytes: int = 0
     batch_size: int = 4
     batch_deadline: float = 0.0
     frames_in_flight: int = 4

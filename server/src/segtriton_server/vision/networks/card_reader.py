@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 from segtriton_server.vision.errors import NetworkCardError
@@ -139,6 +140,8 @@ class _Reading:
         name = self._root.text("name", 63)
         if name and (not _NAME.fullmatch(name) or name.endswith("_streaming")):
             self._root.refuse("name", "lower-case letters, digits, _ and -, and not end in _streaming")
+        elif name and find_spec(f"{__package__}.{name}"):
+            self._root.refuse("name", "another than those of the networks that come with the server")
         elif name and name != folder.resolve().name:
             self._root.refuse("name", f"that of its folder, {shown(folder.resolve().name)}")
         return name

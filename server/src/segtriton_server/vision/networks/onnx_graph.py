@@ -79,11 +79,11 @@ def read_network_file(path: Path) -> bytes:
         if (size := path.stat().st_size) > MAX_FILE_BYTES:
             raise NetworkFileError(f"{path.name} has {size} bytes, and at most {MAX_FILE_BYTES} are taken")
         with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+            content = file.read(size + 1)
     except OSError as error:
         raise NetworkFileError(f"{path.name} cannot be read: {error.strerror}") from error
-    if len(content) > MAX_FILE_BYTES:
-        raise NetworkFileError(f"{path.name} grows while it is read")
+    if len(content) != size:
+        raise NetworkFileError(f"{path.name} changes while it is read")
     return content
 
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from segtriton_protocol import UPRIGHT, Orientation
 from segtriton_server.frames import Picture
 from segtriton_server.vision.errors import InvalidMaskError, NetworkFileError
 from segtriton_server.vision.networks.card import ConstantSpec, NetworkCard, StateSpec
-from segtriton_server.vision.preprocess import small_rgb
+from segtriton_server.vision.networks.onnx_runtime import onnxruntime
+from segtriton_server.vision.preprocess import network_rgb
 from segtriton_server.vision.segmenter import ClassIds
 
 _LOG = logging.getLogger(__name__)
@@ -67,8 +67,7 @@ class OnnxSegmenter:
 
     def preprocess(self, pictures: Picture, orientation: Orientation = UPRIGHT) -> Mask:
         """RGB uint8 [h, w, 3]: as much of the input as the picture takes."""
-        shown_hw = orientation.stored_hw(pictures.size_hw)
-        return small_rgb(pictures, self._card.input.content_hw(shown_hw), orientation)
+        return network_rgb(self._card.input, pictures, orientation)
 
     def segment(
         self,

@@ -73,6 +73,8 @@ def test_states_are_pairs_of_tensors(tmp_path: Path) -> None:
         ({"colour": "red"}, "colour is no key; there is name, sha256, licence,"),
         ({"name": "Colors"}, "name must be lower-case letters, digits, _ and -,"),
         ({"name": "colors_streaming"}, "and not end in _streaming, not 'colors_streaming'"),
+        ({"name": "selfie"}, "name must be another than those of the networks that come with the server, not 'selfie'"),
+        ({"name": "fcn_resnet101"}, "name must be another than those of the networks that come with the server"),
         ({"name": "../colors"}, "name must be lower-case letters"),
         ({"labels": ["background", "red"]}, "as many channels as labels, 2), by layout and size, and the graph has"),
         ({"labels": ["background", True, "blue"]}, "labels[1] must be a text (in quotes if it is a number, yes or no)"),

@@ -411,6 +411,7 @@ def test_who_serves_selfie_loads_none_of_this(networks_folder: Path, package: st
     program = (
         "import pathlib, sys; from segtriton_server.vision.networks import create_segmenter;"
         f"create_segmenter('selfie', pathlib.Path({str(networks_folder)!r}), 1, 1);"
-        f"import segtriton_server.workers.worker_process; sys.exit({package!r} in sys.modules)"
+        f"import segtriton_server.workers.worker_process, segtriton_server.services.frame_segmentation;"
+        f"sys.exit({package!r} in sys.modules)"
     )
     assert run([sys.executable, "-c", program], check=False).returncode == 0
