@@ -209,6 +209,7 @@ $(STAMPS)/gpu: server/gpu.lock $(ENVIRONMENT) $(ASSETS)
 	@uv --no-config pip install --quiet --python $(BIN)/python --require-hashes --requirement server/gpu.lock
 	@touch $@
 
-$(ASSETS): server/src/segtriton_server/launch/assets.py $(ENVIRONMENT)
+$(ASSETS): server/src/segtriton_server/launch/assets.py server/src/segtriton_server/vision/networks/selfie_onnx.py $(ENVIRONMENT)
 	@python -m segtriton_server.launch.assets --into .assets
+	@python -m segtriton_server.vision.networks.selfie_onnx --networks .assets/networks
 	@touch $@

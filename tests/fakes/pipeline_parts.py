@@ -43,6 +43,7 @@ class Parts:
 
     group_size: int = 4
     takes_mask: bool = False
+    state: object = None
     errors: dict[str, Exception] = field(default_factory=dict)
     passing_errors: dict[str, list[Exception]] = field(default_factory=dict)
     calls: list[tuple[str, Any]] = field(default_factory=list)
@@ -93,12 +94,19 @@ class Parts:
         self._note("decode", seqs)
         return Decoded([FrameGroup(seqs, Numbered(seqs))], damaged=0)
 
+    def start(self) -> object:
+        return self.state
+
     def preprocess(self, pictures: Numbered, orientation: Orientation = UPRIGHT) -> Numbered:
         self._note("preprocess", pictures.numbers)
         return pictures
 
     def segment(
-        self, inputs: Sequence[Numbered], classes: Sequence[ClassIds], orientations: Sequence[Orientation] = ()
+        self,
+        inputs: Sequence[Numbered],
+        classes: Sequence[ClassIds],
+        orientations: Sequence[Orientation] = (),
+        states: Sequence[object] = (),
     ) -> list[str]:
         self._note("segment", tuple(classes))
         return [f"masks of {len(item)}" for item in inputs]

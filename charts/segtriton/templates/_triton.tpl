@@ -86,6 +86,9 @@
 - name: SEGTRITON_LOG_LEVEL
   value: {{ get (dict "error" "ERROR" "warning" "WARNING" "info" "INFO" "verbose" "DEBUG") .Values.logLevel }}
 {{- if include "segtriton.onGpu" . }}
+# For networks that run on either, as selfie does.
+- name: SEGTRITON_ACCELERATOR
+  value: gpu
 # Without `video` the container gets no library for the GPU's decoders and encoders.
 - name: NVIDIA_DRIVER_CAPABILITIES
   value: compute,utility,video

@@ -41,20 +41,22 @@ class MemoryPlan:
         limit: what all processes may use together.
         worker: what one worker may use.
         sessions: what the sessions of one worker may use together.
+        state: what the network keeps for each of them.
     """
 
     limit: int
     worker: int
     sessions: int
+    state: int = 0
 
     @property
     def most_pixels(self) -> int:
         """The largest picture, in 8-bit 4:2:0, of which a worker holds a session."""
-        return max(0, self.sessions - _SESSION_BYTES) // _PICTURES * 2 // 3
+        return max(0, self.sessions - _SESSION_BYTES - self.state) // _PICTURES * 2 // 3
 
     def count_sessions(self, pixels: int) -> int:
         """Return how many sessions with 8-bit 4:2:0 pictures of so many pixels one worker holds."""
-        return self.sessions // session_bytes(pixels * 3 // 2)
+        return self.sessions // (session_bytes(pixels * 3 // 2) + self.state)
 
 
 def session_bytes(picture_bytes: int, num_frame_threads: int = 1) -> int:
@@ -65,6 +67,11 @@ def session_bytes(picture_bytes: int, num_frame_threads: int = 1) -> int:
     return _SESSION_BYTES + (_PICTURES + _PICTURES_OF_FRAME_THREAD * (num_frame_threads - 1)) * picture_bytes
 
 
+def idle_bytes(settings: Settings) -> int:
+    """Return what a process with the network and without sessions takes."""
+    return _WORKER_BYTES[settings.accelerator] + settings.network_memory_bytes
+
+
 def plan_memory(settings: Settings, workers: int) -> MemoryPlan:
     """Return the shares of so many workers.
 
@@ -73,15 +80,17 @@ def plan_memory(settings: Settings, workers: int) -> MemoryPlan:
     """
     limit = settings.memory_bytes or memory_limit()
     share = limit - min(_shared_memory_bytes(), limit // _LARGEST_SHARED_PART)
-    share = (share - _REST_BYTES[settings.accelerator]) // workers
-    idle = _WORKER_BYTES[settings.accelerator]
+    idle = idle_bytes(settings)
+    # Raw frames run a network that a user brought in a process of its own.
+    is_apart = settings.accelerator == "cpu" and settings.network_memory_bytes
+    share = (share - _REST_BYTES[settings.accelerator] - (idle if is_apart else 0)) // workers
     worker = min(share, settings.worker_memory_bytes or share)
-    if worker - idle < session_bytes(0):
+    if worker - idle < session_bytes(0) + settings.network_state_bytes:
         raise InvalidSettingError(
             f"{limit // _MIB} MiB of memory do not hold {workers} workers, each with a session; raise the container's "
             "memory limit or SEGTRITON_WORKER_MEMORY_BYTES, or lower SEGTRITON_WORKERS or SEGTRITON_WORKERS_PER_GPU."
         )
-    return MemoryPlan(limit, worker, worker - idle)
+    return MemoryPlan(limit, worker, worker - idle, settings.network_state_bytes)
 
 
 def fit_to_memory(settings: Settings) -> Settings:

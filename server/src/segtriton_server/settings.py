@@ -17,6 +17,14 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 _Number = TypeVar("_Number", int, float)
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False, "": False}
 _NUMBERS = {int: "an integer", float: "a number"}
+# Defaults of a GPU that differ: a call there costs more than a picture.
+_OF_A_GPU = {
+    "batch_size": 32,
+    "batch_deadline": 0.010,
+    "frames_in_flight": 32,
+    "stream_slots": 64,
+    "start_timeout": 300.0,
+}
 
 
 class InvalidSettingError(ValueError):
@@ -28,7 +36,7 @@ class Settings:
     """The server's settings; sizes in bytes, times in seconds.
 
     Attributes:
-        accelerator: "cpu" or "gpu".
+        accelerator: "cpu" or "gpu"; a GPU has other defaults for batches, slots and the start (`load`).
         network: the network of this model, one of `vision.networks`.
         networks: folder with the network files.
         weights: file of the network's weights in `networks`, empty for its own; "seeded" for random ones.
@@ -51,6 +59,9 @@ class Settings:
             the memory is short; 0 means the cores, divided among the sessions there are when this one opens. What x264
             makes depends on it: where a number is set, it is the same whoever else is there.
         network_threads: threads of one network call on the CPU.
+        network_memory_bytes: what the network takes in each process that loads it, beyond what those of this package
+            take; `segtriton-networks add` measures it.
+        network_state_bytes: what the network keeps for each session.
         batch_size: the most frames of one network call.
         batch_deadline: how long a frame waits for others to fill its batch.
         frames_in_flight: frames of a session between decoder and encoder.
@@ -115,6 +126,8 @@ class Settings:
     decoder_threads: int = 0
     encoder_threads: int = 0
     network_threads: int = 1
+    network_memory_bytes: int = 0
+    network_state_bytes: int = 0
     batch_size: int = 4
     batch_deadline: float = 0.0
     frames_in_flight: int = 4
@@ -148,7 +161,7 @@ class Settings:
 
     @classmethod
     def load(cls, parameters: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
-        """Return the settings of a model.
+        """Return the settings of a model; what neither names has its default, for a GPU one of its own.
 
         Raises:
             InvalidSettingError: a value is none of its setting's choices, not of its type, negative or infinite.
@@ -158,6 +171,8 @@ class Settings:
             text = environment.get(f"SEGTRITON_{name.upper()}", parameters.get(name))
             if text is not None:
                 values[name] = _parse(name, kind, text)
+        if values.get("accelerator") == "gpu":
+            values = {**_OF_A_GPU, **values}
         return cls(**values)
 
     @property

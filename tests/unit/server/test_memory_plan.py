@@ -117,3 +117,17 @@ def test_what_one_session_may_leave_with_triton_is_a_part_of_the_memory(accelera
     assert (fitted.handover_bytes, fitted.sample_output_bytes) == (128 << 20, 256 << 20)
     ample = fit_to_memory(Settings(accelerator=accelerator, workers=1, memory_bytes=64 << 30))
     assert (ample.handover_bytes, ample.sample_output_bytes) == (256 << 20, 1 << 30)
+
+
+def test_a_network_that_takes_more_leaves_less_and_is_counted_once_more_for_raw_frames() -> None:
+    plain, large = plan_memory(POD, 2), plan_memory(replace(POD, network_memory_bytes=100 * MIB), 2)
+
+    assert large.worker == plain.worker - (144 + 100) * MIB // 2
+    assert large.sessions == large.worker - (144 + 100) * MIB
+
+
+def test_what_a_network_keeps_for_a_session_is_counted_for_each() -> None:
+    plain, recurrent = plan_memory(POD, 2), plan_memory(replace(POD, network_state_bytes=16 * MIB), 2)
+
+    assert recurrent.most_pixels < plain.most_pixels
+    assert recurrent.count_sessions(SIZES["720p"]) < plain.count_sessions(SIZES["720p"])

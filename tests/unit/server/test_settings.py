@@ -17,6 +17,14 @@ def test_the_environment_wins_over_the_models_parameters() -> None:
     assert settings.network == "selfie_square"
 
 
+def test_a_gpu_has_defaults_of_its_own_and_what_is_set_wins() -> None:
+    on_gpu = Settings.load({"accelerator": "cpu", "frames_in_flight": "8"}, {"SEGTRITON_ACCELERATOR": "gpu"})
+
+    assert (on_gpu.batch_size, on_gpu.stream_slots, on_gpu.start_timeout) == (32, 64, 300.0)
+    assert on_gpu.frames_in_flight == 8
+    assert Settings.load({"accelerator": "cpu"}, {}) == Settings()
+
+
 def test_every_type_is_read() -> None:
     environment = {
         "SEGTRITON_NETWORKS": "/networks",

@@ -13,7 +13,8 @@ from segtriton_protocol.json_fields import JsonFields
 from segtriton_server.process_memory import keep_freed_blocks
 from segtriton_server.settings import Settings
 from segtriton_server.vision.effects import effect_of
-from segtriton_server.vision.frame_engine import FrameJob, Frames, create_frame_engine
+from segtriton_server.vision.frame_engine import CpuFrameEngine, FrameEngine, FrameJob, Frames, create_frame_engine
+from segtriton_server.vision.networks import is_own_network
 from segtriton_server.vision.segmenter import find_classes
 
 _LOG = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ class FrameSegmentation:
         """Load the network; raises the network's own errors."""
         keep_freed_blocks()
         self._settings = settings
-        self._engine = create_frame_engine(settings)
+        self._engine = _create_engine(settings)
 
     def segment(self, requests: Sequence[tuple[Frames, Mapping[str, Any]]]) -> list[Frames | SegtritonError]:
         """Return for each request its composites, or why there are none.
@@ -75,6 +76,16 @@ class FrameSegmentation:
         spec = _output_spec(parameters)
         _, class_ids = find_classes(self._engine.segmenter, spec, self._settings.visualization_class_name)
         return FrameJob(frames, class_ids, effect_of(spec))
+
+
+def _create_engine(settings: Settings) -> FrameEngine:
+    """The engine, with a network that a user brought in a process of its own: Triton's process holds all clients'."""
+    if settings.accelerator == "cpu" and not is_own_network(settings.network):
+        # Imported here, so that who serves a network of this package loads no reader of cards.
+        from segtriton_server.workers.confined_segmenter import ConfinedSegmenter
+
+        return CpuFrameEngine(ConfinedSegmenter(settings))
+    return create_frame_engine(settings)
 
 
 def _output_spec(parameters: Mapping[str, Any]) -> OutputSpec:

@@ -3,6 +3,7 @@
 VisionError (ValueError)
 ├── UnknownNetworkError     no network of that name
 ├── NetworkFileError        the network's file is missing or not what it should be
+│   └── NetworkCardError    its card has mistakes, or does not fit the file
 ├── BackendError            what should run the network is unknown or cannot run here
 ├── InvalidEffectError      an effect, strength or colour out of range
 └── InvalidMaskError        a mask or network input of the wrong shape or type
@@ -27,6 +28,19 @@ class UnknownNetworkError(VisionError):
 
 class NetworkFileError(VisionError):
     """A network's file is missing, unreadable or has unexpected inputs or outputs."""
+
+
+class NetworkCardError(NetworkFileError):
+    """A network's card has mistakes.
+
+    Attributes:
+        mistakes: each one names the key and what would be right.
+    """
+
+    def __init__(self, mistakes: Iterable[str]) -> None:
+        """Say all of them."""
+        self.mistakes = tuple(mistakes)
+        super().__init__("; ".join(self.mistakes))
 
 
 class BackendError(VisionError):

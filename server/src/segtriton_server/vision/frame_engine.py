@@ -22,7 +22,7 @@ Frames = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class FrameJob:
-    """Frames uint8 [n, h, w, 3] of one request, and what to draw on them."""
+    """Frames uint8 [n, h, w, 3] of one request, in the order in which they follow each other; and what to draw."""
 
     frames: Frames
     class_ids: ClassIds
@@ -44,11 +44,9 @@ class FrameEngine(Protocol):
 class CpuFrameEngine:
     """Frame by frame; only the network sees several at once."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Load the network; raises the network's own errors."""
-        self.segmenter: Segmenter = create_segmenter(
-            settings.network, settings.networks, settings.network_threads, settings.batch_size
-        )
+    def __init__(self, segmenter: Segmenter) -> None:
+        """Take the network, which `close` closes."""
+        self.segmenter: Segmenter = segmenter
         self._compositors: dict[tuple[EffectSpec, tuple[int, int]], Compositor] = {}
 
     def compose(self, jobs: Sequence[FrameJob]) -> list[Frames]:
@@ -63,11 +61,12 @@ class CpuFrameEngine:
         height, width = job.frames.shape[1:3]
         compositor = self._compositor(job.effect, (height, width))
         output = np.empty_like(job.frames)
-        batch_size = self.segmenter.max_batch_size
+        batch_size, state = self.segmenter.max_batch_size, self.segmenter.start()
         for start in range(0, len(job.frames), batch_size):
             pictures = [Picture((frame,)) for frame in job.frames[start : start + batch_size]]
             inputs = [self.segmenter.preprocess(picture) for picture in pictures]
-            masks = self.segmenter.segment(inputs, [job.class_ids] * len(inputs))
+            count = len(inputs)
+            masks = self.segmenter.segment(inputs, [job.class_ids] * count, states=[state] * count)
             for picture, mask, out in zip(pictures, masks, output[start:], strict=False):
                 compositor.compose(picture, mask, Picture((out,)))
         return output
@@ -88,4 +87,5 @@ def create_frame_engine(settings: Settings) -> FrameEngine:
         from segtriton_server.vision.gpu.frame_engine import GpuFrameEngine
 
         return GpuFrameEngine(settings)
-    return CpuFrameEngine(settings)
+    segmenter = create_segmenter(settings.network, settings.networks, settings.network_threads, settings.batch_size)
+    return CpuFrameEngine(segmenter)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from segtriton_protocol import UPRIGHT, Orientation
 from segtriton_server.frames import Picture
 from segtriton_server.vision.color import yuv_to_rgb_affine
+from segtriton_server.vision.networks.card import InputSpec
 from segtriton_server.vision.resampling import shrink_to_8_bits
 
 
@@ -25,3 +26,9 @@ def small_rgb(picture: Picture, size_hw: tuple[int, int], orientation: Orientati
     affine = yuv_to_rgb_affine(picture.matrix, picture.color_range)
     rgb = cv2.transform(cv2.merge(small_planes), affine)
     return np.ascontiguousarray(orientation.to_shown(rgb), np.uint8)
+
+
+def network_rgb(spec: InputSpec, picture: Picture, orientation: Orientation = UPRIGHT) -> NDArray[np.uint8]:
+    """The picture as it is seen, as RGB uint8 [h, w, 3]: as much of a network's input as its card gives to it."""
+    shown_hw = orientation.stored_hw(picture.size_hw)
+    return small_rgb(picture, spec.content_hw(shown_hw), orientation)

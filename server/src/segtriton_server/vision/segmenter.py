@@ -40,16 +40,24 @@ class Segmenter(Protocol):
     def max_batch_size(self) -> int:
         """The most pictures that `segment` takes at once."""
 
+    def start(self) -> Any:
+        """What the network keeps from frame to frame, for a new session; None if it keeps nothing."""
+
     def preprocess(self, pictures: Any, orientation: Orientation = UPRIGHT) -> Any:
         """The network's input for a group of pictures: upright, however they are stored."""
 
     def segment(
-        self, inputs: Sequence[Any], classes: Sequence[ClassIds], orientations: Sequence[Orientation] = ()
+        self,
+        inputs: Sequence[Any],
+        classes: Sequence[ClassIds],
+        orientations: Sequence[Orientation] = (),
+        states: Sequence[Any] = (),
     ) -> list[Any]:
         """The masks of each input, 0..255: the probability that a pixel is of one of its classes.
 
         A mask lies as its pictures are stored; its height and width are `Orientation.stored_hw` of `input_hw`. Without
-        orientations all are upright.
+        orientations all are upright. `states` has what `start` gave to the session of each input; inputs of one session
+        are seen in their order. Without states each input is the first of a session.
         """
 
     def close(self) -> None:

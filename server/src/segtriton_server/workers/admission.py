@@ -54,6 +54,16 @@ class Admission:
         """Take note that the decoder refused a packet: what gives no picture from here on may be lost by that."""
         self._is_starting = False
 
+    def answered(self, group: FrameGroup) -> FrameGroup | None:
+        """Return the frames of a group that another session has answered, before `admit` takes them; None without any.
+
+        They are shown before all others, as a session answers in the order in which frames are shown.
+        """
+        positions = [
+            position for position, seq in enumerate(group.seqs) if seq in self._tags and self._was_answered(seq)
+        ]
+        return group.select(positions) if positions else None
+
     def admit(self, group: FrameGroup, results: Results) -> tuple[FrameGroup, tuple[FrameTag, ...]] | None:
         """Return the frames that go on and their tags, None if none does; the others are booked in `results`."""
         judged = [self._judge(seq, results) for seq in group.seqs]
@@ -69,7 +79,7 @@ class Admission:
             return None
         if self._is_starting:
             self._begin_with(tag, results)
-        if seq < self._wanted_seq or seq in self._answered_seqs:  # it was decoded only for those after it
+        if self._was_answered(seq):  # it was decoded only for those after it
             results.skipped.append(seq)
             return None
         if is_hidden:
@@ -80,6 +90,9 @@ class Admission:
             return None
         self._newest = tag
         return tag
+
+    def _was_answered(self, seq: int) -> bool:
+        return seq < self._wanted_seq or seq in self._answered_seqs
 
     def _begin_with(self, tag: FrameTag, results: Results) -> None:
         """Book with the second picture what the decoder has left out before the first.

@@ -25,6 +25,7 @@ class NetworkJob:
         network_input: what the segmenter made of their pictures; None if the network is not to run for them, and the
             job only keeps its place in the session's line.
         deliver: takes the job back with its masks; jobs of a session come back in the order that they were given.
+        state: what the network keeps of the session's frames; None if it keeps nothing.
         masks: the masks of all frames, once the network has run.
     """
 
@@ -35,6 +36,7 @@ class NetworkJob:
     orientation: Orientation
     network_input: Any
     deliver: Callable[[NetworkJob], None]
+    state: Any = None
     masks: Any = None
 
     @property

@@ -6,6 +6,7 @@ A module of its own, as the router would otherwise load all libraries that a wor
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from segtriton_protocol import Open
 from segtriton_protocol.json_fields import encode_json
@@ -44,6 +45,12 @@ WORKER_SETTINGS = (
 def settings_argument(settings: Settings) -> str:
     """Return the settings that a worker has, as the argument that the worker's `main` reads."""
     return json.dumps({name: getattr(settings, name) for name in WORKER_SETTINGS}, default=str)
+
+
+def read_settings(argument: str) -> Settings:
+    """Return the settings of `settings_argument`."""
+    values = json.loads(argument)
+    return Settings(**{**values, "networks": Path(values["networks"])})
 
 
 def open_message(session_id: str, request: Open, num_frame_threads: int = 1) -> ChannelMessage:

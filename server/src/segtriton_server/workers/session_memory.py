@@ -35,7 +35,7 @@ class SessionMemory:
         Raises:
             SegtritonError: LIMIT_EXCEEDED if no worker ever has so much.
         """
-        needed = session_bytes(_picture_bytes(video))
+        needed = session_bytes(_picture_bytes(video)) + self._plan.state
         if needed > self._plan.sessions:
             raise SegtritonError(
                 ErrorCode.LIMIT_EXCEEDED,
@@ -67,11 +67,11 @@ class SessionMemory:
             half of what the session would leave its worker, as others may come.
         """
         picture_bytes = _picture_bytes(video)
-        needed = session_bytes(picture_bytes)
-        each = session_bytes(picture_bytes, 2) - needed
+        needed = session_bytes(picture_bytes) + self._plan.state
+        each = session_bytes(picture_bytes, 2) - session_bytes(picture_bytes)
         spare = max(0, self._plan.sessions - self._held_by(worker) - needed)
         num_threads = min(wanted_threads, 1 + spare // 2 // each)
-        self._held[session_id] = (worker, session_bytes(picture_bytes, num_threads))
+        self._held[session_id] = (worker, needed + (num_threads - 1) * each)
         return num_threads
 
     def give_back(self, session_id: str) -> None:

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from segtriton_protocol import Open, Packet, SegtritonError
-from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup
+from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup, FrameTag
 from segtriton_server.media.decoder import Decoded, FrameGroup
 from segtriton_server.observability.logs import session_log
 from segtriton_server.settings import Settings
@@ -55,6 +55,7 @@ class SessionPipeline:
         self._class_names, self._class_ids = find_classes(
             self._segmenter, request.output, settings.visualization_class_name
         )
+        self._state = self._segmenter.start()
         self._batcher = batcher
         self._sink = sink
         self._orientation = request.video.orientation
@@ -224,6 +225,8 @@ class SessionPipeline:
 
     def _submit_group(self, decoded: FrameGroup) -> None:
         results = Results()
+        if self._state is not None and (seen := self._admission.answered(decoded)) is not None:
+            self._remember(seen)
         admitted = self._admission.admit(decoded, results)
         if admitted is not None:
             group, tags = admitted
@@ -232,13 +235,24 @@ class SessionPipeline:
             with self._clock.timed("preprocess", results, len(group)):
                 network_input = self._segmenter.preprocess(group.pictures, self._orientation)
             self._submitted += 1
-            job = NetworkJob(
-                self.session_id, self._class_ids, group, tags, self._orientation, network_input, self._masked.put
-            )
+            job = self._job(group, tags, network_input, self._masked.put)
             if self._matte is not None and not self._matte.wants_mask(network_input):
                 job.network_input = None
             self._batcher.add(self.session_id, job, job.num_network_frames)
         self._sink.results(self.session_id, results)
+
+    def _remember(self, group: FrameGroup) -> None:
+        """Let a network that keeps something see frames whose masks another session has answered with."""
+        if self._acquire_slots(self._slots_of(group)):
+            network_input = self._segmenter.preprocess(group.pictures, self._orientation)
+            job = self._job(group, (), network_input, lambda job: self._in_flight.release(self._slots_of(job.group)))
+            self._batcher.add(self.session_id, job, job.num_network_frames)
+
+    def _job(
+        self, group: FrameGroup, tags: tuple[FrameTag, ...], network_input: Any, deliver: Callable[[NetworkJob], None]
+    ) -> NetworkJob:
+        orientation, state = self._orientation, self._state
+        return NetworkJob(self.session_id, self._class_ids, group, tags, orientation, network_input, deliver, state)
 
     def _slots_of(self, group: FrameGroup) -> int:
         # A group larger than all slots together waits until it is alone.

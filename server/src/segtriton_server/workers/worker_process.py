@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import os
 import queue
@@ -13,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
 
 from segtriton_protocol import SegtritonError
 from segtriton_protocol.packets import PacketBlock
@@ -28,7 +26,7 @@ from segtriton_server.workers.frame_batcher import FrameBatcher
 from segtriton_server.workers.landlock import restrict_files
 from segtriton_server.workers.network_job import NetworkJob
 from segtriton_server.workers.results import Results, ResultSink
-from segtriton_server.workers.router_messages import read_open
+from segtriton_server.workers.router_messages import read_open, read_settings
 from segtriton_server.workers.session_pipeline import SessionPipeline
 from segtriton_server.workers.worker_messages import MAX_BATCHES, MAX_NOTES
 
@@ -186,9 +184,9 @@ class WorkerProcess(ResultSink):
         asking = [job for job in batch if job.num_network_frames]
         if asking:
             inputs, classes = [job.network_input for job in asking], [job.class_ids for job in asking]
-            orientations = [job.orientation for job in asking]
+            orientations, states = [job.orientation for job in asking], [job.state for job in asking]
             segmenter, with_memory = self._accelerator.segmenter, self._accelerator.with_memory
-            masks = with_memory(lambda: segmenter.segment(inputs, classes, orientations))
+            masks = with_memory(lambda: segmenter.segment(inputs, classes, orientations, states))
             seconds, num_frames = time.monotonic() - started, sum(job.num_network_frames for job in asking)
             for job, job_masks in zip(asking, masks, strict=True):
                 job.masks = job_masks
@@ -228,18 +226,18 @@ def _give_up(failure: threading.ExceptHookArgs) -> None:
 
 def main() -> None:
     """Start a worker on the socket and with the settings that the arguments name."""
-    descriptor, settings_json = int(sys.argv[1]), sys.argv[2]
-    values = json.loads(settings_json)
-    values["networks"] = Path(values["networks"])
-    settings = Settings(**values)
+    descriptor, settings = int(sys.argv[1]), read_settings(sys.argv[2])
     configure_logging(settings)
     threading.excepthook = _give_up
     limit_arenas()
     limit_stacks()
     keep_freed_blocks()
     _LOG.debug("files restricted: %s", restrict_files(settings))
+    # A network's file is read in confinement. On a GPU kernels are compiled and devices opened before, which it ends.
+    is_early = settings.accelerator == "cpu"
+    confined = confine(settings) if is_early else ""
     worker = WorkerProcess(Channel(socket.socket(fileno=descriptor)), settings)
-    _LOG.debug("confined: %s", confine(settings))
+    _LOG.debug("confined: %s", confined or confine(settings))
     try:
         worker.run()
     except Exception:  # noqa: BLE001 - daemon threads would keep a process that is of no use any more

@@ -28,9 +28,14 @@ class Segmenter:
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
+        self.states: list[list[Any]] = []
 
-    def segment(self, inputs: Sequence[Any], classes: Sequence[Any]) -> list[Masks]:
+    def start(self) -> object:
+        return object()
+
+    def segment(self, inputs: Sequence[Any], classes: Sequence[Any], *, states: Sequence[Any]) -> list[Masks]:
         self.batches.append([len(pictures) for pictures in inputs])
+        self.states.append(list(states))
         return [Masks() for _ in inputs]
 
 
@@ -78,6 +83,13 @@ def test_composites_are_complete_when_they_are_answered(gpu: Gpu) -> None:
     for given, answer in zip(jobs, gpu.engine.compose(jobs), strict=True):
         assert np.array_equal(answer, 255 - given.frames)
     assert gpu.segmenter.batches == [[4], [2, 1, 1], [1]]
+
+
+def test_the_frames_of_a_request_follow_each_other_and_those_of_another_do_not(gpu: Gpu) -> None:
+    gpu.engine.compose([job(6, 3, 5), job(1, 4, 4)])
+
+    (first,), (again, other) = gpu.segmenter.states
+    assert first is again is not other
 
 
 def test_composites_are_answered_from_where_the_device_wrote_them(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:

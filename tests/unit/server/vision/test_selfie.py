@@ -149,7 +149,7 @@ def test_closed_means_closed(segmenter: Segmenter) -> None:
 
 
 def test_unknown_network_names_the_known_ones(networks_folder: Path) -> None:
-    assert known_networks() == ("selfie", "selfie_square")
+    assert known_networks(networks_folder) == ("selfie", "selfie_square")
     with pytest.raises(UnknownNetworkError, match="'unet'; known: selfie, selfie_square"):
         create_segmenter("unet", networks_folder, 1, 1)
 

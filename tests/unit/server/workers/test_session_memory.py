@@ -67,3 +67,13 @@ def test_frame_threads_take_at_most_half_of_what_is_left(memory: SessionMemory) 
         memory.choose(["a"], PLAN.sessions - needed)
     assert memory.take("2", "b", video(1920, 1080), wanted_threads=2) == 2
     assert memory.take("3", "c", video(3840, 2160), wanted_threads=16) == 1
+
+
+def test_what_the_network_keeps_is_counted_with_a_session() -> None:
+    plain = SessionMemory(PLAN).needed_bytes(video(1280, 720))
+    memory = SessionMemory(MemoryPlan(PLAN.limit, PLAN.worker, plain + 15 * MIB, state=10 * MIB))
+
+    assert memory.needed_bytes(video(1280, 720)) == plain + 10 * MIB
+    memory.take("1", "a", video(176, 144))
+    with pytest.raises(SegtritonError, match="Other sessions leave no worker"):
+        memory.choose(["a"], memory.needed_bytes(video(1280, 720)))

@@ -17,6 +17,7 @@ from segtriton_server.workers.results import Results, ResultSink
 from segtriton_server.workers.session_pipeline import SessionPipeline
 
 VIDEO = VideoFormat("h264", 64, 48, Fraction(1, 25))
+REQUEST = Open(video=VIDEO, output=OutputSpec())
 
 
 class Sink(ResultSink):
@@ -62,6 +63,12 @@ class Run:
         assert self.sink.over.wait(10)
 
 
+def segment(parts: Parts, batch: Sequence[NetworkJob]) -> list[str]:
+    for job in batch:
+        parts.calls.append(("see", (job.state, job.network_input.numbers)))
+    return parts.segment([job.network_input for job in batch], [])
+
+
 @pytest.fixture
 def make_run() -> Iterator[Callable[..., Run]]:
     batcher: FrameBatcher[NetworkJob] = FrameBatcher(16, 0.0)
@@ -69,13 +76,12 @@ def make_run() -> Iterator[Callable[..., Run]]:
 
     def run_network(parts: Parts) -> None:
         while batch := batcher.next_batch():
-            for job, masks in zip(batch, parts.segment([job.network_input for job in batch], []), strict=True):
+            for job, masks in zip(batch, segment(parts, batch), strict=True):
                 job.masks = masks
                 job.deliver(job)
 
-    def make(parts: Parts, **settings: Any) -> Run:
+    def make(parts: Parts, request: Open = REQUEST, **settings: Any) -> Run:
         sink = Sink()
-        request = Open(video=VIDEO, output=OutputSpec())
         pipeline = SessionPipeline("0" * 32, request, Settings(**settings), parts, batcher, sink)
         threading.Thread(target=run_network, args=(parts,), daemon=True).start()
         runs.append(Run(parts, sink, pipeline))
@@ -197,3 +203,25 @@ def test_memory_that_is_back_in_a_moment_costs_no_session(make_run: Callable[...
     assert run.sink.errors == []
     assert [packet.seq for packet in run.sink.packets] == list(range(10))
     assert len(run.parts.named("give_memory_back")) == 2
+
+
+RESUMED = Open(video=VIDEO, output=OutputSpec(), wanted_seq=6, answered_seqs=(7,))
+
+
+def test_a_network_with_a_memory_sees_what_was_answered_before_a_resume(
+    make_run: Callable[..., Run],
+) -> None:
+    run = make_run(Parts(state="kept"), RESUMED, frames_in_flight=2)
+    run.finish(10)
+
+    groups = [(0, 1, 2, 3), (4, 5, 7), (6,), (8, 9)]
+    assert run.sink.errors == []
+    assert run.parts.named("see") == [("kept", group) for group in groups]
+    assert [packet.seq for packet in run.sink.packets] == [6, 8, 9]
+
+
+def test_a_network_without_a_memory_sees_what_is_wanted_only(make_run: Callable[..., Run]) -> None:
+    run = make_run(Parts(), RESUMED)
+    run.finish(10)
+
+    assert run.parts.named("see") == [(None, (6,)), (None, (8, 9))]

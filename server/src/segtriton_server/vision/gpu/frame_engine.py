@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +19,15 @@ from segtriton_server.vision.segmenter import Segmenter
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some frames of a job, on the device, and where their composites go: page-locked, uint8 [n, h, w, 3]."""
+    """Some frames of a job, on the device, and where their composites go: page-locked, uint8 [n, h, w, 3].
+
+    `state` is what the network has kept of the frames before them.
+    """
 
     job: FrameJob
     output: torch.Tensor
     pictures: DevicePictures
+    state: Any
 
 
 class GpuFrameEngine:
@@ -57,10 +62,10 @@ class GpuFrameEngine:
         batch: list[_Part] = []
         room = self.segmenter.max_batch_size
         for job, output in zip(jobs, outputs, strict=True):
-            start = 0
+            start, state = 0, self.segmenter.start()
             while start < len(job.frames):
                 frames = job.frames[start : start + room]
-                batch.append(_Part(job, output[start : start + room], _upload(frames)))
+                batch.append(_Part(job, output[start : start + room], _upload(frames), state))
                 start += len(frames)
                 room -= len(frames)
                 if room == 0:
@@ -72,7 +77,9 @@ class GpuFrameEngine:
     def _draw(self, batch: list[_Part]) -> list[DeviceMasks]:
         """Let the device draw a batch; return the masks, to be kept until it has."""
         masks: list[DeviceMasks] = self.segmenter.segment(
-            [part.pictures for part in batch], [part.job.class_ids for part in batch]
+            [part.pictures for part in batch],
+            [part.job.class_ids for part in batch],
+            states=[part.state for part in batch],
         )
         for part, mask in zip(batch, masks, strict=True):
             self._compose(part, mask)

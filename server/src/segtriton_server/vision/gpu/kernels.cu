@@ -106,31 +106,46 @@ struct Turn {
     }
 };
 
-// What the network sees: half [n, rows, columns, 3], normalised; and the grey guide of the mask's edges, uint8.
-// `affine` [3, 4] makes RGB 0..255 of the picture's code values; `normal` [2, 3] holds factors and offsets to add.
+// Where the picture lies in the network's input: all of it, or a part that keeps its aspect.
+struct Part { int top, left, rows, columns; };
+
+// What the network sees: half or float [n, rows, columns, 3], normalised, with zeros around the picture; and the grey
+// guide of the mask's edges, uint8. `affine` [3, 4] makes RGB 0..255 of the picture's code values; `normal` [2, 3] holds
+// factors and offsets to add.
 template <class Source>
-__device__ inline void write_input(Source source, const float* affine, const float* normal, unsigned short* input, u8* guide,
-                                   int rows, int columns, Turn turn) {
+__device__ inline void write_input(Source source, const float* affine, const float* normal, void* input, int is_float,
+                                   u8* guide, int rows, int columns, Turn turn, Part part) {
     Place at = place();
     if (at.x >= columns || at.y >= rows) return;
-    Texel<3> rgb = transform(affine, turn.cell(source, at.n, at.y, at.x, rows, columns));
     i64 pixel = (i64(at.n) * rows + at.y) * columns + at.x;
-    for (int c = 0; c < 3; ++c) input[3 * pixel + c] = to_half(rgb.of[c] * normal[c] + normal[3 + c]);
+    int y = at.y - part.top, x = at.x - part.left;
+    bool is_inside = y >= 0 && y < part.rows && x >= 0 && x < part.columns;
+    Texel<3> rgb = {}, seen = {};
+    if (is_inside) {
+        rgb = transform(affine, turn.cell(source, at.n, y, x, part.rows, part.columns));
+        for (int c = 0; c < 3; ++c) seen.of[c] = rgb.of[c] * normal[c] + normal[3 + c];
+    }
+    for (int c = 0; c < 3; ++c) {
+        if (is_float) static_cast<float*>(input)[3 * pixel + c] = seen.of[c];
+        else static_cast<unsigned short*>(input)[3 * pixel + c] = to_half(seen.of[c]);
+    }
     guide[pixel] = to_u8(0.299f * rgb.of[0] + 0.587f * rgb.of[1] + 0.114f * rgb.of[2]);
 }
 
 extern "C" __global__ void nv12_to_input(const u8* luma, i64 luma_step, const u8* chroma, i64 chroma_step, int height, int width,
-                                         const float* affine, const float* normal, unsigned short* input, u8* guide, int rows,
-                                         int columns, int transposes, int flips_rows, int flips_columns) {
-    write_input(Nv12{luma, chroma, luma_step, chroma_step, height, width}, affine, normal, input, guide, rows, columns,
-                Turn{transposes, flips_rows, flips_columns});
+                                         const float* affine, const float* normal, void* input, int is_float, u8* guide,
+                                         int rows, int columns, int transposes, int flips_rows, int flips_columns, int top,
+                                         int left, int part_rows, int part_columns) {
+    write_input(Nv12{luma, chroma, luma_step, chroma_step, height, width}, affine, normal, input, is_float, guide, rows,
+                columns, Turn{transposes, flips_rows, flips_columns}, Part{top, left, part_rows, part_columns});
 }
 
 extern "C" __global__ void rgb_to_input(const u8* pixels, i64 step, int height, int width, const float* affine,
-                                        const float* normal, unsigned short* input, u8* guide, int rows, int columns,
-                                        int transposes, int flips_rows, int flips_columns) {
-    write_input(Rgb{pixels, step, height, width}, affine, normal, input, guide, rows, columns,
-                Turn{transposes, flips_rows, flips_columns});
+                                        const float* normal, void* input, int is_float, u8* guide, int rows, int columns,
+                                        int transposes, int flips_rows, int flips_columns, int top, int left, int part_rows,
+                                        int part_columns) {
+    write_input(Rgb{pixels, step, height, width}, affine, normal, input, is_float, guide, rows, columns,
+                Turn{transposes, flips_rows, flips_columns}, Part{top, left, part_rows, part_columns});
 }
 
 // The subject on the effect's grid: the mask [n, mask_rows, mask_columns] enlarged, then a ramp between two thresholds.

@@ -32,6 +32,7 @@ class PixelKernels:
         normal: torch.Tensor,
         network_input: torch.Tensor,
         guide: torch.Tensor,
+        part: tuple[slice, slice] | None = None,
     ) -> None:
         """Write the network's input and the grey guide of a group, as its pictures are seen.
 
@@ -39,8 +40,9 @@ class PixelKernels:
             pictures: n pictures.
             orientation: what makes them as they are seen.
             normal: float32 [2, 3], factors and offsets that turn RGB 0..255 into what the network wants.
-            network_input: half [n, rows, columns, 3], written.
+            network_input: half or float32 [n, rows, columns, 3], written.
             guide: uint8 [n, rows, columns], written.
+            part: the rows and columns that the pictures fill, with zeros around; all by default.
         """
         rows, columns = network_input.shape[1:3]
         name = "rgb_to_input" if pictures.is_rgb else "nv12_to_input"
@@ -48,7 +50,10 @@ class PixelKernels:
         sizes = c_int(rows), c_int(columns)
         flips = c_int(orientation.flips_rows), c_int(orientation.flips_columns)
         turn = c_int(orientation.is_transposed), *flips
-        self._module.launch(name, (len(pictures), rows, columns), *source, normal, network_input, guide, *sizes, *turn)
+        target = network_input, c_int(network_input.dtype == torch.float32), guide
+        high, wide = part or (slice(0, rows), slice(0, columns))
+        place = map(c_int, (high.start, wide.start, high.stop - high.start, wide.stop - wide.start))
+        self._module.launch(name, (len(pictures), rows, columns), *source, normal, *target, *sizes, *turn, *place)
 
     def subject(self, masks: torch.Tensor, slope: float, offset: float, subject: torch.Tensor) -> None:
         """Enlarge masks uint8 [n, h, w] to the grid of `subject` and put them through a ramp."""

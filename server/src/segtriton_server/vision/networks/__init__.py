@@ -1,4 +1,7 @@
-"""The networks there are, by name. A new network is one module here and one line in `_FACTORIES`."""
+"""The networks there are, by name: those of this package, and the folders with a card.
+
+A new one of this package is one module here and one line in `_FACTORIES`.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,16 +22,23 @@ def _selfie_square(folder: Path, num_threads: int, max_batch_size: int) -> Segme
     return SelfieSegmenter(SQUARE, folder, num_threads, max_batch_size)
 
 
-# Modules are imported by the factories, so that a process loads only the run time of its own network.
+CARD_NAME = "network.yaml"
+
+# Modules are imported where they are needed, so that a process loads only the run time of its own network.
 _FACTORIES: dict[str, Callable[[Path, int, int], Segmenter]] = {
     "selfie": _selfie,
     "selfie_square": _selfie_square,
 }
 
 
-def known_networks() -> tuple[str, ...]:
+def known_networks(networks_folder: Path) -> tuple[str, ...]:
     """Names that `create_segmenter` takes."""
-    return tuple(_FACTORIES)
+    return (*_FACTORIES, *sorted(path.parent.name for path in networks_folder.glob(f"*/{CARD_NAME}")))
+
+
+def is_own_network(name: str) -> bool:
+    """Whether a network is one of this package, which needs no card."""
+    return name in _FACTORIES
 
 
 def create_segmenter(name: str, networks_folder: Path, num_threads: int, max_batch_size: int) -> Segmenter:
@@ -36,15 +46,20 @@ def create_segmenter(name: str, networks_folder: Path, num_threads: int, max_bat
 
     Args:
         name: one of `known_networks()`.
-        networks_folder: where the network files lie.
+        networks_folder: where the network files lie, and the folders of those with a card.
         num_threads: threads that one call of `segment` may use.
         max_batch_size: the most inputs that one call of `segment` must take.
 
     Raises:
         UnknownNetworkError: no network of that name.
-        NetworkFileError: its file is missing or not the expected network.
+        NetworkFileError: its file is missing or not the expected network, or its card has mistakes.
     """
-    factory = _FACTORIES.get(name)
-    if factory is None:
-        raise UnknownNetworkError(name, known_networks())
-    return factory(networks_folder, num_threads, max_batch_size)
+    if (factory := _FACTORIES.get(name)) is not None:
+        return factory(networks_folder, num_threads, max_batch_size)
+    folder = networks_folder / name
+    if not (folder / CARD_NAME).is_file():
+        raise UnknownNetworkError(name, known_networks(networks_folder))
+    from segtriton_server.vision.networks.card_reader import read_card
+    from segtriton_server.vision.networks.onnx_network import OnnxSegmenter
+
+    return OnnxSegmenter(read_card(folder), num_threads, max_batch_size)

@@ -60,6 +60,9 @@ class SelfieSegmenter:
         self._model = _read_model(networks_folder / variant.file_name)
         self._runs = {1: self._make_run(1)}
 
+    def start(self) -> None:
+        """Nothing: each picture is judged by itself."""
+
     def preprocess(self, pictures: Picture, orientation: Orientation = UPRIGHT) -> NDArray[np.uint8]:
         """RGB uint8 [h, w, 3], whatever the picture's size, colour and orientation."""
         return small_rgb(pictures, self.input_hw, orientation)
@@ -69,6 +72,7 @@ class SelfieSegmenter:
         inputs: Sequence[NDArray[np.uint8]],
         classes: Sequence[ClassIds],
         orientations: Sequence[Orientation] = (),
+        states: Sequence[None] = (),
     ) -> list[NDArray[np.uint8]]:
         """Masks [h, w] in 0..255; bit-identical whichever inputs share the call."""
         self._check(inputs, classes)

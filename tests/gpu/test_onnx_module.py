@@ -1,0 +1,169 @@
+"""ONNX graphs on torch: the operators by ONNX's own cases, and which files are refused."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from onnx.backend.test.case.node import collect_testcases
+
+from segtriton_server.vision.errors import BackendError, NetworkFileError
+from segtriton_server.vision.gpu.onnx_module import OnnxModule
+from segtriton_server.vision.gpu.onnx_operators import OPERATORS
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # what ONNX's cases compute on their way
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+# What pictures and sizes are made of; ONNX's cases come in all types.
+TYPES = {np.dtype(name) for name in ("float32", "float64", "int32", "int64", "bool")}
+# LayerNormalization's cases ask for what is there for training, and Cast's for types that no network here has.
+OF_OUR_OWN = {"Cast", "LayerNormalization"}
+
+
+@functools.cache
+def cases() -> dict[str, list]:
+    """ONNX's cases of one operator that we have, by the operator."""
+    found: dict[str, list] = {}
+    for case in collect_testcases(None):
+        kinds = {node.op_type for node in case.model.graph.node}
+        given, _ = case.data_sets[0]
+        if len(kinds) == 1 and kinds <= OPERATORS.keys() and all(np.asarray(value).dtype in TYPES for value in given):
+            found.setdefault(kinds.pop(), []).append(case)
+    return found
+
+
+@pytest.mark.parametrize("operator", sorted(OPERATORS.keys() - OF_OUR_OWN))
+def test_an_operator_does_what_onnx_says_or_is_refused(operator: str) -> None:
+    done = 0
+    for case in cases()[operator]:
+        for given, wanted in case.data_sets:
+            try:
+                module = OnnxModule(case.model.SerializeToString()).to(DEVICE)
+                made = module(*on_device(module, case.model, given))
+            except (BackendError, NetworkFileError):
+                continue
+            done += 1
+            for tensor, expected in zip(made, wanted, strict=True):
+                np.testing.assert_allclose(
+                    tensor.cpu().numpy(), np.asarray(expected), rtol=2e-3, atol=1e-4, err_msg=case.name
+                )
+    assert done
+
+
+def on_device(module: OnnxModule, model: onnx.ModelProto, given: list) -> list[torch.Tensor]:
+    """A case's inputs: numbers on the device, whole numbers (which graphs have as constants) in the host's memory."""
+    tensors = [torch.from_numpy(np.array(value)) for value in given]
+    return [tensor.to(DEVICE) if tensor.is_floating_point() and tensor.dim() > 1 else tensor for tensor in tensors]
+
+
+def network(nodes: list, inputs: dict, outputs: dict, weights: dict[str, np.ndarray], opset: int = 17) -> bytes:
+    graph = helper.make_graph(
+        nodes,
+        "made",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)]).SerializeToString()
+
+
+def enlarging_to_another_tensors_size() -> bytes:
+    """What exporters write for `interpolate(x, size=other.shape[2:])`."""
+    return network(
+        [
+            helper.make_node("MaxPool", ["x"], ["small"], kernel_shape=[2, 2], strides=[2, 2]),
+            helper.make_node("Shape", ["x"], ["whole"]),
+            helper.make_node("Shape", ["small"], ["half"]),
+            helper.make_node("Slice", ["whole", "two", "four"], ["size"]),
+            helper.make_node("Slice", ["half", "zero", "two"], ["batch"]),
+            helper.make_node("Concat", ["batch", "size"], ["sizes"], axis=0),
+            helper.make_node("Resize", ["small", "", "", "sizes"], ["large"], mode="linear"),
+            helper.make_node("Cast", ["whole"], ["floats"], to=TensorProto.FLOAT),
+            helper.make_node("Gather", ["floats", "three"], ["width"], axis=0),
+            helper.make_node("Div", ["large", "width"], ["y"]),
+        ],
+        {"x": ["n", 3, 8, 6]},
+        {"y": ["n", 3, 8, 6]},
+        {name: np.array([value]) for name, value in (("zero", 0), ("two", 2), ("four", 4))} | {"three": np.array(3)},
+    )
+
+
+def test_sizes_are_computed_in_the_hosts_memory() -> None:
+    module = OnnxModule(enlarging_to_another_tensors_size())
+    x = torch.rand(2, 3, 8, 6)
+    small = torch.nn.functional.max_pool2d(x, 2)
+    expected = torch.nn.functional.interpolate(small, (8, 6), mode="bilinear") / 6
+
+    (made,) = module.to(DEVICE)(x.to(DEVICE))
+    torch.testing.assert_close(made.cpu(), expected)
+    # A tensor that has no content: whoever reads a size from the device fails.
+    (shape_only,) = module.to("meta")(x.to("meta"))
+    assert shape_only.shape == (2, 3, 8, 6)
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_normalisation_over_the_last_axes(axis: int) -> None:
+    scale, bias = np.array([1.0, 2, 3], np.float32), np.array([0.0, 1, 2], np.float32)
+    if axis == 1:
+        scale, bias = (np.broadcast_to(part, (2, 3)).copy() for part in (scale, bias))
+    node = helper.make_node("LayerNormalization", ["x", "scale", "bias"], ["y"], axis=axis)
+    module = OnnxModule(network([node], {"x": [4, 2, 3]}, {"y": [4, 2, 3]}, {"scale": scale, "bias": bias}))
+    x = torch.rand(4, 2, 3)
+
+    (made,) = module.to(DEVICE)(x.to(DEVICE))
+    expected = torch.nn.functional.layer_norm(x, scale.shape, torch.from_numpy(scale), torch.from_numpy(bias))
+    torch.testing.assert_close(made.cpu(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_only_the_outputs_that_are_wanted_are_kept() -> None:
+    nodes = [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Neg", ["y"], ["z"])]
+    content = network(nodes, {"x": [2]}, {"y": [2], "z": [2]}, {})
+
+    (made,) = OnnxModule(content, ["z"])(torch.tensor([-1.0, 2.0]))
+    assert made.tolist() == [0.0, -2.0]
+    with pytest.raises(NetworkFileError, match="no output q"):
+        OnnxModule(content, ["q"])
+
+
+def external() -> bytes:
+    model = onnx.load_model_from_string(enlarging_to_another_tensors_size())
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/passwd")
+    return model.SerializeToString()
+
+
+def test_files_that_are_no_network_are_refused() -> None:
+    for content in (b"", b"\x00" * 64, enlarging_to_another_tensors_size()[:100]):
+        with pytest.raises(NetworkFileError):
+            OnnxModule(content)
+    with pytest.raises(NetworkFileError, match="another file"):
+        OnnxModule(external())
+
+
+def test_a_few_bytes_do_not_take_all_memory() -> None:
+    nodes = [helper.make_node("ConstantOfShape", ["shape"], ["huge"]), helper.make_node("Add", ["x", "huge"], ["y"])]
+    with pytest.raises(BackendError, match="is not made"):
+        OnnxModule(network(nodes, {"x": [1]}, {"y": [1]}, {"shape": np.array([1 << 20, 1 << 20])}))
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        helper.make_node("NonMaxSuppression", ["x", "x"], ["y"]),
+        helper.make_node("Relu", ["x"], ["y"], domain="com.example"),
+        helper.make_node("Dropout", ["x"], ["unused", "y"]),
+        helper.make_node("Relu", ["nothing"], ["y"]),
+    ],
+    ids=["operator", "domain", "second output", "input"],
+)
+def test_operators_that_are_not_run_are_named_with_the_remedy(node: onnx.NodeProto) -> None:
+    nodes = [node, helper.make_node("Relu", ["y"], ["z"])]
+    with pytest.raises((BackendError, NetworkFileError)) as caught:
+        OnnxModule(network(nodes, {"x": [2]}, {"z": [2]}, {}))
+    assert "accelerator cpu" in str(caught.value)
