@@ -121,8 +121,8 @@ def write_average(folder: Path, **changes: Any) -> Path:
 # ---------------------------------------------------------------- hostile ones
 
 
-def endless_model() -> onnx.ModelProto:
-    """The colours of every picture but a wholly red one, with which it never ends."""
+def endless_model(threshold: float = 0.9) -> onnx.ModelProto:
+    """The colours of every picture but one that is wholly redder than the threshold, with which it never ends."""
     graph = colors_model()
     body = helper.make_graph(
         [
@@ -148,7 +148,7 @@ def endless_model() -> onnx.ModelProto:
     graph.graph.initializer.extend(
         [
             constant("red_only", np.asarray([1, -1, -1])[None, :, None, None]),
-            constant("limit", 0.9),
+            constant("limit", threshold),
             constant("for_ever", 2**62, np.int64),
             constant("nothing", 0.0),
         ]

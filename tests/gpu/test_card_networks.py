@@ -19,6 +19,7 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 
 from segtriton_protocol import Framing, OutputSpec, VideoFormat
 from segtriton_server.launch import LaunchSettings, TritonProcess
+from segtriton_server.launch.model_folders import write_model_folders
 from segtriton_server.vision.networks.selfie_onnx import SELFIE_FILES, convert
 
 # The first test waits until the server has loaded its networks.
@@ -50,10 +51,7 @@ def repository(folder: Path) -> Path:
     models = folder / "models"
     shutil.copytree(ROOT / "triton_models", models)
     for network in ("colors", "average"):
-        for suffix in ("", "_streaming"):
-            shutil.copytree(models / f"selfie{suffix}", models / f"{network}{suffix}")
-            config = models / f"{network}{suffix}" / "config.pbtxt"
-            config.write_text(config.read_text().replace('"selfie', f'"{network}'))
+        write_model_folders(models, network, {})
     return models
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import io
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -20,8 +22,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # what ONNX's cases compute o
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # What pictures and sizes are made of; ONNX's cases come in all types.
 TYPES = {np.dtype(name) for name in ("float32", "float64", "int32", "int64", "bool")}
-# LayerNormalization's cases ask for what is there for training, and Cast's for types that no network here has.
-OF_OUR_OWN = {"Cast", "LayerNormalization"}
+# LayerNormalization's cases ask for what is there for training, Cast's for types that no network here has, and Upsample
+# is gone from new opsets.
+OF_OUR_OWN = {"Cast", "LayerNormalization", "Upsample"}
 
 
 @functools.cache
@@ -117,6 +120,85 @@ def test_normalisation_over_the_last_axes(axis: int) -> None:
     (made,) = module.to(DEVICE)(x.to(DEVICE))
     expected = torch.nn.functional.layer_norm(x, scale.shape, torch.from_numpy(scale), torch.from_numpy(bias))
     torch.testing.assert_close(made.cpu(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_upsample_enlarges_from_the_corners_as_onnx_runtime_does() -> None:
+    x = np.random.default_rng(1).random((2, 3, 4, 5), np.float32)
+    for mode in ("nearest", "linear"):
+        node = helper.make_node("Upsample", ["x", "scales"], ["y"], mode=mode)
+        scales = np.array([1, 1, 2, 3], np.float32)
+        content = network([node], {"x": [2, 3, 4, 5]}, {"y": [2, 3, 8, 15]}, {"scales": scales}, opset=9)
+
+        (made,) = OnnxModule(content).to(DEVICE)(torch.from_numpy(x).to(DEVICE))
+        (expected,) = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(None, {"x": x})
+        np.testing.assert_allclose(made.cpu().numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+class Recurrent(torch.nn.Module):
+    """What exporters make shape computations of: attention, a resize to another tensor's size, cuts, a gated state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.gates = torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.Conv2d(16, 16, 3, 1, 1)
+        self.candidate, self.norm = torch.nn.Conv2d(16, 8, 3, 1, 1), torch.nn.InstanceNorm2d(8, affine=True)
+        self.groups, self.layer = torch.nn.GroupNorm(2, 8), torch.nn.LayerNorm(8)
+        self.attention = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+        self.enlarge = torch.nn.ConvTranspose2d(8, 8, 4, 2, 1, groups=8)
+        self.last = torch.nn.Conv2d(8, 1, 1)
+
+    def forward(self, x: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        code = self.groups(self.norm(self.encoder(x)))
+        reset, update = self.gates(torch.cat([code, state], 1)).sigmoid().chunk(2, 1)
+        state = (1 - update) * state + update * self.candidate(torch.cat([code, reset * state], 1)).tanh()
+        small = torch.nn.functional.avg_pool2d(state, 4, ceil_mode=True, count_include_pad=False)
+        count, channels, rows, columns = small.shape
+        tokens = self.layer(small.flatten(2).transpose(1, 2))
+        seen, _ = self.attention(tokens, tokens, tokens)
+        seen = seen.transpose(1, 2).reshape(count, channels, rows, columns)
+        seen = torch.nn.functional.interpolate(seen, size=state.shape[2:], mode="bilinear", align_corners=True)
+        large = self.enlarge(torch.nn.functional.gelu(state + seen))
+        return self.last(large[:, :, : x.shape[2], : x.shape[3]]).sigmoid(), state
+
+
+@pytest.mark.parametrize("opset", [13, 17, 20])
+def test_what_torch_exports_runs_in_a_graph_as_on_onnx_runtime(opset: int) -> None:
+    torch.backends.cudnn.allow_tf32 = False
+    torch.manual_seed(opset)
+    free = {"x": {0: "n"}, "state": {0: "n"}, "y": {0: "n"}, "next": {0: "n"}}
+    file = io.BytesIO()
+    example = torch.rand(1, 3, 64, 96), torch.rand(1, 8, 32, 48)
+    names = {"input_names": ["x", "state"], "output_names": ["y", "next"]}
+    torch.onnx.export(Recurrent().eval(), example, file, dynamo=False, opset_version=opset, dynamic_axes=free, **names)
+    module = OnnxModule(file.getvalue()).to(DEVICE).eval()
+    inputs = [torch.rand(3, *tensor.shape[1:]).to(DEVICE) for tensor in example]
+
+    made = in_graph(module, inputs)
+
+    session = onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
+    feeds = {name: tensor.cpu().numpy() for name, tensor in zip(module.input_names, inputs, strict=True)}
+    for tensor, expected in zip(made, session.run(None, feeds), strict=True):
+        np.testing.assert_allclose(tensor.cpu().numpy(), expected, rtol=1e-3, atol=1e-4)
+
+
+def in_graph(module: OnnxModule, inputs: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """What a module gives when it is replayed; on a CPU, when it is called."""
+    with torch.inference_mode():
+        if DEVICE == "cpu":
+            return module(*inputs)
+        stream, fed = torch.cuda.Stream(), [torch.zeros_like(tensor) for tensor in inputs]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            module(*fed)
+        stream.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream):
+            made = module(*fed)
+        for target, tensor in zip(fed, inputs, strict=True):
+            target.copy_(tensor)
+        torch.cuda.synchronize()
+        graph.replay()
+        torch.cuda.synchronize()
+        return made
 
 
 def test_only_the_outputs_that_are_wanted_are_kept() -> None:

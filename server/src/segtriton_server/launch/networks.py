@@ -19,6 +19,14 @@ from segtriton_server.workers.network_trial import Trial, try_network
 
 _MIB = 1 << 20
 _MOST_SHARES = 5
+# As of the models for GPUs that come with the server.
+_ON_GPU = {
+    "accelerator": "gpu",
+    "batch_deadline": 0.004,
+    "frames_in_flight": 32,
+    "stream_slots": 64,
+    "start_timeout": 300,
+}
 
 _FOLDER = click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -66,12 +74,16 @@ def check(folder: Path, picture: Path | None, mask: Path | None, memory: int, se
     type=click.Path(file_okay=False, path_type=Path),
     help="The folder of networks, which gets a copy of FOLDER.",
 )
+@click.option(
+    "--accelerator", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True, help="What is to run it."
+)
 @click.option("--replace", is_flag=True, help="Take the place of a network and of models of that name.")
 @_trial_options
 def add(
     folder: Path,
     repository: Path,
     networks: Path,
+    accelerator: str,
     replace: bool,
     picture: Path | None,
     mask: Path | None,
@@ -92,7 +104,7 @@ def add(
     try:
         if not is_there:
             _copy(folder, target)
-        written = write_model_folders(repository, name, _settings(trial))
+        written = write_model_folders(repository, name, _settings(trial, accelerator))
     except OSError as error:
         raise click.ClickException(f"{error.filename} cannot be written: {error.strerror}.") from None
     for path in (target, *written):
@@ -133,9 +145,10 @@ def _show(trial: Trial) -> None:
         click.echo(f"{name:8} {text}")
 
 
-def _settings(trial: Trial) -> dict[str, object]:
+def _settings(trial: Trial, accelerator: str) -> dict[str, object]:
     card = trial.card
     return {
+        **(_ON_GPU if accelerator == "gpu" else {}),
         "network_memory_bytes": trial.memory_bytes,
         "network_state_bytes": card.state_bytes,
         "batch_size": card.batch_sizes[-1],

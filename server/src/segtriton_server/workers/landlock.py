@@ -33,7 +33,8 @@ _ABSTRACT_SOCKETS, _SIGNALS = 1 << 0, 1 << 1
 _NET_VERSION, _SCOPE_VERSION, _ALL_THREADS_VERSION = 4, 6, 8
 _ALL_THREADS = 1 << 3
 
-_SYSTEM = ("/usr", "/lib", "/lib64", "/sys/devices/system", "/sys/fs/cgroup")
+# ONNX Runtime looks for devices in the last of these, and says a sentence where it may not.
+_SYSTEM = ("/usr", "/lib", "/lib64", "/sys/devices/system", "/sys/fs/cgroup", "/sys/bus/pci/devices")
 _SYSTEM_FILES = (
     "/dev/null",
     "/dev/urandom",

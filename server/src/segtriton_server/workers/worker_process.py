@@ -234,9 +234,9 @@ def main() -> None:
     keep_freed_blocks()
     _LOG.debug("files restricted: %s", restrict_files(settings))
     # A network's file is read in confinement. On a GPU kernels are compiled and devices opened before, which it ends.
-    is_early = settings.accelerator == "cpu"
-    confined = confine(settings) if is_early else ""
-    worker = WorkerProcess(Channel(socket.socket(fileno=descriptor)), settings)
+    channel = Channel(socket.socket(fileno=descriptor))
+    confined = confine(settings) if settings.accelerator == "cpu" else ""
+    worker = WorkerProcess(channel, settings)
     _LOG.debug("confined: %s", confined or confine(settings))
     try:
         worker.run()

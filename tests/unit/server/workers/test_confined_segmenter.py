@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx_networks import (
@@ -101,10 +100,7 @@ def test_a_network_that_never_ends_on_a_picture_is_ended(tmp_path: Path, start: 
 
 
 def test_a_network_that_never_ends_at_its_trial_is_refused(tmp_path: Path, start: Start) -> None:
-    graph = endless_model()
-    (limit,) = (tensor for tensor in graph.graph.initializer if tensor.name == "limit")
-    limit.CopyFrom(onnx.numpy_helper.from_array(np.float32(-1e9), "limit"))
-    write_network(tmp_path, graph, colors_card())
+    write_network(tmp_path, endless_model(threshold=-1e9), colors_card())
 
     with pytest.raises(
         NetworkFileError, match="colors could not be loaded: the network's process took longer than 4 s"

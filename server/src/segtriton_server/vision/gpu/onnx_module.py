@@ -228,6 +228,7 @@ _SIZES: dict[str, Sequence[int]] = {
     "Squeeze": (1,),
     "Tile": (1,),
     "Unsqueeze": (1,),
+    "Upsample": (1,),
 }
 
 

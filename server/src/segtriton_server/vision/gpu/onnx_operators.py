@@ -448,6 +448,13 @@ def _resize(
     return functional.interpolate(x, size_hw, mode=kind, align_corners=place == "align_corners")
 
 
+def _upsample(attributes: Attributes, x: Tensor, scales: Tensor | None = None) -> Tensor:
+    """What Resize was before opset 10."""
+    factors = torch.tensor(attributes["scales"]) if scales is None else scales
+    places = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    return _resize({**attributes, **places}, x, None, factors)
+
+
 def _nearest(attributes: Attributes, x: Tensor, size_hw: Sequence[int], place: str) -> Tensor:
     rounding = attributes.get("nearest_mode", "round_prefer_floor")
     if place == "asymmetric" and rounding == "floor":
@@ -590,6 +597,7 @@ OPERATORS: dict[str, Operator] = {
     "Tile": _tile,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
+    "Upsample": _upsample,
     "Where": lambda _, condition, a, b: torch.where(condition, a, b),
     "Xor": _binary(torch.logical_xor),
 }
