@@ -12,7 +12,6 @@ The limit is a bare echo of the same bytes by a thread that sends and one that r
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import socket
@@ -32,6 +31,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).parents[1] / "fakes"))
 
 import triton_python_backend_utils as pb_utils
+from processes import core_speed
 from table import Row, render
 
 from segtriton_protocol import Open, Packet, Packets, VideoFormat
@@ -247,18 +247,6 @@ def opened(echo_worker: Path) -> Iterator[tuple[Router, BareEcho]]:
             bare.close()
 
 
-def core_score() -> tuple[float, float]:
-    """What one core does: megabytes of SHA-256 and millions of additions of Python's a second, its thread's time."""
-    content = bytes(16 << 20)
-    started = time.thread_time()
-    hashlib.sha256(content).digest()
-    hashed = time.thread_time()
-    total = 0
-    for number in range(1_000_000):
-        total += number
-    return len(content) / (hashed - started) / 1e6, 1 / (time.thread_time() - hashed)
-
-
 def measure(echo_worker: Path, seconds: float) -> list[Row]:
     """Measure every load, the router and its limit in turn; a figure is the median of the rounds."""
     rows = []
@@ -295,9 +283,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--echo-worker", type=Path, default=FAKES / "echo_worker.py", help="default: %(default)s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE, too")
     options = parser.parse_args(arguments)
-    hashes, additions = core_score()
+    speed = core_speed()
     rows = measure(options.echo_worker, options.seconds)
-    print(f"one core: {hashes:.0f} MB/s of SHA-256, {additions:.1f} million additions of Python's a second")
+    print(f"one core: {speed:.0f} million passes of a Python loop a second")
     print(render(rows))
     if options.json:
         options.json.write_text(json.dumps([row.to_json() for row in rows], indent=2) + "\n", encoding="utf-8")

@@ -3,10 +3,9 @@
 import importlib.metadata
 import os
 import subprocess
-import timeit
 from pathlib import Path
 
-from processes import processor_name
+from processes import core_speed, processor_name
 
 ROOT = Path(__file__).parents[3]
 _USE = ("utilization.gpu", "utilization.decoder", "utilization.jpeg")
@@ -31,12 +30,6 @@ def describe(commit: str) -> dict[str, str]:
         "processor": processor_name(),
         "core_speed": f"{core_speed():.0f}",
     }
-
-
-def core_speed() -> float:
-    """How many million passes of an empty loop a core's interpreter makes a second: hosts of one GPU differ by two."""
-    passes = 2_000_000
-    return passes / min(timeit.repeat("for _ in range(passes): pass", globals={"passes": passes}, number=1)) / 1e6
 
 
 def gpu_use() -> dict[str, float]:
