@@ -20,7 +20,7 @@ from segtriton_protocol.look import (
     effect_grid,
 )
 
-LOCAL_EFFECTS = ("image", "cutout")
+LOCAL_EFFECTS = ("cutout",)
 """Effects that only the client draws."""
 
 Plane = NDArray[np.uint8]

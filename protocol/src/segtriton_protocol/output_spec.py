@@ -10,6 +10,9 @@ from segtriton_protocol.json_fields import JsonFields
 from segtriton_protocol.matte_spec import MatteSpec
 
 EFFECTS = ("blur", "mask", "overlay", "color")
+IMAGE_EFFECT = "image"
+"""The effect that needs a background, which only OPEN brings."""
+
 ENCODERS = ("auto", "h264", "mjpeg", "mask")
 KEEP_PIXEL_FORMAT, PLAIN_PIXEL_FORMAT = PIXEL_FORMATS = ("keep", "yuv420p")
 X264_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium")
@@ -67,7 +70,7 @@ class OutputSpec:
         if len(color) != 3:
             raise fields.refuse("color_rgb", "three integers from 0 to 255")
         return cls(
-            effect=fields.choice("effect", EFFECTS, default.effect),
+            effect=fields.choice("effect", (*EFFECTS, IMAGE_EFFECT), default.effect),
             class_name=fields.text("class_name", ""),
             strength=fields.number("strength", 0.0, 1.0, default.strength),
             color_rgb=(color[0], color[1], color[2]),

@@ -20,10 +20,21 @@ _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 class LayerPlanes(NamedTuple):
-    """One layer to keep for all planes of a picture, one to add for each; valid until the next update."""
+    """What is drawn, on the grid; valid until the next update.
+
+    Attributes:
+        kept: weights of the source, for all planes of a picture.
+        added: what to add to each plane; None if that is only what stands behind.
+        shown: weights of the picture behind, for all planes; None if there is none.
+    """
 
     kept: Plane
-    added: list[Plane]
+    added: list[Plane] | None
+    shown: Plane | None = None
+
+    def of(self, planes: slice) -> "LayerPlanes":
+        """The same for some planes of a picture."""
+        return self._replace(added=None if self.added is None else self.added[planes])
 
 
 class Layers(Protocol):
@@ -38,7 +49,7 @@ class Layers(Protocol):
     def update(self, picture: Picture, mask: Mask) -> LayerPlanes:
         """The layers for one picture."""
 
-    def backgrounds(self, picture: Picture) -> Sequence[Plane] | None:
+    def backgrounds(self, picture: Picture, behind: Picture | None) -> Sequence[Plane] | None:
         """What each plane shows where `subject` is 0, or one pixel of it; None if that is the added layer."""
 
 
@@ -84,7 +95,7 @@ class BlurLayers:
             return _merged(self.subject, self._added, self._kept_rgb, self._added_rgb)
         return LayerPlanes(self._depth.weights(self.subject), list(self._added))
 
-    def backgrounds(self, picture: Picture) -> Sequence[Plane] | None:
+    def backgrounds(self, picture: Picture, behind: Picture | None) -> Sequence[Plane] | None:
         """See `Layers`."""
         return None
 
@@ -138,7 +149,7 @@ class FlatLayers:
             return _merged(self._kept, self._added, self._kept_rgb, self._added_rgb)
         return LayerPlanes(self._kept, list(self._added))
 
-    def backgrounds(self, picture: Picture) -> Sequence[Plane] | None:
+    def backgrounds(self, picture: Picture, behind: Picture | None) -> Sequence[Plane] | None:
         """See `Layers`: the source for an overlay, else the colour."""
         return picture.planes if self._is_overlay else self._color_pixels
 
@@ -152,6 +163,26 @@ class FlatLayers:
             pixels: Plane = np.array(color, self._depth.dtype)
             self._color_pixels = [pixels] if picture.is_rgb else list(pixels.reshape(3, 1))
             self._color_levels = [np.rint(levels).astype(self._depth.dtype) for levels in scaled]
+
+
+class ImageLayers:
+    """Keep the subject, show the picture behind elsewhere."""
+
+    def __init__(self, grid: Grid, depth: Depth) -> None:
+        """For the pictures of one grid."""
+        self._depth = depth
+        self.subject = np.empty(grid.size_hw, np.uint8)
+        self._opacity = np.empty(grid.size_hw, np.uint8)  # of the picture behind
+
+    def update(self, picture: Picture, mask: Mask) -> LayerPlanes:
+        """See `Layers`."""
+        draw_subject(mask, self.subject)
+        cv2.bitwise_not(self.subject, dst=self._opacity)
+        return LayerPlanes(self._depth.weights(self.subject), None, self._depth.weights(self._opacity))
+
+    def backgrounds(self, picture: Picture, behind: Picture | None) -> Sequence[Plane] | None:
+        """See `Layers`: the picture behind."""
+        return None if behind is None else behind.planes
 
 
 def draw_subject(mask: Mask, out: Mask) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 
 from segtriton_protocol.look import RAMP_OFFSET, RAMP_SLOPE, blur_grid, blur_sigma_cells, effect_grid
-from segtriton_server.device.pictures import DeviceMasks, DevicePictures
+from segtriton_server.device.pictures import ChosenPictures, DeviceMasks, DevicePictures
 from segtriton_server.frames import InvalidPictureError
 from segtriton_server.vision.color import NEUTRAL_CHROMA, luma_levels, rgb_to_yuv
 from segtriton_server.vision.effects import EffectSpec, blur_sigma_pixels, is_invisible
@@ -43,7 +43,13 @@ class GpuCompositor:
         else:
             self._layers = _FlatLayers(spec, size_hw, kernels)
 
-    def compose(self, pictures: DevicePictures, masks: DeviceMasks, out: DevicePictures) -> None:
+    def compose(
+        self,
+        pictures: DevicePictures,
+        masks: DeviceMasks,
+        out: DevicePictures,
+        behind: ChosenPictures | None = None,
+    ) -> None:
         """Write every pixel of `out`, which is of the same kind and size as `pictures`.
 
         Raises:
