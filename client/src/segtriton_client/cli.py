@@ -208,6 +208,7 @@ def _make_jobs(sources: list[Source], others_read: list[Path], options: dict[str
         deinterlace=options["deinterlace"],
         pixel_format=options["pix_fmt"],
         matte=_matte(options),
+        despill=options["despill"],
     )
     words = effects if options["effect"] or spec.encoder != "mask" else ("mask",)
     outputs = [choose_outputs(inputs, options["output"], word, many=len(effects) > 1) for word in words]

@@ -70,6 +70,12 @@ _OPTIONS = (
         help="Picture or video for effect image.",
     ),
     _effect(
+        "--despill/--no-despill",
+        default=True,
+        show_default=True,
+        help="Take the old background's colour out of soft edges, with color, image and cutout.",
+    ),
+    _effect(
         "-c",
         "--class-name",
         multiple=True,

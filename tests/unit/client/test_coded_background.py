@@ -140,3 +140,13 @@ def test_the_client_draws_it_where_it_has_the_masks_anyway(
 
     assert done.exit_code == 0, done.output
     assert [opened.background for opened in service.opened] == [None]
+
+
+@pytest.mark.parametrize(("options", "despill"), [((), True), (("--no-despill",), False)])
+def test_soft_edges_are_cleaned_unless_the_user_says_otherwise(
+    serve: object, tmp_path: Path, options: tuple[str, ...], despill: bool
+) -> None:
+    service = EchoService()
+    run(service, serve, tmp_path, *options)
+
+    assert [opened.output.despill for opened in service.opened] == [despill]

@@ -128,7 +128,7 @@ class LayerCompositor:
         if self._spec.effect == "blur":
             self._layers = BlurLayers(blur_sigma_pixels(self._spec, self._size_hw), self._grid, depth)
         elif self._spec.effect == "image":
-            self._layers = ImageLayers(self._grid, depth)
+            self._layers = ImageLayers(self._spec, self._grid, depth)
         else:
             self._layers = FlatLayers(self._spec, self._grid, depth)
         groups = [slice(None)] if len(set(shapes)) == 1 else [slice(0, 1), slice(1, 3)]

@@ -25,11 +25,13 @@ class EffectSpec:
             `color_rgb`), color (background replaced by `color_rgb`), image (background replaced by another picture).
         strength: 0..1; radius of the blur, or opacity of the overlay. Without meaning for the others.
         color_rgb: red, green, blue, each 0..255.
+        despill: whether color and image take the old background's colour out of soft edges. Without meaning for others.
     """
 
     effect: EffectName
     strength: float = 0.5
     color_rgb: tuple[int, int, int] = (0, 177, 64)
+    despill: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
@@ -48,7 +50,7 @@ def blur_sigma_pixels(spec: EffectSpec, size_hw: tuple[int, int]) -> float:
 
 def effect_of(output: OutputSpec) -> EffectSpec:
     """The effect that a client asks for."""
-    return EffectSpec(output.effect, output.strength, output.color_rgb)  # type: ignore[arg-type]
+    return EffectSpec(output.effect, output.strength, output.color_rgb, output.despill)  # type: ignore[arg-type]
 
 
 def is_invisible(spec: EffectSpec, size_hw: tuple[int, int]) -> bool:

@@ -11,6 +11,7 @@ from segtriton_protocol.look import RAMP_OFFSET, RAMP_SLOPE, blur_grid, blur_sig
 from segtriton_server.frames import Picture, Plane
 from segtriton_server.vision.color import rgb_to_yuv
 from segtriton_server.vision.depth import Depth
+from segtriton_server.vision.edge_colors import EdgeColors, EdgePlanes
 from segtriton_server.vision.effects import EffectSpec
 from segtriton_server.vision.grid import Grid, Shrinker
 
@@ -24,6 +25,7 @@ class LayerPlanes(NamedTuple):
 
     Attributes:
         kept: weights of the source, for all planes of a picture.
+        removed: what to take from each plane of the source that is kept; None for nothing.
         added: what to add to each plane; None if that is only what stands behind.
         shown: weights of the picture behind, for all planes; None if there is none.
     """
@@ -31,10 +33,14 @@ class LayerPlanes(NamedTuple):
     kept: Plane
     added: list[Plane] | None
     shown: Plane | None = None
+    removed: list[Plane] | None = None
 
     def of(self, planes: slice) -> "LayerPlanes":
         """The same for some planes of a picture."""
-        return self._replace(added=None if self.added is None else self.added[planes])
+        return self._replace(
+            added=None if self.added is None else self.added[planes],
+            removed=None if self.removed is None else self.removed[planes],
+        )
 
 
 class Layers(Protocol):
@@ -136,6 +142,7 @@ class FlatLayers:
         self._color: tuple[int, ...] = ()
         self._color_pixels: Sequence[Plane] = []
         self._color_levels: Sequence[Plane] = []
+        self._edges = EdgeColors(grid, depth) if spec.despill and not self._is_overlay else None
         self._kept_rgb, self._added_rgb = _rgb_layers(grid)
 
     def update(self, picture: Picture, mask: Mask) -> LayerPlanes:
@@ -145,6 +152,8 @@ class FlatLayers:
         cv2.LUT(self.subject, self._kept_levels, dst=self._kept)
         for levels, added in zip(self._color_levels, self._added, strict=True):
             cv2.LUT(self.subject, levels, dst=added)
+        if self._edges is not None:
+            return self._with_own_colors(self._edges.update(picture, self.subject), is_rgb=picture.is_rgb)
         if picture.is_rgb:
             return _merged(self._kept, self._added, self._kept_rgb, self._added_rgb)
         return LayerPlanes(self._kept, list(self._added))
@@ -152,6 +161,13 @@ class FlatLayers:
     def backgrounds(self, picture: Picture, behind: Picture | None) -> Sequence[Plane] | None:
         """See `Layers`: the source for an overlay, else the colour."""
         return picture.planes if self._is_overlay else self._color_pixels
+
+    def _with_own_colors(self, edges: EdgePlanes, *, is_rgb: bool) -> LayerPlanes:
+        cv2.add(self._added, edges.added, dst=self._added)
+        if not is_rgb:
+            return LayerPlanes(edges.kept, list(self._added), removed=list(edges.removed))
+        merged = _merged(edges.kept, self._added, self._kept_rgb, self._added_rgb)
+        return merged._replace(removed=[cv2.merge(list(edges.removed))])
 
     def _set_color(self, picture: Picture) -> None:
         color = self._spec.color_rgb
@@ -168,9 +184,10 @@ class FlatLayers:
 class ImageLayers:
     """Keep the subject, show the picture behind elsewhere."""
 
-    def __init__(self, grid: Grid, depth: Depth) -> None:
+    def __init__(self, spec: EffectSpec, grid: Grid, depth: Depth) -> None:
         """For the pictures of one grid."""
         self._depth = depth
+        self._edges = EdgeColors(grid, depth) if spec.despill else None
         self.subject = np.empty(grid.size_hw, np.uint8)
         self._opacity = np.empty(grid.size_hw, np.uint8)  # of the picture behind
 
@@ -178,7 +195,11 @@ class ImageLayers:
         """See `Layers`."""
         draw_subject(mask, self.subject)
         cv2.bitwise_not(self.subject, dst=self._opacity)
-        return LayerPlanes(self._depth.weights(self.subject), None, self._depth.weights(self._opacity))
+        shown = self._depth.weights(self._opacity)
+        if self._edges is None:
+            return LayerPlanes(self._depth.weights(self.subject), None, shown)
+        kept, removed, added = self._edges.update(picture, self.subject)
+        return LayerPlanes(kept, list(added), shown, list(removed))
 
     def backgrounds(self, picture: Picture, behind: Picture | None) -> Sequence[Plane] | None:
         """See `Layers`: the picture behind."""

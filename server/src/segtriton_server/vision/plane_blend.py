@@ -76,7 +76,7 @@ class PlaneBlend:
         targets: Sequence[Plane],
         box: Box,
     ) -> None:
-        """Write source * kept + added + behind * shown into the box of each target.
+        """Write source * kept - removed + added + behind * shown into the box of each target.
 
         Args:
             sources: planes of this shape.
@@ -91,6 +91,8 @@ class PlaneBlend:
         for position, (source, target) in enumerate(zip(sources, targets, strict=True)):
             inside = target[rows, columns]
             self._depth.weigh(source[rows, columns], kept, inside)
+            if layers.removed is not None:  # first, or a bright sum would be cut off before it
+                cv2.subtract(inside, self._enlarge(layers.removed[position], box, self._scratch), dst=inside)
             if layers.added is not None:
                 cv2.add(inside, self._enlarge(layers.added[position], box, self._scratch), dst=inside)
             if shown is not None and behind is not None:
