@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 
 from segtriton_protocol import Background, ErrorCode, SegtritonError, VideoFormat
 from segtriton_server.frames import Picture, Pictures
-from segtriton_server.media.decoder import Decoder, FrameGroup
+from segtriton_server.media.decoder import Decoder
 from segtriton_server.media.libav_decoder import LibavDecoder
 
 # What libavcodec adds to the sides of a picture at most when it takes its memory, and counts.
@@ -53,7 +53,7 @@ def open_background(video: VideoFormat, pixel_format: str) -> LibavDecoder:
 
 
 def decode_background(background: Background, decoder: Decoder, max_seconds: float) -> BackgroundLoop:
-    """Decode a background to pictures that hold no buffer of the decoder's, and close the decoder.
+    """Decode a background to pictures that hold no buffer of the decoder's, which gives them singly; and close it.
 
     Raises:
         SegtritonError: UNSUPPORTED_FORMAT if it does not decode as a whole, LIMIT_EXCEEDED if that takes longer than
@@ -68,7 +68,8 @@ def decode_background(background: Background, decoder: Decoder, max_seconds: flo
         for packet in (*packets, None):
             decoded = decoder.flush() if packet is None else decoder.decode([packet])
             for group in decoded.groups:
-                pictures.update(_singles(group))
+                (seq,) = group.seqs
+                pictures[seq] = _kept(group.pictures)
             if decoded.damaged:
                 raise SegtritonError(ErrorCode.UNSUPPORTED_FORMAT, "A packet of the background does not decode.")
             if time.monotonic() > deadline:
@@ -79,9 +80,8 @@ def decode_background(background: Background, decoder: Decoder, max_seconds: flo
     return BackgroundLoop(list(pictures.values()), times, background.video.time_base)
 
 
-def _singles(group: FrameGroup) -> Iterator[tuple[int, Pictures]]:
-    for position, seq in enumerate(group.seqs):
-        picture = group.pictures.select([position])
-        if isinstance(picture, Picture):
-            picture = replace(picture, planes=tuple(plane.copy() for plane in picture.planes), captioned=None)
-        yield seq, picture
+def _kept(pictures: Pictures) -> Pictures:
+    """Pictures that hold no decoder's buffer, which is larger; on a GPU they never do."""
+    if isinstance(pictures, Picture):
+        return replace(pictures, planes=tuple(plane.copy() for plane in pictures.planes), captioned=None)
+    return pictures

@@ -136,8 +136,8 @@ class LayerCompositor:
 
 
 def _check_behind(picture: Picture, behind: Picture | None) -> None:
-    if picture.is_rgb or behind is None or (behind.bits, behind.shapes) != (picture.bits, picture.shapes):
-        raise InvalidPictureError(f"cannot show {behind!r} behind {picture!r}: not of one kind and size, or not YUV")
+    if behind is None or (behind.bits, behind.shapes) != (picture.bits, picture.shapes):
+        raise InvalidPictureError(f"cannot show {behind!r} behind {picture!r}: not of one kind and size")
 
 
 def _check(size_hw: tuple[int, int], picture: Picture, mask: Mask, out: Picture) -> None:

@@ -66,7 +66,7 @@ class GpuAccelerator:
     def open_background(self, video: VideoFormat, pixel_format: str) -> Decoder:
         """See `Accelerator`; a background is short, and need not be what NVDEC decodes."""
         decoder = open_background(video, pixel_format)
-        return UploadingDecoder(decoder, self._streams, "a background", self.group_size)
+        return UploadingDecoder(decoder, self._streams, "a background", group_size=1)
 
     def keep_pictures(self, pictures: Sequence[DevicePictures]) -> KeptPictures:
         """See `Accelerator`."""

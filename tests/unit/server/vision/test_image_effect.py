@@ -21,7 +21,15 @@ EmptyLike = Callable[[Picture], Picture]
 IMAGE = EffectSpec("image")
 SIZES = [(720, 1280), (361, 641), (144, 176), (65, 33), (1, 1)]
 SAMPLINGS = [(2, 2), (1, 2), (1, 1)]
-KINDS = list(product(SIZES, SAMPLINGS, (8, 10)))
+KINDS = [*product(SIZES, SAMPLINGS, (8, 10)), *product(SIZES, [None], (8,))]  # None: RGB
+
+Steps = tuple[int, int] | None
+
+
+def make(make_picture: MakePicture, size_hw: tuple[int, int], chroma_steps: Steps, bits: int, seed: int) -> Picture:
+    if chroma_steps is None:
+        return make_picture(size_hw, is_rgb=True, seed=seed)
+    return make_picture(size_hw, chroma_steps=chroma_steps, bits=bits, seed=seed)
 
 
 @pytest.fixture
@@ -39,9 +47,9 @@ Draw = Callable[[Picture, Mask, Picture], Picture]
 
 @pytest.mark.parametrize(("size_hw", "chroma_steps", "bits"), KINDS)
 def test_without_a_subject_it_is_the_picture_behind_and_with_nothing_else_the_source(
-    make_picture: MakePicture, draw: Draw, size_hw: tuple[int, int], chroma_steps: tuple[int, int], bits: int
+    make_picture: MakePicture, draw: Draw, size_hw: tuple[int, int], chroma_steps: Steps, bits: int
 ) -> None:
-    source, behind = (make_picture(size_hw, chroma_steps=chroma_steps, bits=bits, seed=seed) for seed in (1, 7))
+    source, behind = (make(make_picture, size_hw, chroma_steps, bits, seed) for seed in (1, 7))
     for level, expected in ((0, behind), (255, source)):
         found = draw(source, np.full((144, 256), level, np.uint8), behind)
         for plane, wanted in zip(found.planes, expected.planes, strict=True):
@@ -54,10 +62,10 @@ def test_both_are_mixed_by_the_mask(
     draw: Draw,
     round_mask: Mask,
     size_hw: tuple[int, int],
-    chroma_steps: tuple[int, int],
+    chroma_steps: Steps,
     bits: int,
 ) -> None:
-    source, behind = (make_picture(size_hw, chroma_steps=chroma_steps, bits=bits, seed=seed) for seed in (1, 7))
+    source, behind = (make(make_picture, size_hw, chroma_steps, bits, seed) for seed in (1, 7))
     soft = cv2.GaussianBlur(round_mask, (0, 0), 8)
     subject = np.empty(Grid(size_hw).size_hw, np.uint8)
     draw_subject(soft, subject)
@@ -65,7 +73,8 @@ def test_both_are_mixed_by_the_mask(
     found = draw(source, soft, behind)
 
     for plane, before, after in zip(found.planes, source.planes, behind.planes, strict=True):
-        share = cv2.resize(subject, plane.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float64) / 255
+        share = cv2.resize(subject, plane.shape[1::-1], interpolation=cv2.INTER_LINEAR).astype(np.float64) / 255
+        share = share if plane.ndim == 2 else share[..., None]
         expected = share * before + (1 - share) * after
         assert np.abs(plane - expected).max() <= (2 if bits == 8 else 4)  # the share itself is rounded to 8 bits
 
