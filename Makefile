@@ -119,6 +119,7 @@ bench-raw: setup ## raw frames over gRPC and in shared memory, against a model t
 
 bench-matte: setup ## what each treatment of masks is worth, and what it costs (CLIP=my.mp4 for your own)
 	@python tests/bench/matte.py "$(CLIP)"
+	@python tests/bench/edge_colors.py
 
 bench-neighbours: setup ## what a live client notices of others who stall, flood, hang up or send garbage
 	@python tests/bench/neighbours.py $(BENCH_ARGS)

@@ -18,6 +18,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from segtriton_client.tensor_codec import decode_response, encode_request
 from segtriton_protocol import (
+    IMAGE_EFFECT,
     PROTOCOL_VERSION,
     Cancel,
     Credit,
@@ -86,6 +87,7 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
     is_restricted: bool = False
     stream_error: str = ""
     opened: list[Open] = field(default_factory=list)
+    image_refusal: SegtritonError | None = None
 
     async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802
         return service_pb2.ServerLiveResponse(live=True)
@@ -126,6 +128,9 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
             self.kinds.append(message.kind)
             if isinstance(message, Open):
                 self.opened.append(message)
+                if self.image_refusal is not None and message.output.effect == IMAGE_EFFECT:
+                    yield _answer(Failed(self.image_refusal))
+                    return
                 session = _EchoSession(self, message)
                 yield _answer(session.opened)
             elif isinstance(message, Cancel):

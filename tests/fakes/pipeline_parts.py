@@ -37,6 +37,23 @@ class Numbered:
         return Numbered(tuple(self.numbers[position] for position in positions), self.size_hw)
 
 
+class BackgroundDecoder:
+    """Gives a picture for each packet."""
+
+    name = "background"
+    notes = ()
+
+    def decode(self, packets: Sequence[Packet]) -> Decoded:
+        seqs = tuple(packet.seq for packet in packets)
+        return Decoded([FrameGroup(seqs, Numbered(seqs))])
+
+    def flush(self) -> Decoded:
+        return Decoded()
+
+    def close(self) -> None:
+        pass
+
+
 @dataclass
 class Parts:
     """Decoder, network, compositor and encoder in one; the decoder gives all packets of a call as one group."""
@@ -77,6 +94,13 @@ class Parts:
         self._note("open_output", setup.mask_hw)
         return SessionOutput(self, self, "It is the only one.")
 
+    def open_background(self, video: VideoFormat, pixel_format: str) -> BackgroundDecoder:
+        self._note("open_background", video)
+        return BackgroundDecoder()
+
+    def keep_pictures(self, pictures: Sequence[Numbered]) -> Callable[[Sequence[int]], tuple[int, ...]]:
+        return lambda positions: tuple(pictures[position].numbers[0] for position in positions)
+
     def give_memory_back(self) -> None:
         self._note("give_memory_back", None)
 
@@ -114,8 +138,9 @@ class Parts:
     def canvas(self, like: Numbered) -> Canvas:
         return Canvas([])
 
-    def compose(self, pictures: Numbered, masks: str, out: list[Numbered]) -> None:
+    def compose(self, pictures: Numbered, masks: str, out: list[Numbered], behind: Any = None) -> None:
         self._note("compose", (pictures.numbers, masks))
+        self._note("behind", behind)
         out.append(pictures)
 
     def encode(self, canvas: Canvas, tags: Sequence[FrameTag]) -> list[EncodedFrame]:

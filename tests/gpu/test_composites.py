@@ -11,7 +11,7 @@ from gpu_clips import source_planes, source_rgb
 from gpu_pictures import Planes, download, empty_like, least_psnr, psnr, to_picture, upload
 
 from segtriton_protocol import UPRIGHT, Orientation
-from segtriton_server.device.pictures import DeviceMasks, DevicePictures, record_event
+from segtriton_server.device.pictures import ChosenPictures, DeviceMasks, DevicePictures, record_event
 from segtriton_server.frames import ColorMatrix, ColorRange, Picture
 from segtriton_server.vision.color import rgb_to_yuv, rgb_to_yuv_affine, yuv_to_rgb_affine
 from segtriton_server.vision.compositor import create_compositor
@@ -26,6 +26,9 @@ EFFECTS = [
     EffectSpec("mask"),
     EffectSpec("overlay", 0.6, (255, 40, 0)),
     EffectSpec("color"),
+    EffectSpec("color", despill=True),
+    EffectSpec("image"),
+    EffectSpec("image", despill=True),
 ]
 SIZES = [(176, 144), (640, 360), (1280, 720), (1920, 1080), (322, 182)]
 COLORS = [(ColorMatrix.BT601, ColorRange.FULL), (ColorMatrix.BT709, ColorRange.LIMITED)]
@@ -35,7 +38,7 @@ SAME = 40.0  # dB
 
 
 def effect_id(effect: EffectSpec) -> str:
-    return f"{effect.effect}{effect.strength:g}"
+    return f"{effect.effect}{effect.strength:g}{'despill' if effect.despill else ''}"
 
 
 def size_id(size_wh: tuple[int, int]) -> str:
@@ -60,12 +63,22 @@ def pictures_of(kind: str, size_wh: tuple[int, int], count: int) -> list[Planes]
     return list(source_planes(size_wh, count))
 
 
+def behind_of(count: int) -> list[int]:
+    """Which picture of a group, upside down, is behind each: the last, the first, the first..."""
+    return [count - 1, *[0] * (count - 1)]
+
+
 def draw_on_gpu(effect: EffectSpec, pictures: DevicePictures, masks: np.ndarray, kernels: PixelKernels) -> list[Planes]:
     stream = torch.cuda.Stream()
     out = empty_like(pictures)
     device_masks = DeviceMasks(torch.from_numpy(masks).cuda(), record_event())
+    behind = None
+    if effect.effect == "image":
+        flipped = tuple(plane.flip(1).contiguous() for plane in pictures.planes)
+        kept = DevicePictures(flipped, pictures.matrix, pictures.color_range)
+        behind = ChosenPictures(kept, behind_of(len(pictures)))
     torch.cuda.synchronize()
-    GpuCompositor(effect, pictures.size_hw, kernels, stream).compose(pictures, device_masks, out)
+    GpuCompositor(effect, pictures.size_hw, kernels, stream).compose(pictures, device_masks, out, behind)
     stream.synchronize()
     return download(out)
 
@@ -73,10 +86,10 @@ def draw_on_gpu(effect: EffectSpec, pictures: DevicePictures, masks: np.ndarray,
 def draw_on_cpu(effect: EffectSpec, pictures: DevicePictures, planes: list[Planes], masks: np.ndarray) -> list[Planes]:
     compositor = create_compositor(effect, pictures.size_hw)
     drawn = []
-    for source, mask in zip(planes, masks, strict=True):
+    for source, mask, position in zip(planes, masks, behind_of(len(planes)), strict=True):
         picture = to_picture(source, pictures)
         out = Picture(tuple(np.empty_like(plane) for plane in picture.planes), picture.matrix, picture.color_range)
-        compositor.compose(picture, mask, out)
+        compositor.compose(picture, mask, out, to_picture(tuple(plane[::-1] for plane in planes[position]), pictures))
         drawn.append(out.planes)
     return drawn
 

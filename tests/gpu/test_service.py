@@ -34,6 +34,7 @@ from test_sample_contract import Video, requests_of
 from tritonclient.grpc import InferenceServerClient, InferInput
 
 from segtriton_client import Job, segment_video
+from segtriton_client.coded_background import code_background
 from segtriton_protocol import ErrorCode, MatteSpec, Opened, OutputSpec, SegtritonError
 from segtriton_server.frames import Picture
 from segtriton_server.launch import TritonProcess
@@ -70,6 +71,24 @@ def test_every_effect_comes_back_whole(server: TritonProcess, effect: str) -> No
     assert pictures_of(run).shape == (36, 360, 640, 3)
     assert run.ended is not None
     assert {"decode", "preprocess", "network", "compose", "encode"} <= run.ended.stages.keys()
+
+
+@pytest.mark.parametrize("name", ["h264", "vp9_odd"])
+def test_a_picture_of_one_colour_behind_is_that_colour(server: TritonProcess, tmp_path: Path, name: str) -> None:
+    red, clip = (200, 20, 20), make_clip(name)
+    size_hw = clip.format.height, clip.format.width
+    path = tmp_path / "red.png"
+    av.VideoFrame.from_ndarray(np.full((*size_hw, 3), red, np.uint8), "rgb24").save(path)
+    background = code_background(path, clip.format)
+    spec = OutputSpec(effect="image", class_name=SEEN, encoder="mjpeg", quality=95)
+
+    with RawStream(server.grpc_address, STREAMING) as stream:
+        run = follow(stream, clip, stream.open(clip, spec, background=background))
+    plain = run_session(server, clip, replace(spec, effect="color", color_rgb=red))
+
+    check_whole(run, clip)
+    worst = min(psnr(*pair) for pair in zip(pictures_of(run), pictures_of(plain), strict=True))
+    assert worst > 35.0, worst
 
 
 @pytest.mark.parametrize(

@@ -45,29 +45,48 @@ class Background:
             self._shown, self._until = next(self._shots)
             self._fitted = None
         if self._fitted is None or self._fitted.shape[:2] != shape[:2]:
-            shown_hw = self._orientation.stored_hw((shape[0], shape[1]))
-            aspect = self._aspect or Fraction(shape[1], shape[0])
-            covering = _cover(self._shown, aspect / self._shown_aspect, shown_hw)
-            self._fitted = np.ascontiguousarray(self._orientation.to_stored(covering))
+            self._fitted = self._fit(self._shown, shape)
         return self._fitted
+
+    def once(self, shape: tuple[int, ...]) -> Iterator[tuple[Picture, Fraction, Fraction | None]]:
+        """Give each picture, fitted to the height and width of `shape`, from when and until when it is shown.
+
+        Times are in seconds from the beginning; None stands for ever.
+        """
+        begin = Fraction(0)
+        for rgb, end in self._play_once():
+            yield self._fit(rgb, shape), begin, end
+            begin = end or begin
+
+    def _fit(self, rgb: Picture, shape: tuple[int, ...]) -> Picture:
+        shown_hw = self._orientation.stored_hw((shape[0], shape[1]))
+        aspect = self._aspect or Fraction(shape[1], shape[0])
+        covering = _cover(rgb, aspect / self._shown_aspect, shown_hw)
+        return np.ascontiguousarray(self._orientation.to_stored(covering))
 
     def _play(self) -> Iterator[tuple[Picture, Fraction | None]]:
         """Give each picture and until when it is shown, None for ever; a video starts anew at its end."""
-        begun = Fraction(0)
+        begun = end = Fraction(0)
         while True:
-            last: tuple[Picture, Fraction] | None = None
-            count = 0
-            for rgb, time in self._read():
-                if last is not None:
-                    yield last[0], begun + time
-                last, count = (rgb, time), count + 1
-            if last is None:
-                raise InputError(f"{self._path} holds no picture.")
-            if count == 1:
-                yield last[0], None
-                return
-            begun += last[1] + last[1] / (count - 1)
-            yield last[0], begun
+            for rgb, until in self._play_once():
+                if until is None:
+                    yield rgb, None
+                    return
+                end = begun + until
+                yield rgb, end
+            begun = end
+
+    def _play_once(self) -> Iterator[tuple[Picture, Fraction | None]]:
+        """Give each picture and until when it is shown, from the beginning; None for ever if it is the only one."""
+        last: tuple[Picture, Fraction] | None = None
+        count = 0
+        for rgb, time in self._read():
+            if last is not None:
+                yield last[0], time
+            last, count = (rgb, time), count + 1
+        if last is None:
+            raise InputError(f"{self._path} holds no picture.")
+        yield last[0], None if count == 1 else last[1] + last[1] / (count - 1)
 
     def _read(self) -> Iterator[tuple[Picture, Fraction]]:
         with open_input(self._path) as container:

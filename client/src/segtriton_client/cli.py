@@ -37,7 +37,7 @@ from segtriton_client.standard_streams import flush_output, reserve_numbers, say
 from segtriton_client.system_errors import told_as_ours
 from segtriton_client.transport import Endpoint, GrpcTransport
 from segtriton_client.unfinished_file import check_writable
-from segtriton_protocol import EFFECTS, MatteSpec, OutputSpec, SegtritonError
+from segtriton_protocol import EFFECTS, IMAGE_EFFECT, MatteSpec, OutputSpec, SegtritonError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -198,7 +198,7 @@ def _make_jobs(sources: list[Source], others_read: list[Path], options: dict[str
     inputs = expand(sources, streams=options["stream_video"])
     effects = options["effect"] or ("blur",)
     spec = OutputSpec(
-        effect=effects[0] if effects[0] in EFFECTS else "mask",
+        effect=effects[0] if effects[0] in (*EFFECTS, IMAGE_EFFECT) else "mask",
         class_name=",".join(options["class_name"]),
         strength=options["strength"],
         color_rgb=options["color"],
@@ -208,17 +208,27 @@ def _make_jobs(sources: list[Source], others_read: list[Path], options: dict[str
         deinterlace=options["deinterlace"],
         pixel_format=options["pix_fmt"],
         matte=_matte(options),
+        despill=options["despill"],
     )
-    shared = {name: options[name] for name in _JOB_OPTIONS}
     words = effects if options["effect"] or spec.encoder != "mask" else ("mask",)
     outputs = [choose_outputs(inputs, options["output"], word, many=len(effects) > 1) for word in words]
     jobs = [
-        Job(source, targets[0], spec, composed=_compose(words, targets, options), **shared)
+        _make_job(source, targets, words, spec, options)
         for source, *targets in zip(inputs, *outputs, strict=True)
         if not _is_left_out(targets, options)
     ]
     prepare_outputs(jobs, others_read, options["report"], overwrite=options["overwrite"])
     return jobs
+
+
+def _make_job(
+    source: Source, targets: Sequence[Destination], effects: Sequence[str], spec: OutputSpec, options: dict[str, Any]
+) -> Job:
+    shared = {name: options[name] for name in _JOB_OPTIONS}
+    composed = _compose(effects, targets, options)
+    return Job(
+        source, targets[0], spec, composed=composed, background=None if composed else options["background"], **shared
+    )
 
 
 def _matte(options: dict[str, Any]) -> MatteSpec:
@@ -243,7 +253,8 @@ def _compose(effects: Sequence[str], targets: Sequence[Destination], options: di
         raise click.UsageError("The background is read again and again; it must be a file.")
     endings = {target.suffix.lower() for target in targets if isinstance(target, Path)}
     asks_for_masks = options["encoder"] == "mask" and bool(options["effect"])
-    if not (len(effects) > 1 or effects[0] in LOCAL_EFFECTS or endings & LOCAL_ENDINGS or asks_for_masks):
+    is_local = effects[0] in LOCAL_EFFECTS or (effects[0] == IMAGE_EFFECT and not options["stream_video"])
+    if not (len(effects) > 1 or is_local or endings & LOCAL_ENDINGS or asks_for_masks):
         return ()
     return tuple(
         Composed(effect, target, background if effect == "image" else None)

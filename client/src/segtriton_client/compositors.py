@@ -13,15 +13,20 @@ from segtriton_client.background import Background
 from segtriton_protocol import OutputSpec
 from segtriton_protocol.look import (
     BLUR_SIGMA_AT_FULL_STRENGTH,
+    EDGE_SIGMA_CELLS,
     RAMP_OFFSET,
     RAMP_SLOPE,
     blur_grid,
     blur_sigma_cells,
+    edge_grid,
+    edge_weights,
     effect_grid,
 )
 
-LOCAL_EFFECTS = ("image", "cutout")
+LOCAL_EFFECTS = ("cutout",)
 """Effects that only the client draws."""
+
+_OPAQUE = 255
 
 Plane = NDArray[np.uint8]
 Compose = Callable[[Plane, Plane, Fraction], Plane]
@@ -33,18 +38,19 @@ _RAMP = np.clip(np.rint(np.arange(256) * RAMP_SLOPE + RAMP_OFFSET), 0, 255).asty
 def make_compose(effect: str, spec: OutputSpec, background: Background | None = None) -> Compose:
     """Return what draws an effect: one of the server's, `image` (needs a background) or `cutout`."""
     color = np.array(spec.color_rgb, np.uint8)
+    own = own_colors if spec.despill else lambda rgb, mask, subject: rgb
     match effect:
         case "mask":
             return lambda rgb, mask, time: np.repeat(resize(mask, rgb.shape)[..., None], 3, axis=2)
         case "overlay":
             return lambda rgb, mask, time: mix(color, rgb, _scaled(subject_of(mask, rgb.shape), spec.strength))
         case "color":
-            return lambda rgb, mask, time: mix(rgb, color, subject_of(mask, rgb.shape))
+            return lambda rgb, mask, time: _before(color, *_cut_out(rgb, mask, own))
         case "cutout":
-            return lambda rgb, mask, time: np.dstack([rgb, subject_of(mask, rgb.shape)])
+            return lambda rgb, mask, time: np.dstack(_cut_out(rgb, mask, own))
         case "image":
             assert background is not None, "the image effect has a background"
-            return lambda rgb, mask, time: mix(rgb, background.at(time, rgb.shape), subject_of(mask, rgb.shape))
+            return lambda rgb, mask, time: _before(background.at(time, rgb.shape), *_cut_out(rgb, mask, own))
         case _:
             return lambda rgb, mask, time: _blur(rgb, mask, spec.strength)
 
@@ -53,6 +59,51 @@ def subject_of(mask: Plane, shape: tuple[int, ...]) -> Plane:
     """The mask at the size of a picture of `shape`, decided by the ramp on the grid, as the server does it."""
     grid_hw, _ = effect_grid((shape[0], shape[1]))
     return resize(_RAMP[resize(mask, grid_hw)], shape)
+
+
+def own_colors(rgb: Plane, mask: Plane, subject: Plane) -> Plane:
+    """A picture whose soft edges show the subject's own colour, as the server draws them (see its `edge_colors`).
+
+    Args:
+        rgb: the picture [h, w, 3].
+        mask: [m, n].
+        subject: how much each pixel shows of the subject [h, w], 0 to 255.
+    """
+    edges = (subject > 0) & (subject < _OPAQUE)
+    if not edges.any():
+        return rgb
+    foreground, background = (resize(colors, rgb.shape)[edges] for colors in _edge_colors(rgb, mask))
+    share = subject[edges][:, None] * np.float32(1 / _OPAQUE)
+    own = share * rgb[edges] + (1 - share * share) * foreground - share * (1 - share) * background
+    cleaned: Plane = rgb.copy()
+    cleaned[edges] = np.clip(np.rint(own), 0, 255)
+    return cleaned
+
+
+def _edge_colors(rgb: Plane, mask: Plane) -> tuple[Plane, Plane]:
+    """The colours [m, n, 3] of foreground and background near each place, on the grid for edges."""
+    grid_hw, _ = effect_grid((rgb.shape[0], rgb.shape[1]))
+    edge_hw = edge_grid(grid_hw)
+    cells = resize(rgb, edge_hw, "AREA")
+    levels = resize(_RAMP[resize(mask, grid_hw)], edge_hw, "AREA")
+    kernel = _gaussian(EDGE_SIGMA_CELLS)
+    weights = edge_weights().astype(np.float32)
+    return _mean_colors(cells, weights[levels], kernel), _mean_colors(cells, weights[::-1][levels], kernel)
+
+
+def _mean_colors(cells: Plane, weight: NDArray[np.float32], kernel: NDArray[np.float32]) -> Plane:
+    means = _smoothen(cells * weight[..., None], kernel) / _smoothen(weight[..., None], kernel)
+    return np.asarray(np.rint(means), np.uint8)
+
+
+def _cut_out(rgb: Plane, mask: Plane, own: Callable[[Plane, Plane, Plane], Plane]) -> tuple[Plane, Plane]:
+    """The colours of a subject [h, w, 3], and how much each pixel shows of it [h, w]."""
+    subject = subject_of(mask, rgb.shape)
+    return own(rgb, mask, subject), subject
+
+
+def _before(background: Plane, rgb: Plane, subject: Plane) -> Plane:
+    return mix(rgb, background, subject)
 
 
 def resize(plane: Plane, shape: tuple[int, ...], interpolation: str = "BILINEAR") -> Plane:

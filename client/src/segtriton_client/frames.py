@@ -197,4 +197,5 @@ def _parameters(job: Job) -> dict[str, str | int | float]:
         "strength": str(spec.strength),
         "color_rgb": ",".join(str(level) for level in spec.color_rgb),
         **inverted,
+        "despill": spec.despill,
     }

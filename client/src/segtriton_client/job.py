@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,7 +28,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """An output that the client draws from masks: an effect of the service's, `image` or `cutout`."""
+    """An output that the client draws from masks: an effect of the service's, or `cutout`."""
 
     effect: str
     output: Destination
@@ -42,8 +42,9 @@ class Job:
     `resume_seconds` is how long it looks for another server when one goes away; `strict` ends the run at the first
     damaged frame. A live run drops packets that have waited `max_latency` seconds. At most `duration` seconds are
     read, 0 for all; a source that ends is looked for again for `reconnect_seconds`. Where there are `composed` outputs,
-    the service sends bare masks and `output` is not written. Once `stopping` is set nothing more is read and what is on
-    its way is finished; then StoppedError is raised for a file, while a source without an end has ended.
+    the service sends bare masks and `output` is not written. `background` is for the effect `image` of the service.
+    Once `stopping` is set nothing more is read and what is on its way is finished; then StoppedError is raised for a
+    file, while a source without an end has ended.
     """
 
     input: Source
@@ -59,12 +60,17 @@ class Job:
     duration: float = 0.0
     reconnect_seconds: float = 0.0
     composed: tuple[Composed, ...] = ()
+    background: Path | None = None
     stopping: threading.Event = field(default_factory=threading.Event, compare=False)
 
     @property
     def outputs(self) -> list[Destination]:
         """Where results go."""
         return [composed.output for composed in self.composed] or [self.output]
+
+    def drawn_here(self) -> Job:
+        """Return the same job, its effect drawn by the client."""
+        return replace(self, composed=(Composed(self.spec.effect, self.output, self.background),), background=None)
 
     def report_progress(self, done: int, total: int, started: float) -> None:
         """Tell the caller how far it is."""

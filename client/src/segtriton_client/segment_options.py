@@ -11,7 +11,7 @@ import click
 from segtriton_client.cli_options import ColorType
 from segtriton_client.compositors import LOCAL_EFFECTS
 from segtriton_client.option_sections import in_section
-from segtriton_protocol import EFFECTS, ENCODERS, KEEP_PIXEL_FORMAT, PIXEL_FORMATS, X264_PRESETS
+from segtriton_protocol import EFFECTS, ENCODERS, IMAGE_EFFECT, KEEP_PIXEL_FORMAT, PIXEL_FORMATS, X264_PRESETS
 from segtriton_protocol.matte_spec import MOST_FRAMES_A_MASK
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -56,7 +56,7 @@ _OPTIONS = (
     ),
     _effect(
         "--effect",
-        type=click.Choice((*EFFECTS, *LOCAL_EFFECTS)),
+        type=click.Choice((*EFFECTS, IMAGE_EFFECT, *LOCAL_EFFECTS)),
         multiple=True,
         help="May be repeated, for several outputs of one pass  [default: blur]",
     ),
@@ -68,6 +68,12 @@ _OPTIONS = (
         "--background",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help="Picture or video for effect image.",
+    ),
+    _effect(
+        "--despill/--no-despill",
+        default=True,
+        show_default=True,
+        help="Take the old background's colour out of soft edges, with color, image and cutout.",
     ),
     _effect(
         "-c",

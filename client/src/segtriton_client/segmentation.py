@@ -6,13 +6,14 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from segtriton_client.background import Background
+from segtriton_client.background import Background as LocalBackground
 from segtriton_client.codec_change import OTHER_CODEC
+from segtriton_client.coded_background import code_background
 from segtriton_client.composed_outputs import ComposedOutputs, Drawing, open_drawing
 from segtriton_client.compositors import make_compose
 from segtriton_client.demuxer import CarriedPacket, Demuxer
@@ -30,7 +31,7 @@ from segtriton_client.resuming import Connect, ResumingSession
 from segtriton_client.sources import is_live
 from segtriton_client.threads import run_blocking
 from segtriton_client.transport import Endpoint, GrpcTransport
-from segtriton_protocol import PLAIN_PIXEL_FORMAT, Ended, OutputSpec, Packet
+from segtriton_protocol import PLAIN_PIXEL_FORMAT, Background, Ended, ErrorCode, OutputSpec, Packet, SegtritonError
 
 _READ_AHEAD = 8
 _REASON_SECONDS = 2.0
@@ -58,10 +59,8 @@ async def segment_video(endpoint: Endpoint | str, job: Job) -> Report:
 async def stream_file(connect: Connect, demuxer: Demuxer, job: Job) -> Report:
     """Do the work of `segment_video` over any transport; `connect` makes a new one for each session."""
     started = time.monotonic()
-    mode = "live" if job.live else "file"
-    async with ResumingSession(
-        connect, demuxer.format, _spec_of(job), network=job.network, mode=mode, resume_seconds=job.resume_seconds
-    ) as session:
+    async with AsyncExitStack() as stack:
+        session, job, notes = await _open_session(connect, demuxer, job, stack)
         frames = LocalFrames(demuxer.format, deinterlace=job.spec.deinterlace) if job.composed else None
         with _open_output(job, demuxer, session, frames) as output:
             writer = _open_writer(output, demuxer, session)
@@ -81,8 +80,46 @@ async def stream_file(connect: Connect, demuxer: Demuxer, job: Job) -> Report:
             if job.strict:
                 demuxer.truncation.raise_if_truncated()
             await run_blocking(output.commit)
-    report = _make_report(session, ended, job, time.monotonic() - started, demuxer, output.notes)
+    report = _make_report(session, ended, job, time.monotonic() - started, demuxer, [*notes, *output.notes])
     return _with_unsent(report, {_STALE: live.num_stale if live else 0, OTHER_CODEC: demuxer.num_other_codec})
+
+
+async def _open_session(
+    connect: Connect, demuxer: Demuxer, job: Job, stack: AsyncExitStack
+) -> tuple[ResumingSession, Job, tuple[str, ...]]:
+    """Open a session for a job; where the service does not draw its background, for one whose `image` is drawn here.
+
+    Returns:
+        The session, its job, and why it is another one.
+    """
+    background = None
+    if job.background is not None:
+        background = await run_blocking(code_background, job.background, demuxer.format)
+        if background is None:
+            job = job.drawn_here()
+            return await _enter(connect, demuxer, job, stack), job, ("The background is large; it was drawn here.",)
+    try:
+        return await _enter(connect, demuxer, job, stack, background), job, ()
+    except SegtritonError as error:
+        if background is None or error.code not in (ErrorCode.INVALID_MESSAGE, ErrorCode.LIMIT_EXCEEDED):
+            raise
+        job = job.drawn_here()
+        return await _enter(connect, demuxer, job, stack), job, (f"{error.message} The background was drawn here.",)
+
+
+async def _enter(
+    connect: Connect, demuxer: Demuxer, job: Job, stack: AsyncExitStack, background: Background | None = None
+) -> ResumingSession:
+    session = ResumingSession(
+        connect,
+        demuxer.format,
+        _spec_of(job),
+        network=job.network,
+        mode="live" if job.live else "file",
+        resume_seconds=job.resume_seconds,
+        background=background,
+    )
+    return await stack.enter_async_context(session)
 
 
 def _no_picture(job: Job, ended: Ended) -> ClientError:
@@ -132,7 +169,7 @@ def _open_output(job: Job, demuxer: Demuxer, session: ResumingSession, frames: L
 
 
 def _open_drawing(composed: Composed, job: Job, demuxer: Demuxer) -> Drawing:
-    background = Background(composed.background, demuxer.format) if composed.background else None
+    background = LocalBackground(composed.background, demuxer.format) if composed.background else None
     compose = make_compose(composed.effect, job.spec, background)
     return open_drawing(composed.output, composed.effect, compose, demuxer.format, demuxer.carried, job.spec)
 

@@ -15,6 +15,7 @@ from segtriton_client.transport import MessageStream, Transport
 from segtriton_protocol import (
     Acknowledge,
     AnswerId,
+    Background,
     Cancel,
     ClientMessage,
     Credit,
@@ -70,6 +71,7 @@ class StreamSession:
         first_seq: int = 0,
         wanted_seq: int = 0,
         answered_seqs: Sequence[int] = (),
+        background: Background | None = None,
         open_seconds: float = 15.0,
         progress_seconds: float = 15.0,
     ) -> None:
@@ -87,6 +89,7 @@ class StreamSession:
             answered_seqs=tuple(answered_seqs),
             open_key=secrets.token_hex(16),
             acknowledges=True,
+            background=background,
         )
         self._early: dict[int, ServerMessage] = {}
         self._next_number = 0

@@ -5,6 +5,7 @@ No I/O and no third-party import but numpy happens here.
 """
 
 from segtriton_protocol.answer_ids import AnswerId
+from segtriton_protocol.background import BACKGROUND_MEMORY_BYTES, MAX_BACKGROUND_BYTES, Background
 from segtriton_protocol.client_messages import Acknowledge, Cancel, ClientMessage, End, Open, Packets
 from segtriton_protocol.errors import ErrorCode, SegtritonError
 from segtriton_protocol.formats import ColorTags, Framing, VideoFormat
@@ -15,6 +16,7 @@ from segtriton_protocol.orientation import UPRIGHT, Orientation
 from segtriton_protocol.output_spec import (
     EFFECTS,
     ENCODERS,
+    IMAGE_EFFECT,
     KEEP_PIXEL_FORMAT,
     PIXEL_FORMATS,
     PLAIN_PIXEL_FORMAT,
@@ -27,9 +29,12 @@ from segtriton_protocol.session_ids import is_session_id, new_session_id
 from segtriton_protocol.version import PROTOCOL_VERSION
 
 __all__ = [
+    "BACKGROUND_MEMORY_BYTES",
     "EFFECTS",
     "ENCODERS",
+    "IMAGE_EFFECT",
     "KEEP_PIXEL_FORMAT",
+    "MAX_BACKGROUND_BYTES",
     "PIXEL_FORMATS",
     "PLAIN_PIXEL_FORMAT",
     "PROTOCOL_VERSION",
@@ -37,6 +42,7 @@ __all__ = [
     "X264_PRESETS",
     "Acknowledge",
     "AnswerId",
+    "Background",
     "Cancel",
     "ClientMessage",
     "ColorTags",

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 from segtriton_protocol import tensors as specs
 from segtriton_protocol.answer_ids import AnswerId
+from segtriton_protocol.background import Background
 from segtriton_protocol.errors import ErrorCode, SegtritonError
 from segtriton_protocol.formats import VideoFormat
 from segtriton_protocol.json_fields import JsonFields, encode_json
-from segtriton_protocol.output_spec import OutputSpec
+from segtriton_protocol.output_spec import IMAGE_EFFECT, OutputSpec
 from segtriton_protocol.packets import MAX_SEQ, Packet, PacketBlock, pack_packets
 from segtriton_protocol.tensors import (
     PARAMETER_MESSAGE,
@@ -53,7 +54,8 @@ class Open(ClientMessage):
     later ones need them, and not sent again; nor are those of `answered_seqs`, later packets whose
     pictures are shown earlier. `open_key` is unique for each session a client asks for, so that a
     doubled OPEN is seen. A client that `acknowledges` tells which answers it has read, puts them in order by their
-    number, and takes them over whichever of its requests: only so can a session last without an end.
+    number, and takes them over whichever of its requests: only so can a session last without an end. A `background`
+    is there for the effect `image`, and for no other.
     """
 
     kind: ClassVar[str] = "open"
@@ -67,6 +69,7 @@ class Open(ClientMessage):
     answered_seqs: tuple[int, ...] = ()
     open_key: str = ""
     acknowledges: bool = False
+    background: Background | None = None
 
     def to_tensors(self) -> Tensors:
         """Return the request's tensors by name."""
@@ -81,17 +84,31 @@ class Open(ClientMessage):
             "open_key": self.open_key,
             "acknowledges": self.acknowledges,
         }
-        return {specs.MESSAGE.name: encode_json(wire)}
+        if self.background is None:
+            return {specs.MESSAGE.name: encode_json(wire)}
+        index, payload = self.background.block.to_arrays()
+        return {
+            specs.MESSAGE.name: encode_json({**wire, "background": self.background.video.to_json()}),
+            specs.PACKET_INDEX.name: index,
+            specs.PACKET_IN.name: payload,
+        }
 
     @classmethod
     def from_tensors(cls, session_id: str, tensors: Tensors) -> Open:
-        """Read the request; raises DUPLICATE_OPEN, INVALID_MESSAGE or UNKNOWN_ENCODER."""
+        """Read the request.
+
+        Raises:
+            SegtritonError: DUPLICATE_OPEN, INVALID_MESSAGE or UNKNOWN_ENCODER; of a background also INVALID_PACKET and
+                LIMIT_EXCEEDED.
+        """
         if session_id:
             raise SegtritonError(ErrorCode.DUPLICATE_OPEN, "OPEN must not name a session.", session_id=session_id)
         fields = JsonFields.parse(required_tensor(tensors, specs.MESSAGE), "OPEN")
+        video = VideoFormat.from_json(fields.inner("video"))
+        output = OutputSpec.from_json(fields.inner("output"))
         return cls(
-            video=VideoFormat.from_json(fields.inner("video")),
-            output=OutputSpec.from_json(fields.inner("output")),
+            video=video,
+            output=output,
             network=fields.text("network", ""),
             mode=fields.choice("mode", MODES, "file"),
             first_seq=fields.integer("first_seq", 0, MAX_SEQ, default=0),
@@ -99,6 +116,7 @@ class Open(ClientMessage):
             answered_seqs=fields.integers("answered_seqs", 0, MAX_SEQ),
             open_key=fields.text("open_key", "", max_length=64),
             acknowledges=fields.boolean("acknowledges", default=False),
+            background=_read_background(fields, tensors, video) if output.effect == IMAGE_EFFECT else None,
         )
 
 
@@ -203,3 +221,9 @@ class Cancel(ClientMessage):
     def from_tensors(cls, session_id: str, tensors: Tensors) -> Cancel:
         """Read the request."""
         return cls(session_id=session_id)
+
+
+def _read_background(fields: JsonFields, tensors: Tensors, behind: VideoFormat) -> Background:
+    index = required_tensor(tensors, specs.PACKET_INDEX).tobytes()
+    payload = required_tensor(tensors, specs.PACKET_IN).tobytes()
+    return Background.read(fields.inner("background"), index, payload, behind)

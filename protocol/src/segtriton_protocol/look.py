@@ -2,6 +2,9 @@
 
 from math import sqrt
 
+import numpy as np
+from numpy.typing import NDArray
+
 # Networks answer with about 144 rows: a much coarser grid would lose the mask's edge, a finer one gains nothing.
 _FEWEST_GRID_ROWS = 128
 _COARSEST_SCALE = 16
@@ -21,6 +24,12 @@ RAMP_OFFSET = -255.0 * _SURELY_BACKGROUND * RAMP_SLOPE
 # At full strength the blur's standard deviation is this part of the picture's shorter side, so that one strength
 # looks the same at every size (default strength at 720p: 14.4 pixels).
 BLUR_SIGMA_AT_FULL_STRENGTH = 0.04
+
+# The colours on both sides of a soft edge are means over about this many cells of a grid of a quarter of the effect's
+# resolution, 24 pixels of 720p; wider ones took out no more.
+EDGE_SIGMA_CELLS = 1.5
+# A cell counts by this power of its share of the foreground, so that mixtures hardly do; and never not at all.
+_EDGE_POWER, _LEAST_EDGE_WEIGHT = 16, 1e-5
 
 
 def effect_grid(picture_hw: tuple[int, int]) -> tuple[tuple[int, int], int]:
@@ -46,3 +55,13 @@ def blur_sigma_cells(sigma_pixels: float, scale: int) -> float:
     """
     variance = (sigma_pixels / scale) ** 2 - (0.1 if scale > 1 else 0.0)
     return sqrt(max(variance, _LEAST_SIGMA_CELLS**2))
+
+
+def edge_grid(grid_hw: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of the grid on which the colours along soft edges are estimated, for an effect's grid."""
+    return (grid_hw[0] + 3) // 4, (grid_hw[1] + 3) // 4
+
+
+def edge_weights() -> NDArray[np.float64]:
+    """How much a cell counts as foreground, for each level of the subject, [256]; backwards, as background."""
+    return (np.arange(256) / 255) ** _EDGE_POWER + _LEAST_EDGE_WEIGHT

@@ -10,6 +10,9 @@ from segtriton_protocol.json_fields import JsonFields
 from segtriton_protocol.matte_spec import MatteSpec
 
 EFFECTS = ("blur", "mask", "overlay", "color")
+IMAGE_EFFECT = "image"
+"""The effect that needs a background, which only OPEN brings."""
+
 ENCODERS = ("auto", "h264", "mjpeg", "mask")
 KEEP_PIXEL_FORMAT, PLAIN_PIXEL_FORMAT = PIXEL_FORMATS = ("keep", "yuv420p")
 X264_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium")
@@ -23,6 +26,7 @@ class OutputSpec:
     ladder or `auto`; `preset` and `crf` are x264's, `quality` (1..100) is MJPEG's. An empty
     `class_name` is the network's own default. `deinterlace` makes interlaced pictures whole.
     `pixel_format` keeps the input's, up to 10 bits, where the encoder can code it, or makes all plain 8-bit 4:2:0.
+    `despill` takes the old background's colour out of soft edges, where another one is shown.
     """
 
     effect: str = "blur"
@@ -36,6 +40,7 @@ class OutputSpec:
     deinterlace: bool = True
     pixel_format: str = KEEP_PIXEL_FORMAT
     matte: MatteSpec = field(default_factory=MatteSpec)
+    despill: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Return the wire form."""
@@ -51,6 +56,7 @@ class OutputSpec:
             "deinterlace": self.deinterlace,
             "pixel_format": self.pixel_format,
             "matte": self.matte.to_json(),
+            "despill": self.despill,
         }
 
     @classmethod
@@ -67,7 +73,7 @@ class OutputSpec:
         if len(color) != 3:
             raise fields.refuse("color_rgb", "three integers from 0 to 255")
         return cls(
-            effect=fields.choice("effect", EFFECTS, default.effect),
+            effect=fields.choice("effect", (*EFFECTS, IMAGE_EFFECT), default.effect),
             class_name=fields.text("class_name", ""),
             strength=fields.number("strength", 0.0, 1.0, default.strength),
             color_rgb=(color[0], color[1], color[2]),
@@ -79,4 +85,5 @@ class OutputSpec:
             # A client without the field was written for what every server made once.
             pixel_format=fields.choice("pixel_format", PIXEL_FORMATS, PLAIN_PIXEL_FORMAT),
             matte=MatteSpec.from_json(fields.inner("matte")) if "matte" in fields.wire else default.matte,
+            despill=fields.boolean("despill", default=False),
         )

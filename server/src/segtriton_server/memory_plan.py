@@ -25,6 +25,8 @@ _WORKER_BYTES = {"cpu": 144 * _MIB, "gpu": 1024 * _MIB}
 _SESSION_BYTES = 24 * _MIB
 _PICTURES = 39
 _PICTURES_OF_FRAME_THREAD = 11
+# Of the decoder that a background needs for a moment: what it refers to, and what it sorts.
+_MOST_PICTURES_OF_DECODER = 34
 # /dev/shm is half of a machine's memory where nobody has chosen its size, and nearly empty.
 _LARGEST_SHARED_PART = 4
 # What one session may leave with Triton whose client acknowledges nothing; and one of the sample's contract.
@@ -70,6 +72,11 @@ def session_bytes(picture_bytes: int, num_frame_threads: int = 1) -> int:
 def idle_bytes(settings: Settings) -> int:
     """Return what a process with the network and without sessions takes."""
     return _WORKER_BYTES[settings.accelerator] + settings.network_memory_bytes
+
+
+def background_bytes(picture_bytes: int, num_pictures: int) -> int:
+    """Return what a background of so many such pictures takes beside the rest of its session; nothing without one."""
+    return (num_pictures + min(num_pictures + 2, _MOST_PICTURES_OF_DECODER)) * picture_bytes if num_pictures else 0
 
 
 def plan_memory(settings: Settings, workers: int) -> MemoryPlan:

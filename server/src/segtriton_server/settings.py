@@ -93,6 +93,8 @@ class Settings:
         start_timeout: how long workers may take to load.
         max_pixels: the largest picture, width times height, less by default where a worker's memory holds less; what
             has more bytes than such a picture in 8-bit 4:2:0 is made 8-bit 4:2:0.
+        background_bytes: what the pictures of a session's background may take, decoded; a session with more is refused,
+            and `segclient` draws it itself.
         token_file: file with the accepted bearer tokens, or their hashes, one a line, each with its tenant if it has
             one; empty to serve everybody, unless `jwt_key_file` says otherwise.
         jwt_key_file: PEM file with the public key of who signs JSON Web Tokens; empty to accept none.
@@ -146,6 +148,8 @@ class Settings:
     worker_memory_bytes: int = 8 << 30
     start_timeout: float = 60.0
     max_pixels: int = 8192 * 4320
+    # The protocol's number; its package loads NumPy, and a worker must hide files from its libraries before.
+    background_bytes: int = 256 << 20
     token_file: str = ""
     jwt_key_file: str = ""
     jwt_audience: str = "segtriton"

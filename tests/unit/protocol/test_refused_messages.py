@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from segtriton_protocol import (
+    MAX_BACKGROUND_BYTES,
     PROTOCOL_VERSION,
+    Background,
     Credit,
     ErrorCode,
     Open,
@@ -23,7 +25,7 @@ from segtriton_protocol import (
     parse_response,
 )
 from segtriton_protocol.json_fields import encode_json
-from segtriton_protocol.packets import MAX_SEQ, MAX_TIME, NO_TIMESTAMP, unpack_packets
+from segtriton_protocol.packets import MAX_PACKETS, MAX_SEQ, MAX_TIME, NO_TIMESTAMP, PacketBlock, unpack_packets
 from segtriton_protocol.tensors import PARAMETER_MESSAGE, PARAMETER_PROTOCOL, PARAMETER_SESSION
 
 
@@ -205,3 +207,65 @@ def test_numbers_too_large_for_a_float_are_refused_or_left_out() -> None:
 
     error = SegtritonError.from_json({"code": "WORKER_LOST", "message": "", "retry_after_seconds": 10**400})
     assert error.retry_after_seconds is None
+
+
+# ------------------------------------------------------------------ backgrounds
+
+PICTURE = VideoFormat("h264", 64, 64, Fraction(1, 90_000))
+
+
+def open_with_background(*packets: Packet, picture: VideoFormat = PICTURE) -> Open:
+    background = Background(picture, PacketBlock.pack(packets))
+    return Open(video=OPEN.video, output=OutputSpec(effect="image"), background=background)
+
+
+def packet(seq: int = 0, pts: int | None = 0, num_bytes: int = 1) -> Packet:
+    return Packet(seq, pts, pts, 1, True, bytes(num_bytes))
+
+
+def test_a_background_survives_the_wire() -> None:
+    opening = open_with_background(packet(), packet(1, 5))
+
+    assert parse_request(parameters_of("open"), opening.to_tensors()) == opening
+
+
+@pytest.mark.parametrize(
+    ("opening", "code"),
+    [
+        (open_with_background(), ErrorCode.INVALID_PACKET),
+        (open_with_background(packet(pts=None)), ErrorCode.INVALID_PACKET),
+        (open_with_background(packet(num_bytes=0)), ErrorCode.INVALID_PACKET),
+        (open_with_background(*map(packet, range(MAX_PACKETS + 1))), ErrorCode.INVALID_PACKET),
+        (open_with_background(packet(num_bytes=MAX_BACKGROUND_BYTES + 1)), ErrorCode.LIMIT_EXCEEDED),
+        (
+            open_with_background(packet(), picture=VideoFormat("h264", 66, 64, Fraction(1, 25))),
+            ErrorCode.INVALID_MESSAGE,
+        ),
+        (
+            open_with_background(packet(), picture=VideoFormat("h264", 64, 62, Fraction(1, 25))),
+            ErrorCode.INVALID_MESSAGE,
+        ),
+    ],
+)
+def test_a_background_out_of_bounds_is_refused(opening: Open, code: ErrorCode) -> None:
+    assert refusal_of(parameters_of("open"), opening.to_tensors()) is code
+
+
+@pytest.mark.parametrize("missing", ["PACKET_INDEX", "PACKET_IN", "background"])
+def test_an_image_without_its_background_is_refused(missing: str) -> None:
+    tensors = open_with_background(packet()).to_tensors()
+    if missing == "background":
+        wire = json.loads(tensors["MESSAGE"].tobytes())
+        del wire["background"]
+        tensors["MESSAGE"] = encode_json(wire)
+    else:
+        del tensors[missing]
+
+    assert refusal_of(parameters_of("open"), tensors) is ErrorCode.INVALID_MESSAGE
+
+
+def test_a_background_of_another_effect_is_not_read() -> None:
+    wire = json.loads(OPEN.to_tensors()["MESSAGE"].tobytes())
+    tensors = {**open_with_background().to_tensors(), "MESSAGE": encode_json({**wire, "background": 7})}
+
+    assert parse_request(parameters_of("open"), tensors) == OPEN

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from segtriton_protocol import BACKGROUND_MEMORY_BYTES
 from segtriton_server.settings import InvalidSettingError, Settings, num_cores
 
 
@@ -88,3 +89,7 @@ def test_threads_and_workers_follow_the_cores() -> None:
     assert settings.num_workers == max(2, num_cores() // 2)
     assert 2 <= settings.num_decoder_threads <= 4
     assert Settings(decoder_threads=9).num_decoder_threads == 9
+
+
+def test_a_background_may_take_what_clients_believe() -> None:
+    assert Settings().background_bytes == BACKGROUND_MEMORY_BYTES

@@ -58,6 +58,33 @@ class DevicePictures:
 
 
 @dataclass(frozen=True, slots=True)
+class ChosenPictures:
+    """Pictures that are kept, by their positions: each as often as it is named.
+
+    Attributes:
+        kept: all of them; nobody writes to them.
+        positions: which, in which order.
+    """
+
+    kept: DevicePictures
+    positions: Sequence[int]
+
+    def take(self) -> DevicePictures:
+        """The pictures, for reads on the current stream only."""
+        stream = torch.cuda.current_stream()
+        self.kept.wait(stream)
+        for plane in self.kept.planes:  # another stream's memory, which must not go back before it was read here
+            plane.record_stream(stream)
+        first = self.positions[0]
+        if any(position != first for position in self.positions):
+            planes = tuple(plane[list(self.positions)] for plane in self.kept.planes)
+        else:
+            count = len(self.positions)
+            planes = tuple(plane[first : first + 1].expand(count, -1, -1, -1) for plane in self.kept.planes)
+        return DevicePictures(planes, self.kept.matrix, self.kept.color_range)
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceMasks:
     """Masks uint8 [n, h, w] of a group of pictures, 255 where the subject is; see `DevicePictures` for `ready`."""
 
@@ -76,6 +103,17 @@ def nv12_planes(buffer: torch.Tensor, height: int, width: int) -> tuple[torch.Te
     luma = buffer[:, :height].unsqueeze(3)
     chroma = buffer[:, height:].view(count, height // 2, width // 2, 2)
     return luma, chroma
+
+
+def join_pictures(groups: Sequence[DevicePictures]) -> DevicePictures:
+    """Copies of pictures of one kind and size as one group, made on the current stream once they are ready."""
+    stream = torch.cuda.current_stream()
+    for group in groups:
+        group.wait(stream)
+        for plane in group.planes:
+            plane.record_stream(stream)
+    planes = tuple(torch.cat(planes) for planes in zip(*(group.planes for group in groups), strict=True))
+    return DevicePictures(planes, groups[0].matrix, groups[0].color_range, record_event())
 
 
 def record_event(stream: torch.cuda.Stream | None = None) -> torch.cuda.Event:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from segtriton_protocol import ErrorCode, OutputSpec, SegtritonError
+from segtriton_protocol import IMAGE_EFFECT, ErrorCode, OutputSpec, SegtritonError
 from segtriton_protocol.json_fields import JsonFields
 from segtriton_server.process_memory import keep_freed_blocks
 from segtriton_server.settings import Settings
@@ -34,7 +34,7 @@ class FrameSegmentation:
 
         Args:
             requests: RGB frames uint8 [n, h, w, 3], and the request's parameters: effect, class_name, strength,
-                color_rgb ("r,g,b"), inverted (true).
+                color_rgb ("r,g,b"), inverted (true), despill (true).
 
         Returns:
             Frames in the shape of the request's, or UNKNOWN_CLASS, INVALID_MESSAGE, LIMIT_EXCEEDED, INTERNAL.
@@ -91,6 +91,7 @@ def _create_engine(settings: Settings) -> FrameEngine:
 def _output_spec(parameters: Mapping[str, Any]) -> OutputSpec:
     wire = {key: parameters[key] for key in ("effect", "class_name", "strength") if key in parameters}
     wire["matte"] = {"inverted": parameters.get("inverted", False)}
+    wire["despill"] = parameters.get("despill", False)
     try:
         if "strength" in wire:
             wire["strength"] = float(wire["strength"])
@@ -100,4 +101,7 @@ def _output_spec(parameters: Mapping[str, Any]) -> OutputSpec:
         raise SegtritonError(
             ErrorCode.INVALID_MESSAGE, "strength must be a number and color_rgb three integers: r,g,b."
         ) from None
-    return OutputSpec.from_json(JsonFields(wire, "parameters"))
+    spec = OutputSpec.from_json(JsonFields(wire, "parameters"))
+    if spec.effect == IMAGE_EFFECT:
+        raise SegtritonError(ErrorCode.INVALID_MESSAGE, "Frames have no background: image needs a streamed session.")
+    return spec

@@ -11,6 +11,7 @@ from segtriton_protocol.look import RAMP_OFFSET, RAMP_SLOPE, blur_grid, blur_sig
 from segtriton_server.frames import Picture, Plane
 from segtriton_server.vision.color import rgb_to_yuv
 from segtriton_server.vision.depth import Depth
+from segtriton_server.vision.edge_colors import EdgeColors
 from segtriton_server.vision.effects import EffectSpec
 from segtriton_server.vision.grid import Grid, Shrinker
 
@@ -20,10 +21,32 @@ _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 class LayerPlanes(NamedTuple):
-    """One layer to keep for all planes of a picture, one to add for each; valid until the next update."""
+    """What is drawn, on the grid; valid until the next update.
+
+    Attributes:
+        kept: weights of the source, for all planes of a picture.
+        removed: what to take from each plane of the source that is kept; None for nothing.
+        added: what to add to each plane; None if that is only what stands behind.
+        shown: weights of the picture behind, for all planes; None if there is none.
+    """
 
     kept: Plane
-    added: list[Plane]
+    added: list[Plane] | None
+    shown: Plane | None = None
+    removed: list[Plane] | None = None
+
+    def interleaved(self) -> "LayerPlanes":
+        """The same for a picture whose three channels lie in one plane."""
+        added, removed = (None if planes is None else [_joined(planes)] for planes in (self.added, self.removed))
+        shown = None if self.shown is None else _joined([self.shown] * 3)
+        return LayerPlanes(_joined([self.kept] * 3), added, shown, removed)
+
+    def of(self, planes: slice) -> "LayerPlanes":
+        """The same for some planes of a picture."""
+        return self._replace(
+            added=None if self.added is None else self.added[planes],
+            removed=None if self.removed is None else self.removed[planes],
+        )
 
 
 class Layers(Protocol):
@@ -38,7 +61,7 @@ class Layers(Protocol):
     def update(self, picture: Picture, mask: Mask) -> LayerPlanes:
         """The layers for one picture."""
 
-    def backgrounds(self, picture: Picture) -> Sequence[Plane] | None:
+    def backgrounds(self, picture: Picture, behind: Picture | None) -> Sequence[Plane] | None:
         """What each plane shows where `subject` is 0, or one pixel of it; None if that is the added layer."""
 
 
@@ -68,7 +91,6 @@ class BlurLayers:
         self._coarse_opacity = np.empty(blur_hw, np.uint8)
         self._weight = np.empty(blur_hw, np.float32)
         self._total = np.empty(blur_hw, np.float32)
-        self._kept_rgb, self._added_rgb = _rgb_layers(grid)
 
     def update(self, picture: Picture, mask: Mask) -> LayerPlanes:
         """See `Layers`."""
@@ -80,11 +102,10 @@ class BlurLayers:
             cv2.resize(blurred, self._grid.size_wh, dst=smooth, interpolation=cv2.INTER_CUBIC)
             self._depth.limit(smooth)
             self._depth.weigh(smooth, self._opacity, added)
-        if picture.is_rgb:
-            return _merged(self.subject, self._added, self._kept_rgb, self._added_rgb)
-        return LayerPlanes(self._depth.weights(self.subject), list(self._added))
+        layers = LayerPlanes(self._depth.weights(self.subject), list(self._added))
+        return layers.interleaved() if picture.is_rgb else layers
 
-    def backgrounds(self, picture: Picture) -> Sequence[Plane] | None:
+    def backgrounds(self, picture: Picture, behind: Picture | None) -> Sequence[Plane] | None:
         """See `Layers`."""
         return None
 
@@ -125,7 +146,7 @@ class FlatLayers:
         self._color: tuple[int, ...] = ()
         self._color_pixels: Sequence[Plane] = []
         self._color_levels: Sequence[Plane] = []
-        self._kept_rgb, self._added_rgb = _rgb_layers(grid)
+        self._edges = EdgeColors(grid, depth) if spec.despill and not self._is_overlay else None
 
     def update(self, picture: Picture, mask: Mask) -> LayerPlanes:
         """See `Layers`."""
@@ -134,11 +155,15 @@ class FlatLayers:
         cv2.LUT(self.subject, self._kept_levels, dst=self._kept)
         for levels, added in zip(self._color_levels, self._added, strict=True):
             cv2.LUT(self.subject, levels, dst=added)
-        if picture.is_rgb:
-            return _merged(self._kept, self._added, self._kept_rgb, self._added_rgb)
-        return LayerPlanes(self._kept, list(self._added))
+        if self._edges is None:
+            layers = LayerPlanes(self._kept, list(self._added))
+        else:
+            kept, removed, added = self._edges.update(picture, self.subject)
+            cv2.add(self._added, added, dst=self._added)
+            layers = LayerPlanes(kept, list(self._added), removed=list(removed))
+        return layers.interleaved() if picture.is_rgb else layers
 
-    def backgrounds(self, picture: Picture) -> Sequence[Plane] | None:
+    def backgrounds(self, picture: Picture, behind: Picture | None) -> Sequence[Plane] | None:
         """See `Layers`: the source for an overlay, else the colour."""
         return picture.planes if self._is_overlay else self._color_pixels
 
@@ -154,6 +179,33 @@ class FlatLayers:
             self._color_levels = [np.rint(levels).astype(self._depth.dtype) for levels in scaled]
 
 
+class ImageLayers:
+    """Keep the subject, show the picture behind elsewhere."""
+
+    def __init__(self, spec: EffectSpec, grid: Grid, depth: Depth) -> None:
+        """For the pictures of one grid."""
+        self._depth = depth
+        self._edges = EdgeColors(grid, depth) if spec.despill else None
+        self.subject = np.empty(grid.size_hw, np.uint8)
+        self._opacity = np.empty(grid.size_hw, np.uint8)  # of the picture behind
+
+    def update(self, picture: Picture, mask: Mask) -> LayerPlanes:
+        """See `Layers`."""
+        draw_subject(mask, self.subject)
+        cv2.bitwise_not(self.subject, dst=self._opacity)
+        shown = self._depth.weights(self._opacity)
+        if self._edges is None:
+            layers = LayerPlanes(self._depth.weights(self.subject), None, shown)
+        else:
+            kept, removed, added = self._edges.update(picture, self.subject)
+            layers = LayerPlanes(kept, list(added), shown, list(removed))
+        return layers.interleaved() if picture.is_rgb else layers
+
+    def backgrounds(self, picture: Picture, behind: Picture | None) -> Sequence[Plane] | None:
+        """See `Layers`: the picture behind."""
+        return None if behind is None else behind.planes
+
+
 def draw_subject(mask: Mask, out: Mask) -> None:
     """Enlarge a mask to the grid and make it decided: a ramp between the two thresholds.
 
@@ -165,11 +217,6 @@ def draw_subject(mask: Mask, out: Mask) -> None:
     cv2.addWeighted(out, RAMP_SLOPE, out, 0.0, RAMP_OFFSET, dst=out)
 
 
-def _rgb_layers(grid: Grid) -> tuple[Plane, Plane]:
-    return np.empty((*grid.size_hw, 3), np.uint8), np.empty((*grid.size_hw, 3), np.uint8)
-
-
-def _merged(kept: Plane, added: Plane, kept_rgb: Plane, added_rgb: Plane) -> LayerPlanes:
-    cv2.merge([kept, kept, kept], dst=kept_rgb)
-    cv2.merge(list(added), dst=added_rgb)
-    return LayerPlanes(kept_rgb, [added_rgb])
+def _joined(planes: list[Plane]) -> Plane:
+    """Planes [h, w] as one [h, w, n]."""
+    return cv2.merge(planes)  # type: ignore[return-value]

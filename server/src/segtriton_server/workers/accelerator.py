@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakSet
 
 from segtriton_protocol import OutputSpec, VideoFormat
 from segtriton_server.encoders.encoder import Encoder, EncoderSetup
 from segtriton_server.encoders.ladder import choose_encoder, choose_format
+from segtriton_server.media.background import open_background
 from segtriton_server.media.decoder import Decoder
 from segtriton_server.media.libav_decoder import LibavDecoder
 from segtriton_server.settings import Settings
@@ -24,8 +25,8 @@ T = TypeVar("T")
 class SessionCompositor(Protocol):
     """Draws one session's effect."""
 
-    def compose(self, pictures: Any, mask: Any, out: Any) -> None:
-        """Write every pixel of `out`, pictures of the same number, kind and size as `pictures`."""
+    def compose(self, pictures: Any, mask: Any, out: Any, behind: Any = None) -> None:
+        """Write every pixel of `out`, pictures of the same number, kind and size as `pictures`, and as `behind`."""
 
 
 class SessionMatte(Protocol):
@@ -36,6 +37,10 @@ class SessionMatte(Protocol):
 
     def refine(self, pictures: Any, mask: Any) -> Any:
         """The mask to draw; None takes the last one again."""
+
+
+KeptPictures = Callable[[Sequence[int]], Any]
+"""Returns those at the positions given, one for each frame of a group: pictures as a compositor takes them."""
 
 
 class SessionOutput(NamedTuple):
@@ -66,6 +71,12 @@ class Accelerator(Protocol):
 
     def open_output(self, setup: EncoderSetup) -> SessionOutput:
         """Open what draws and codes one session's frames; raises UNKNOWN_ENCODER."""
+
+    def open_background(self, video: VideoFormat, pixel_format: str) -> Decoder:
+        """Open a decoder for what stands behind a session's pictures; raises UNSUPPORTED_FORMAT."""
+
+    def keep_pictures(self, pictures: Sequence[Any]) -> KeptPictures:
+        """Keep single pictures of one session, as its decoder for backgrounds gives them, where they are drawn."""
 
     def give_memory_back(self) -> None:
         """Free what is only kept for reuse; called when no session is open."""
@@ -114,6 +125,14 @@ class CpuAccelerator:
         mask_hw = setup.mask_hw if encoder.takes_mask else None
         matte = None if spec.is_plain else Matte(spec, setup.size_hw, mask_hw)
         return SessionOutput(create_compositor(effect_of(setup.output), setup.size_hw), encoder, reason, matte)
+
+    def open_background(self, video: VideoFormat, pixel_format: str) -> Decoder:
+        """See `Accelerator`."""
+        return open_background(video, pixel_format)
+
+    def keep_pictures(self, pictures: Sequence[Any]) -> KeptPictures:
+        """See `Accelerator`; frames travel one by one."""
+        return lambda positions: pictures[positions[0]]
 
     def give_memory_back(self) -> None:
         """Nothing: the C library keeps it, which the worker sees to."""

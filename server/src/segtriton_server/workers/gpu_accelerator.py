@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -11,19 +11,22 @@ import torch
 
 from segtriton_protocol import PLAIN_PIXEL_FORMAT, OutputSpec, VideoFormat
 from segtriton_server.device import memory
+from segtriton_server.device.pictures import ChosenPictures, DevicePictures, join_pictures
 from segtriton_server.device.streams import StreamPool
 from segtriton_server.encoders.encoder import EncoderSetup
 from segtriton_server.encoders.gpu.gpu_ladder import choose_gpu_encoder
+from segtriton_server.media.background import open_background
 from segtriton_server.media.decoder import Decoder
 from segtriton_server.media.gpu_decoders import open_gpu_decoder
 from segtriton_server.media.nvdec_pool import NvdecPool
+from segtriton_server.media.uploading_decoder import UploadingDecoder
 from segtriton_server.settings import Settings
 from segtriton_server.vision.effects import effect_of
 from segtriton_server.vision.gpu.compositor import GpuCompositor
 from segtriton_server.vision.gpu.matte import create_matte
 from segtriton_server.vision.gpu.networks import open_network
 from segtriton_server.vision.segmenter import Segmenter
-from segtriton_server.workers.accelerator import SessionOutput
+from segtriton_server.workers.accelerator import KeptPictures, SessionOutput
 
 T = TypeVar("T")
 
@@ -59,6 +62,16 @@ class GpuAccelerator:
         self._streams.give_back_with(encoder, stream)
         compositor = GpuCompositor(effect_of(setup.output), setup.size_hw, self._kernels, stream)
         return SessionOutput(compositor, encoder, reason, create_matte(setup.output.matte, stream))
+
+    def open_background(self, video: VideoFormat, pixel_format: str) -> Decoder:
+        """See `Accelerator`; a background is short, and need not be what NVDEC decodes."""
+        decoder = open_background(video, pixel_format)
+        return UploadingDecoder(decoder, self._streams, "a background", group_size=1)
+
+    def keep_pictures(self, pictures: Sequence[DevicePictures]) -> KeptPictures:
+        """See `Accelerator`."""
+        kept = join_pictures(pictures)
+        return lambda positions: ChosenPictures(kept, positions)
 
     def give_memory_back(self) -> None:
         """See `Accelerator`; idle decoders keep their surfaces."""

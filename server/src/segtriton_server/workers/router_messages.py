@@ -10,7 +10,8 @@ from pathlib import Path
 
 from segtriton_protocol import Open
 from segtriton_protocol.json_fields import encode_json
-from segtriton_protocol.tensors import MESSAGE
+from segtriton_protocol.packets import PacketBlock
+from segtriton_protocol.tensors import MESSAGE, PACKET_IN, PACKET_INDEX, Tensors
 from segtriton_server.settings import Settings
 from segtriton_server.workers.channel import ChannelMessage
 
@@ -36,6 +37,7 @@ WORKER_SETTINGS = (
     "confinement",
     "worker_memory_bytes",
     "max_pixels",
+    "stage_deadline",
     "log_level",
     "log_json",
 )
@@ -54,11 +56,22 @@ def read_settings(argument: str) -> Settings:
 
 
 def open_message(session_id: str, request: Open, num_frame_threads: int = 1) -> ChannelMessage:
-    """Return the message that opens a session in a worker, and says how many frame threads its encoder has."""
+    """Return the message that opens a session in a worker, and says how many frame threads its encoder has.
+
+    The packets of a background, if there is one, follow in the next message.
+    """
     opened = json.loads(request.to_tensors()[MESSAGE.name].tobytes())
     return ChannelMessage("open", session_id, {"request": opened, "num_frame_threads": num_frame_threads})
 
 
-def read_open(message: ChannelMessage) -> Open:
-    """Return the request of `open_message`."""
-    return Open.from_tensors("", {MESSAGE.name: encode_json(message.body["request"])})
+def awaits_background(message: ChannelMessage) -> bool:
+    """Whether the packets of a background follow the message of `open_message`."""
+    return "background" in message.body["request"]
+
+
+def read_open(message: ChannelMessage, background: PacketBlock | None = None) -> Open:
+    """Return the request of `open_message`, with its background's packets."""
+    tensors: Tensors = {MESSAGE.name: encode_json(message.body["request"])}
+    if background is not None:
+        tensors[PACKET_INDEX.name], tensors[PACKET_IN.name] = background.to_arrays()
+    return Open.from_tensors("", tensors)

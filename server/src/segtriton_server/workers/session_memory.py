@@ -6,9 +6,9 @@ import logging
 from collections.abc import Hashable, Sequence
 from typing import TypeVar
 
-from segtriton_protocol import ErrorCode, SegtritonError, VideoFormat
+from segtriton_protocol import ErrorCode, Open, SegtritonError
 from segtriton_server.media.pixel_formats import nearest_formats, num_bytes
-from segtriton_server.memory_plan import MemoryPlan, session_bytes
+from segtriton_server.memory_plan import MemoryPlan, background_bytes, session_bytes
 
 _LOG = logging.getLogger(__name__)
 _RETRY_AFTER_SECONDS = 2.0
@@ -22,20 +22,29 @@ class SessionMemory:
     It counts what the pictures that OPEN names may take. Where they turn out larger, the worker's own bound holds.
     """
 
-    def __init__(self, plan: MemoryPlan) -> None:
+    def __init__(self, plan: MemoryPlan, max_background_bytes: int) -> None:
         self._plan = plan
+        self._max_background_bytes = max_background_bytes
         self._held: dict[str, tuple[Hashable, int]] = {}
         _LOG.info(
             "memory: %d MiB in all, %d for the sessions of each worker", plan.limit // _MIB, plan.sessions // _MIB
         )
 
-    def needed_bytes(self, video: VideoFormat) -> int:
-        """Return what a session with such a video may take, with one frame thread.
+    def needed_bytes(self, request: Open) -> int:
+        """Return what a session may take, with one frame thread.
 
         Raises:
-            SegtritonError: LIMIT_EXCEEDED if no worker ever has so much.
+            SegtritonError: LIMIT_EXCEEDED if no worker ever has so much, or the background is too large.
         """
-        needed = session_bytes(_picture_bytes(video)) + self._plan.state
+        video, picture_bytes = request.video, _picture_bytes(request)
+        held = picture_bytes * _num_background_pictures(request)
+        if held > self._max_background_bytes:
+            raise SegtritonError(
+                ErrorCode.LIMIT_EXCEEDED,
+                f"The background's pictures may take {held / _MIB:.0f} MiB of memory; a session's may take "
+                f"{self._max_background_bytes // _MIB} here.",
+            )
+        needed = _session_bytes(request) + self._plan.state
         if needed > self._plan.sessions:
             raise SegtritonError(
                 ErrorCode.LIMIT_EXCEEDED,
@@ -59,16 +68,15 @@ class SessionMemory:
             )
         return fitting
 
-    def take(self, session_id: str, worker: Hashable, video: VideoFormat, wanted_threads: int = 1) -> int:
+    def take(self, session_id: str, worker: Hashable, request: Open, wanted_threads: int = 1) -> int:
         """Count a session's bytes as its worker's.
 
         Returns:
             The frame threads that it may have, of those that are wanted: what they take beside the first is at most
             half of what the session would leave its worker, as others may come.
         """
-        picture_bytes = _picture_bytes(video)
-        needed = session_bytes(picture_bytes) + self._plan.state
-        each = session_bytes(picture_bytes, 2) - session_bytes(picture_bytes)
+        each = _session_bytes(request, 2) - _session_bytes(request)
+        needed = _session_bytes(request) + self._plan.state
         spare = max(0, self._plan.sessions - self._held_by(worker) - needed)
         num_threads = min(wanted_threads, 1 + spare // 2 // each)
         self._held[session_id] = (worker, needed + (num_threads - 1) * each)
@@ -82,5 +90,16 @@ class SessionMemory:
         return sum(held for owner, held in self._held.values() if owner is worker)
 
 
-def _picture_bytes(video: VideoFormat) -> int:
+def _session_bytes(request: Open, num_frame_threads: int = 1) -> int:
+    picture_bytes = _picture_bytes(request)
+    background = background_bytes(picture_bytes, _num_background_pictures(request))
+    return session_bytes(picture_bytes, num_frame_threads) + background
+
+
+def _num_background_pictures(request: Open) -> int:
+    return 0 if request.background is None else len(request.background.block)
+
+
+def _picture_bytes(request: Open) -> int:
+    video = request.video
     return num_bytes(nearest_formats(video.pixel_format)[0], (video.height, video.width))

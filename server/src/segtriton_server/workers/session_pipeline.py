@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from segtriton_protocol import Open, Packet, SegtritonError
+from segtriton_protocol import Background, Open, Packet, SegtritonError
 from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup, FrameTag
+from segtriton_server.media.background import decode_background
 from segtriton_server.media.decoder import Decoded, FrameGroup
 from segtriton_server.observability.logs import session_log
 from segtriton_server.settings import Settings
@@ -29,6 +30,8 @@ from segtriton_server.workers.results import Results, ResultSink
 from segtriton_server.workers.stage_clock import StageClock
 
 _POLL_SECONDS = 0.2
+# Decoding a background may take this part of the time after which a worker counts as hung.
+_BACKGROUND_SHARE = 0.5
 
 
 class SessionPipeline:
@@ -59,6 +62,9 @@ class SessionPipeline:
         self._batcher = batcher
         self._sink = sink
         self._orientation = request.video.orientation
+        self._request = request
+        self._max_background_seconds = _BACKGROUND_SHARE * settings.stage_deadline
+        self._behind: Callable[[Sequence[FrameTag]], Any] = lambda tags: None
         self._open_parts(request, settings, num_frame_threads)
         self._admission = Admission(request.video, request.wanted_seq, request.answered_seqs)
         self._packets: queue.SimpleQueue[Sequence[Packet] | None] = queue.SimpleQueue()
@@ -134,7 +140,7 @@ class SessionPipeline:
     def _open_parts(self, request: Open, settings: Settings, num_frame_threads: int) -> None:
         live = request.mode == "live"
         video = request.video
-        pixel_format = self._accelerator.choose_format(video, request.output)
+        self._pixel_format = pixel_format = self._accelerator.choose_format(video, request.output)
         setup = EncoderSetup(
             size_hw=(video.height, video.width),
             mask_hw=self._orientation.stored_hw(self._segmenter.input_hw),
@@ -273,6 +279,9 @@ class SessionPipeline:
     # ---------------------------------------------------------------- render thread
 
     def _render_frames(self) -> None:
+        if self._request.background is not None and not self._encoder.takes_mask:
+            with self._clock.timed("compose", Results(), 1):  # watched, but not the time of a frame
+                self._behind = self._load_background(self._request.background)
         self._render_until_end()
         if not self._closed.is_set():
             with self._clock.timed("encode", Results(), 1):  # watched, but not the time of a frame
@@ -307,16 +316,25 @@ class SessionPipeline:
                 encoded = with_memory(lambda: self._encoder.encode_masks(job.masks, job.tags))
         else:
             with self._clock.timed("compose", results, num_frames):
-                canvas = with_memory(lambda: self._draw(pictures, job.masks))
+                canvas = with_memory(lambda: self._draw(pictures, job.masks, job.tags))
             with self._clock.timed("encode", results, num_frames):
                 encoded = with_memory(lambda: self._encoder.encode(canvas, job.tags))
         results.packets = [_packet(frame) for frame in encoded]
         self._sink.results(self.session_id, results)
 
-    def _draw(self, pictures: Any, masks: Any) -> Canvas:
+    def _draw(self, pictures: Any, masks: Any, tags: Sequence[FrameTag]) -> Canvas:
         canvas = self._encoder.canvas(pictures)
-        self._compositor.compose(pictures, masks, canvas.pictures)
+        self._compositor.compose(pictures, masks, canvas.pictures, self._behind(tags))
         return canvas
+
+    def _load_background(self, background: Background) -> Callable[[Sequence[FrameTag]], Any]:
+        """Decode what stands behind the frames; return what gives the pictures behind some of them, by their times."""
+        accelerator = self._accelerator
+        decoder = accelerator.open_background(background.video, self._pixel_format)
+        loop = decode_background(background, decoder, self._max_background_seconds)
+        kept = accelerator.with_memory(lambda: accelerator.keep_pictures(loop.pictures))
+        time_base = self._request.video.time_base
+        return lambda tags: kept([loop.position_at((tag.pts or 0) * time_base) for tag in tags])
 
 
 def _packet(frame: EncodedFrame) -> Packet:

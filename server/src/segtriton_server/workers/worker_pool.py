@@ -81,7 +81,7 @@ class WorkerPool:
         self._closed = threading.Event()
         self._wakes = threading.Event()
         self._worker_by_session: dict[str, Worker] = {}
-        self._memory = SessionMemory(plan_memory(self._settings, len(environments)))
+        self._memory = SessionMemory(plan_memory(self._settings, len(environments)), self._settings.background_bytes)
 
     def start(self) -> None:
         """Start the workers and wait until all are ready.
@@ -115,9 +115,9 @@ class WorkerPool:
 
         Raises:
             SegtritonError: WORKER_LOST if none is ready, RESOURCE_EXHAUSTED if others take the memory, or
-                LIMIT_EXCEEDED if it is too small for this session at any time.
+                LIMIT_EXCEEDED if it is too small for this session at any time, or the background too large.
         """
-        needed = self._memory.needed_bytes(request.video)
+        needed = self._memory.needed_bytes(request)
         with self._lock:
             ready = [worker for place in self._places if (worker := place.ready_worker)]
             if not ready:
@@ -127,9 +127,11 @@ class WorkerPool:
             load = list(self._worker_by_session.values())
             worker = min(self._memory.choose(ready, needed), key=load.count)
             wanted = choose_frame_threads(request, self._settings, len(load))
-            frame_threads = self._memory.take(session_id, worker, request.video, wanted)
+            frame_threads = self._memory.take(session_id, worker, request, wanted)
             self._worker_by_session[session_id] = worker
         worker.send(open_message(session_id, request, frame_threads))
+        if request.background is not None:
+            worker.send(SessionPackets(session_id, request.background.block))
 
     def put(self, session_id: str, block: PacketBlock) -> None:
         """Pass packets on to a session's worker."""

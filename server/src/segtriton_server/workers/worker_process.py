@@ -26,7 +26,7 @@ from segtriton_server.workers.frame_batcher import FrameBatcher
 from segtriton_server.workers.landlock import restrict_files
 from segtriton_server.workers.network_job import NetworkJob
 from segtriton_server.workers.results import Results, ResultSink
-from segtriton_server.workers.router_messages import read_open, read_settings
+from segtriton_server.workers.router_messages import awaits_background, read_open, read_settings
 from segtriton_server.workers.session_pipeline import SessionPipeline
 from segtriton_server.workers.worker_messages import MAX_BATCHES, MAX_NOTES
 
@@ -47,6 +47,7 @@ class WorkerProcess(ResultSink):
         self._accelerator = create_accelerator(settings)
         self._batcher: FrameBatcher[NetworkJob] = FrameBatcher(settings.batch_size, settings.batch_deadline)
         self._pipelines: dict[str, SessionPipeline] = {}
+        self._without_background: dict[str, ChannelMessage] = {}
         self._outbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         # Stage times of frames whose results are not out yet, by session.
         self._waiting: dict[str, Results] = {}
@@ -113,10 +114,14 @@ class WorkerProcess(ResultSink):
     def _handle(self, message: AnyMessage) -> None:
         pipeline = self._pipelines.get(message.session_id)
         if isinstance(message, SessionPackets):
-            if pipeline is not None:
+            if message.session_id in self._without_background:
+                self._open(self._without_background.pop(message.session_id), message.block)
+            elif pipeline is not None:
                 pipeline.put(message.block.unpack())
         elif isinstance(message, ChannelMessage):
-            if message.kind == "open":
+            if message.kind == "open" and awaits_background(message):
+                self._without_background[message.session_id] = message
+            elif message.kind == "open":
                 self._open(message)
             elif pipeline is not None:
                 self._direct(pipeline, message)
@@ -133,12 +138,12 @@ class WorkerProcess(ResultSink):
                 self._waiting.pop(message.session_id, None)
             pipeline.close()
 
-    def _open(self, message: ChannelMessage) -> None:
+    def _open(self, message: ChannelMessage, background: PacketBlock | None = None) -> None:
         self._opening_since = time.monotonic()
         try:
             pipeline = SessionPipeline(
                 message.session_id,
-                read_open(message),
+                read_open(message, background),
                 self._settings,
                 self._accelerator,
                 self._batcher,

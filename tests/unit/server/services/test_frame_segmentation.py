@@ -58,10 +58,19 @@ def test_frames_without_pixels_are_refused(service: FrameSegmentation, height: i
     assert answer.code is ErrorCode.INVALID_MESSAGE
 
 
-@pytest.mark.parametrize("inverted", ["yes", 1, None])
-def test_a_boolean_is_true_or_false(service: FrameSegmentation, inverted: object) -> None:
-    (answer,) = service.segment([(frames(4), {"inverted": inverted})])
+@pytest.mark.parametrize("value", ["yes", 1, None])
+@pytest.mark.parametrize("name", ["inverted", "despill"])
+def test_a_boolean_is_true_or_false(service: FrameSegmentation, name: str, value: object) -> None:
+    (answer,) = service.segment([(frames(4), {name: value})])
 
     assert isinstance(answer, SegtritonError)
     assert answer.code is ErrorCode.INVALID_MESSAGE
-    assert "inverted" in answer.message
+    assert name in answer.message
+
+
+def test_frames_have_no_background(service: FrameSegmentation) -> None:
+    (answer,) = service.segment([(frames(4), {"effect": "image"})])
+
+    assert isinstance(answer, SegtritonError)
+    assert answer.code is ErrorCode.INVALID_MESSAGE
+    assert "no background" in answer.message

@@ -14,6 +14,7 @@ from segtriton_server.vision.color import rgb_to_yuv
 from segtriton_server.vision.compositor import create_compositor
 from segtriton_server.vision.depth import Depth
 from segtriton_server.vision.effects import EFFECT_NAMES, EffectName, EffectSpec
+from segtriton_server.vision.layers import LayerPlanes
 from segtriton_server.vision.matte import Matte
 from segtriton_server.vision.plane_blend import Box, PlaneBlend
 from segtriton_server.vision.preprocess import small_rgb
@@ -57,9 +58,12 @@ def test_a_blend_is_within_one_level_of_floating_point(
     layer = (random.integers(0, PEAK, grid_hw) * (1 - kept / MOST_WEIGHT)).astype(np.uint16)
     target = np.zeros(size_hw, np.uint16)
     blend = PlaneBlend(size_hw, grid_hw, TEN)
+    everywhere = Box(0, 0, grid_hw[1], grid_hw[0])
     if is_filled:
         blend.fill(layer, target)
-    blend.blend([source], kept, None if is_filled else [layer], [target], Box(0, 0, grid_hw[1], grid_hw[0]))
+        blend.add([source], kept, [target], everywhere)
+    else:
+        blend.blend([source], LayerPlanes(kept, [layer]), None, [target], everywhere)
 
     expected = source * (enlarged(kept, size_hw) / MOST_WEIGHT) + enlarged(layer, size_hw)
     assert np.abs(target - np.rint(np.minimum(expected, PEAK))).max() <= 1

@@ -2,7 +2,8 @@ from fractions import Fraction
 
 import pytest
 
-from segtriton_protocol import ErrorCode, Framing, SegtritonError, VideoFormat
+from segtriton_protocol import Background, ErrorCode, Framing, Open, OutputSpec, Packet, SegtritonError, VideoFormat
+from segtriton_protocol.packets import PacketBlock
 from segtriton_server.memory_plan import MemoryPlan
 from segtriton_server.workers.session_memory import SessionMemory
 
@@ -10,13 +11,18 @@ MIB = 1 << 20
 PLAN = MemoryPlan(limit=2048 * MIB, worker=640 * MIB, sessions=496 * MIB)
 
 
-def video(width: int, height: int, pixel_format: str = "yuv420p") -> VideoFormat:
-    return VideoFormat("h264", width, height, Fraction(1, 25), Framing.ANNEX_B, b"", pixel_format=pixel_format)
+def video(width: int, height: int, pixel_format: str = "yuv420p", background_pictures: int = 0) -> Open:
+    described = VideoFormat("h264", width, height, Fraction(1, 25), Framing.ANNEX_B, b"", pixel_format=pixel_format)
+    if not background_pictures:
+        return Open(video=described)
+    packets = [Packet(seq, seq, seq, 1, True, b"x") for seq in range(background_pictures)]
+    background = Background(described, PacketBlock.pack(packets))
+    return Open(video=described, output=OutputSpec(effect="image"), background=background)
 
 
 @pytest.fixture
 def memory() -> SessionMemory:
-    return SessionMemory(PLAN)
+    return SessionMemory(PLAN, 64 * MIB)
 
 
 def test_a_worker_that_is_full_is_left_out_until_a_session_ends(memory: SessionMemory) -> None:
@@ -70,10 +76,31 @@ def test_frame_threads_take_at_most_half_of_what_is_left(memory: SessionMemory) 
 
 
 def test_what_the_network_keeps_is_counted_with_a_session() -> None:
-    plain = SessionMemory(PLAN).needed_bytes(video(1280, 720))
-    memory = SessionMemory(MemoryPlan(PLAN.limit, PLAN.worker, plain + 15 * MIB, state=10 * MIB))
+    plain = SessionMemory(PLAN, 64 * MIB).needed_bytes(video(1280, 720))
+    memory = SessionMemory(MemoryPlan(PLAN.limit, PLAN.worker, plain + 15 * MIB, state=10 * MIB), 64 * MIB)
 
     assert memory.needed_bytes(video(1280, 720)) == plain + 10 * MIB
     memory.take("1", "a", video(176, 144))
     with pytest.raises(SegtritonError, match="Other sessions leave no worker"):
         memory.choose(["a"], memory.needed_bytes(video(1280, 720)))
+
+
+def test_a_background_is_counted_with_its_decoder(memory: SessionMemory) -> None:
+    picture_bytes = 1280 * 720 * 3 // 2
+    plain = memory.needed_bytes(video(1280, 720))
+    assert memory.needed_bytes(video(1280, 720, background_pictures=1)) - plain == 4 * picture_bytes
+    assert memory.needed_bytes(video(1280, 720, background_pictures=40)) - plain == (40 + 34) * picture_bytes
+
+    memory.take("1", "a", video(1280, 720, background_pictures=40))
+    most = PLAN.sessions - plain - (40 + 34) * picture_bytes
+    assert memory.choose(["a"], most) == ["a"]
+    with pytest.raises(SegtritonError, match="Other sessions leave no worker"):
+        memory.choose(["a"], most + 1)
+
+
+def test_a_background_that_takes_more_than_the_setting_is_refused_for_good(memory: SessionMemory) -> None:
+    memory.needed_bytes(video(1280, 720, background_pictures=48))
+    with pytest.raises(SegtritonError, match="may take 65 MiB of memory; a session's may take 64 here") as caught:
+        memory.needed_bytes(video(1280, 720, background_pictures=49))
+    assert caught.value.code is ErrorCode.LIMIT_EXCEEDED
+    assert not caught.value.retryable

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pipeline_parts import DeviceLostError, Parts
 
-from segtriton_protocol import ErrorCode, Open, OutputSpec, Packet, SegtritonError, VideoFormat
+from segtriton_protocol import Background, ErrorCode, Open, OutputSpec, Packet, SegtritonError, VideoFormat
+from segtriton_protocol.packets import PacketBlock
 from segtriton_server.settings import Settings
 from segtriton_server.workers.frame_batcher import FrameBatcher
 from segtriton_server.workers.network_job import NetworkJob
@@ -225,3 +226,37 @@ def test_a_network_without_a_memory_sees_what_is_wanted_only(make_run: Callable[
     run.finish(10)
 
     assert run.parts.named("see") == [(None, (6,)), (None, (8, 9))]
+
+
+def with_background(*times: tuple[int, int]) -> Open:
+    """OPEN with a background in hundredths of a second whose pictures have these pts and durations."""
+    packets = [Packet(seq, pts, pts, duration, True, b"x") for seq, (pts, duration) in enumerate(times)]
+    background = Background(VideoFormat("h264", 64, 48, Fraction(1, 100)), PacketBlock.pack(packets))
+    return Open(video=VIDEO, output=OutputSpec(effect="image"), background=background)
+
+
+def test_each_frame_of_a_group_has_the_picture_of_its_time_behind_it(make_run: Callable[..., Run]) -> None:
+    run = make_run(Parts(group_size=4), with_background((0, 6), (6, 4), (10, 2)))
+    run.finish(8)
+
+    assert run.sink.errors == []
+    # The frames are at 0, 4, 8 ... 28 hundredths, the loop is twelve long.
+    assert run.parts.named("behind") == [(0, 0, 1, 0), (0, 1, 0, 0)]
+    assert "compose" not in {stage for stage, totals in run.sink.stages.items() if len(totals) != 2}
+
+
+def test_bare_masks_have_nothing_behind_them(make_run: Callable[..., Run]) -> None:
+    run = make_run(Parts(takes_mask=True), with_background((0, 1)))
+    run.finish(4)
+
+    assert run.sink.errors == []
+    assert run.parts.named("open_background") == []
+
+
+def test_a_background_that_does_not_decode_ends_its_session(make_run: Callable[..., Run]) -> None:
+    error = SegtritonError(ErrorCode.UNSUPPORTED_FORMAT, "no background")
+    run = make_run(Parts(errors={"open_background": error}), with_background((0, 1)))
+    run.finish(4)
+
+    assert run.sink.errors == [error]
+    assert run.sink.packets == []

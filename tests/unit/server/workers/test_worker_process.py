@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pipeline_parts import DeviceLostError, Parts
 
-from segtriton_protocol import ErrorCode, Open, Packet, VideoFormat
+from segtriton_protocol import Background, ErrorCode, Open, OutputSpec, Packet, VideoFormat
 from segtriton_protocol.packets import PacketBlock
 from segtriton_server.settings import Settings
 from segtriton_server.workers import worker_process
@@ -159,3 +159,21 @@ def test_a_worker_is_told_each_setting_that_it_asks_for() -> None:
     known = {field.name for field in dataclasses.fields(Settings)}
 
     assert asked & known <= set(WORKER_SETTINGS)
+
+
+def test_a_session_with_a_background_opens_when_its_packets_are_there(start: Callable[[Parts], Router]) -> None:
+    parts = Parts(group_size=1)
+    router = start(parts)
+    block = PacketBlock.pack([Packet(0, 0, 0, 1, True, b"x"), Packet(1, 1, 1, 1, True, b"x")])
+    request = dataclasses.replace(OPEN, output=OutputSpec(effect="image"), background=Background(OPEN.video, block))
+    router.send(open_message("a", request))
+    router.receive_until("beat")
+    assert parts.named("open_output") == []
+
+    router.send(SessionPackets("a", block))
+    router.receive_until("opened")
+    router.send(SessionPackets("a", PacketBlock.pack(PACKETS)))
+    router.send(ChannelMessage("end", "a"))
+    results = [message for message in router.receive_until("ended") if isinstance(message, SessionResults)]
+    assert [packet.seq for message in results for packet in message.block.unpack()] == list(range(6))
+    assert parts.named("behind") == [(0,), (1,)] * 3

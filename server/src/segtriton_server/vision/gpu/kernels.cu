@@ -234,11 +234,82 @@ extern "C" __global__ void blur_layers(const float4* blurred, int blur_rows, int
     layers[place_in_grid] = make_uchar4(kept, to_u8(color[0]), to_u8(color[1]), to_u8(color[2]));
 }
 
-struct Layers {
-    const u8* cells;  // [n, rows, columns, 4]: kept, added colours
+// The picture's colours along soft edges, for what surely is foreground and what surely is background: float4
+// [n, rows, columns] each, (weight * colour, weight). `weights` [256] says how much a cell counts as foreground by the level
+// of its subject; backwards, as background.
+template <class Source>
+__device__ inline void write_edge_colors(Source source, const u8* subject, int subject_rows, int subject_columns,
+                                         const float* weights, float4* foreground, float4* background, int rows, int columns) {
+    Place at = place();
+    if (at.x >= columns || at.y >= rows) return;
+    float high = float(subject_rows) / rows, wide = float(subject_columns) / columns;
+    int level = to_u8(box_mean<1>(subject + i64(at.n) * subject_rows * subject_columns, subject_rows, subject_columns,
+                                  at.y * high, (at.y + 1) * high, at.x * wide, (at.x + 1) * wide).of[0]);
+    Texel<3> color = source.cell(at.n, at.y, at.x, rows, columns);
+    i64 cell = (i64(at.n) * rows + at.y) * columns + at.x;
+    float inside = weights[level], outside = weights[255 - level];
+    foreground[cell] = make_float4(inside * color.of[0], inside * color.of[1], inside * color.of[2], inside);
+    background[cell] = make_float4(outside * color.of[0], outside * color.of[1], outside * color.of[2], outside);
+}
+
+extern "C" __global__ void nv12_to_edge_colors(const u8* luma, i64 luma_step, const u8* chroma, i64 chroma_step, int height,
+                                               int width, const u8* subject, int subject_rows, int subject_columns,
+                                               const float* weights, float4* foreground, float4* background, int rows,
+                                               int columns) {
+    write_edge_colors(Nv12{luma, chroma, luma_step, chroma_step, height, width}, subject, subject_rows, subject_columns, weights,
+                      foreground, background, rows, columns);
+}
+
+extern "C" __global__ void rgb_to_edge_colors(const u8* pixels, i64 step, int height, int width, const u8* subject,
+                                              int subject_rows, int subject_columns, const float* weights, float4* foreground,
+                                              float4* background, int rows, int columns) {
+    write_edge_colors(Rgb{pixels, step, height, width}, subject, subject_rows, subject_columns, weights, foreground, background,
+                      rows, columns);
+}
+
+// Blurred weighted colours, divided by their weight and enlarged to cell (y, x) of the effect's grid.
+__device__ inline Texel<3> edge_color(const float4* blurred, int edge_rows, int edge_columns, int y, int x, int rows, int columns) {
+    float down = fminf(fmaxf((y + 0.5f) * edge_rows / rows - 0.5f, 0.0f), edge_rows - 1.0f);
+    float along = fminf(fmaxf((x + 0.5f) * edge_columns / columns - 0.5f, 0.0f), edge_columns - 1.0f);
+    int top = int(down), left = int(along);
+    Texel<3> mean = {};
+    for (int i = 0; i < 2; ++i)
+        for (int j = 0; j < 2; ++j) {
+            float4 cell = blurred[i64(min(top + i, edge_rows - 1)) * edge_columns + min(left + j, edge_columns - 1)];
+            float weight = (i ? down - top : 1.0f - (down - top)) * (j ? along - left : 1.0f - (along - left)) / cell.w;
+            mean.of[0] += weight * cell.x;
+            mean.of[1] += weight * cell.y;
+            mean.of[2] += weight * cell.z;
+        }
+    return mean;
+}
+
+// The layers before a new background, uint8 [n, rows, columns, 8]: kept, shown of the picture behind, removed colours, added
+// colours, as `vision/edge_colors.py` says. With `has_color`, `color` [3] is behind instead of a picture.
+extern "C" __global__ void edge_layers(const float4* foreground, const float4* background, int edge_rows, int edge_columns,
+                                       const u8* subject, const float* color, int has_color, u8* layers, int rows, int columns) {
+    Place at = place();
+    if (at.x >= columns || at.y >= rows) return;
+    i64 place_in_grid = (i64(at.n) * rows + at.y) * columns + at.x, of_picture = i64(at.n) * edge_rows * edge_columns;
+    Texel<3> inside = edge_color(foreground + of_picture, edge_rows, edge_columns, at.y, at.x, rows, columns);
+    Texel<3> outside = edge_color(background + of_picture, edge_rows, edge_columns, at.y, at.x, rows, columns);
+    u8 level = subject[place_in_grid];
+    float share = level / 255.0f;
+    u8* cell = layers + 8 * place_in_grid;
+    cell[0] = to_u8(255.0f * share * share);
+    cell[1] = has_color ? 0 : 255 - level;
+    for (int c = 0; c < 3; ++c) {
+        cell[2 + c] = to_u8(share * share * (1.0f - share) * outside.of[c]);
+        float behind = has_color ? (1.0f - share) * color[c] : 0.0f;
+        cell[5 + c] = to_u8(share * (1.0f - share * share) * inside.of[c] + behind);
+    }
+}
+
+template <int C> struct Layers {
+    const u8* cells;  // [n, rows, columns, C]
     int rows, columns;
-    __device__ Texel<4> at(int n, float y, float x) const {
-        return linear<4>(cells + i64(n) * rows * columns * 4, rows, columns, y * rows, x * columns);
+    __device__ Texel<C> at(int n, float y, float x) const {
+        return linear<C>(cells + i64(n) * rows * columns * C, rows, columns, y * rows, x * columns);
     }
 };
 
@@ -250,7 +321,7 @@ extern "C" __global__ void blend_nv12(const u8* luma, i64 luma_step, const u8* c
                                       i64 out_chroma_step, int height, int width) {
     Place at = place();
     if (2 * at.x >= width || 2 * at.y >= height) return;
-    Layers layers = {cells, grid_rows, grid_columns};
+    Layers<4> layers = {cells, grid_rows, grid_columns};  // kept, added colours
     for (int dy = 0; dy < 2; ++dy) {
         i64 row = i64(2 * at.y + dy) * width + 2 * at.x;
         uchar2 source = *reinterpret_cast<const uchar2*>(luma + at.n * luma_step + row);
@@ -271,10 +342,54 @@ extern "C" __global__ void blend_rgb(const u8* pixels, i64 step, const u8* cells
                                      i64 out_step, int height, int width) {
     Place at = place();
     if (at.x >= width || at.y >= height) return;
-    Texel<4> layer = Layers{cells, grid_rows, grid_columns}.at(at.n, (at.y + 0.5f) / height, (at.x + 0.5f) / width);
+    Texel<4> layer = Layers<4>{cells, grid_rows, grid_columns}.at(at.n, (at.y + 0.5f) / height, (at.x + 0.5f) / width);
     i64 pixel = (i64(at.y) * width + at.x) * 3;
     for (int c = 0; c < 3; ++c)
         out[at.n * out_step + pixel + c] = blended(pixels[at.n * step + pixel + c], layer.of[0], layer.of[1 + c]);
+}
+
+// One sample before a new background: source * kept - removed + added + behind * shown. What is removed is removed first, or a
+// bright sum would be cut off before it.
+__device__ inline u8 replaced(u8 source, u8 behind, Texel<8> layer, int channel) {
+    float left = fmaxf(source * layer.of[0] * (1.0f / 255.0f) - layer.of[2 + channel], 0.0f);
+    return to_u8(left + layer.of[5 + channel] + behind * layer.of[1] * (1.0f / 255.0f));
+}
+
+// As blend_nv12, with the picture behind and layers of eight.
+extern "C" __global__ void replace_nv12(const u8* luma, i64 luma_step, const u8* chroma, i64 chroma_step, const u8* behind_luma,
+                                        i64 behind_luma_step, const u8* behind_chroma, i64 behind_chroma_step, const u8* cells,
+                                        int grid_rows, int grid_columns, u8* out_luma, i64 out_luma_step, u8* out_chroma,
+                                        i64 out_chroma_step, int height, int width) {
+    Place at = place();
+    if (2 * at.x >= width || 2 * at.y >= height) return;
+    Layers<8> layers = {cells, grid_rows, grid_columns};
+    for (int dy = 0; dy < 2; ++dy) {
+        i64 row = i64(2 * at.y + dy) * width + 2 * at.x;
+        uchar2 source = *reinterpret_cast<const uchar2*>(luma + at.n * luma_step + row);
+        uchar2 behind = *reinterpret_cast<const uchar2*>(behind_luma + at.n * behind_luma_step + row);
+        float y = (2 * at.y + dy + 0.5f) / height;
+        Texel<8> first = layers.at(at.n, y, (2 * at.x + 0.5f) / width);
+        Texel<8> second = layers.at(at.n, y, (2 * at.x + 1.5f) / width);
+        *reinterpret_cast<uchar2*>(out_luma + at.n * out_luma_step + row) =
+            make_uchar2(replaced(source.x, behind.x, first, 0), replaced(source.y, behind.y, second, 0));
+    }
+    Texel<8> shared = layers.at(at.n, (2 * at.y + 1.0f) / height, (2 * at.x + 1.0f) / width);
+    i64 pair = i64(at.y) * width + 2 * at.x;
+    uchar2 source = *reinterpret_cast<const uchar2*>(chroma + at.n * chroma_step + pair);
+    uchar2 behind = *reinterpret_cast<const uchar2*>(behind_chroma + at.n * behind_chroma_step + pair);
+    *reinterpret_cast<uchar2*>(out_chroma + at.n * out_chroma_step + pair) =
+        make_uchar2(replaced(source.x, behind.x, shared, 1), replaced(source.y, behind.y, shared, 2));
+}
+
+extern "C" __global__ void replace_rgb(const u8* pixels, i64 step, const u8* behind, i64 behind_step, const u8* cells,
+                                       int grid_rows, int grid_columns, u8* out, i64 out_step, int height, int width) {
+    Place at = place();
+    if (at.x >= width || at.y >= height) return;
+    Texel<8> layer = Layers<8>{cells, grid_rows, grid_columns}.at(at.n, (at.y + 0.5f) / height, (at.x + 0.5f) / width);
+    i64 pixel = (i64(at.y) * width + at.x) * 3;
+    for (int c = 0; c < 3; ++c)
+        out[at.n * out_step + pixel + c] =
+            replaced(pixels[at.n * step + pixel + c], behind[at.n * behind_step + pixel + c], layer, c);
 }
 
 // What JPEG codes: the planes Y, Cb and Cr of a picture one after another, [n, 3 * height * width / 2]. `affine` [3, 4] makes

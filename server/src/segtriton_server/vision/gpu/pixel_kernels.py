@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from segtriton_protocol import Orientation
+from segtriton_protocol.look import edge_weights
 from segtriton_server.device.kernels import KernelModule
 from segtriton_server.device.pictures import DevicePictures
 from segtriton_server.frames import ColorMatrix, ColorRange
@@ -85,6 +86,51 @@ class PixelKernels:
         cells = len(pictures), height // divisor, width // divisor
         self._module.launch(name, cells, *_planes(pictures), *grid, *_planes(out), c_int(height), c_int(width))
 
+    def edge_colors(
+        self, pictures: DevicePictures, subject: torch.Tensor, foreground: torch.Tensor, background: torch.Tensor
+    ) -> None:
+        """Write weighted colours and weights of what surely is the one or the other: float32 [n, rows, columns, 4]."""
+        count, rows, columns, _ = foreground.shape
+        name = "rgb_to_edge_colors" if pictures.is_rgb else "nv12_to_edge_colors"
+        subject_size = c_int(subject.shape[1]), c_int(subject.shape[2])
+        out = foreground, background, c_int(rows), c_int(columns)
+        arguments = (*_source(pictures), subject, *subject_size, _edge_weights(), *out)
+        self._module.launch(name, (count, rows, columns), *arguments)
+
+    def edge_layers(
+        self,
+        foreground: torch.Tensor,
+        background: torch.Tensor,
+        subject: torch.Tensor,
+        color: torch.Tensor | None,
+        layers: torch.Tensor,
+    ) -> None:
+        """Make the layers uint8 [n, rows, columns, 8] before a new background.
+
+        Args:
+            foreground: blurred weighted colours float32 [n, h, w, 4] of what surely is the subject.
+            background: the same of what surely is none.
+            subject: uint8 [n, rows, columns].
+            color: float32 [3] that is shown behind, 0..255; None where a picture is.
+            layers: kept, shown, removed colours, added colours; written.
+        """
+        count, rows, columns, _ = layers.shape
+        edge_size = c_int(foreground.shape[1]), c_int(foreground.shape[2])
+        behind = foreground if color is None else color, c_int(color is not None)
+        arguments = (foreground, background, *edge_size, subject, *behind, layers, c_int(rows), c_int(columns))
+        self._module.launch("edge_layers", (count, rows, columns), *arguments)
+
+    def replace(
+        self, pictures: DevicePictures, behind: DevicePictures, layers: torch.Tensor, out: DevicePictures
+    ) -> None:
+        """Draw the pictures before others, by enlarged layers uint8 [n, rows, columns, 8] of `edge_layers`."""
+        height, width = pictures.size_hw
+        grid = layers, c_int(layers.shape[1]), c_int(layers.shape[2])
+        name, divisor = ("replace_rgb", 1) if pictures.is_rgb else ("replace_nv12", 2)
+        cells = len(pictures), height // divisor, width // divisor
+        size = c_int(height), c_int(width)
+        self._module.launch(name, cells, *_planes(pictures), *_planes(behind), *grid, *_planes(out), *size)
+
     def jpeg_planes(self, pictures: DevicePictures) -> torch.Tensor:
         """Return what JPEG codes of NV12 pictures: uint8 [n, 3 * H * W / 2], planes Y, Cb, Cr in full range BT.601.
 
@@ -130,6 +176,11 @@ def _jpeg_affine(matrix: ColorMatrix, color_range: ColorRange) -> torch.Tensor:
     to_rgb = np.vstack([yuv_to_rgb_affine(matrix, color_range), (0.0, 0.0, 0.0, 1.0)])
     affine = rgb_to_yuv_affine(ColorMatrix.BT601, ColorRange.FULL) @ to_rgb
     return torch.tensor(affine, dtype=torch.float32, device="cuda").contiguous()
+
+
+@cache
+def _edge_weights() -> torch.Tensor:
+    return torch.tensor(edge_weights(), dtype=torch.float32, device="cuda")
 
 
 @cache
