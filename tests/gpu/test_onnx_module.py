@@ -178,6 +178,10 @@ def test_what_torch_exports_runs_in_a_graph_as_on_onnx_runtime(opset: int) -> No
     feeds = {name: tensor.cpu().numpy() for name, tensor in zip(module.input_names, inputs, strict=True)}
     for tensor, expected in zip(made, session.run(None, feeds), strict=True):
         np.testing.assert_allclose(tensor.cpu().numpy(), expected, rtol=1e-3, atol=1e-4)
+    # Nothing of it asks a device for a size: this one would have no answer.
+    assert [tensor.shape for tensor in module.to("meta")(*(tensor.to("meta") for tensor in inputs))] == [
+        tensor.shape for tensor in made
+    ]
 
 
 def in_graph(module: OnnxModule, inputs: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
