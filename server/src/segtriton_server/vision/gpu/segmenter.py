@@ -30,6 +30,7 @@ class GpuSegmenter:
 
     classes = tuple(VOC_CLASSES)
     default_class = "person"
+    licence = "BSD-3-Clause"
 
     def __init__(
         self,

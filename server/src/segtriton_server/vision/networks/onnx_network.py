@@ -52,6 +52,7 @@ class OnnxSegmenter:
         self.name = card.name
         self.classes = card.labels
         self.default_class = card.default_class
+        self.licence = card.licence
         self.input_hw = card.input.size_hw
         self.max_batch_size = max_batch_size
         self._card = card
