@@ -203,3 +203,16 @@ class Cancel(ClientMessage):
     def from_tensors(cls, session_id: str, tensors: Tensors) -> Cancel:
         """Read the request."""
         return cls(session_id=session_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Describe(ClientMessage):
+    """Asks a model what its network is, and which others may be there; it opens no session."""
+
+    kind: ClassVar[str] = "describe"
+    session_id: str = field(default="", init=False)
+
+    @classmethod
+    def from_tensors(cls, session_id: str, tensors: Tensors) -> Describe:
+        """Read the request."""
+        return cls()
