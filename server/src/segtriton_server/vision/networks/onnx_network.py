@@ -55,8 +55,8 @@ class OnnxSegmenter:
         self.input_hw = card.input.size_hw
         self.max_batch_size = max_batch_size
         self._card = card
-        self._scale = np.asarray(card.input.scale, np.float32)
-        self._offset = np.asarray(card.input.offset, np.float32)
+        scale, offset = (np.asarray(factors, np.float32) for factors in (card.input.scale, card.input.offset))
+        self._samples = (np.arange(256, dtype=np.float32)[:, None] * scale + offset)[None]
         self._run = _Run(card, num_threads)
         self._batch_sizes = self._sizes_that_agree([size for size in card.batch_sizes if size <= max_batch_size])
 
@@ -146,12 +146,13 @@ class OnnxSegmenter:
         """The network's input [h, w, 3] of one picture, with zeros around what the picture does not take."""
         spec = self._card.input
         levels = network_input[..., ::-1] if spec.color_order == "bgr" else network_input
-        normal = np.zeros((*spec.size_hw, 3), np.float32)
-        rows, columns = spec.content_slices(network_input.shape[:2])
-        part = normal[rows, columns]
-        np.multiply(levels, self._scale, out=part, dtype=np.float32)
-        np.add(part, self._offset, out=part)
-        return normal
+        normal = np.asarray(cv2.LUT(np.ascontiguousarray(levels), self._samples), np.float32)
+        if normal.shape[:2] == spec.size_hw:
+            return normal
+        bordered = np.zeros((*spec.size_hw, 3), np.float32)
+        rows, columns = spec.content_slices(normal.shape[:2])
+        bordered[rows, columns] = normal
+        return bordered
 
     def _mask(self, output: Tensor, wanted: ClassIds, content_hw: tuple[int, ...]) -> Mask:
         """The mask [h, w] of one picture's output [channels, h, w]."""
