@@ -103,11 +103,12 @@ test-gpu: $(GPU_ENVIRONMENT) ## tests that need an NVIDIA GPU; they fail where t
 bench-gpu: $(GPU_ENVIRONMENT) ## speed on a GPU against its limits, one table (BENCH_ARGS=... for options)
 	@$(GPU_RUN) tests/bench/gpu/run.py $(BENCH_ARGS)
 
-bench: setup ## speed against a plain script and against the limits, one table (BENCH_ARGS=... for options); and the three below
+bench: setup ## speed against a plain script and against the limits, one table (BENCH_ARGS=... for options); and the four below
 	@python tests/bench/run.py $(BENCH_ARGS)
 	@python tests/bench/router.py
 	@python tests/bench/raw_frames.py
 	@python tests/bench/matte.py
+	@python tests/bench/onnx_network.py
 
 audit: $(ENVIRONMENT) ## known weaknesses of what is locked (asks PyPI's database, which a mirror may lack)
 	@for lock in requirements.lock server/gpu.lock images/*/requirements.lock; do

@@ -38,7 +38,8 @@ def test_installed_service_streams_to_clients_outside_and_inside(
     release = Release(helm, here, server_image)
     release.install()
     assert re.search(r"Phase:\s+Succeeded", release.test())
-    assert run(SEGCLIENT, "models", "--endpoint", release.address).split() == ["selfie", "selfie_streaming"]
+    models = run(SEGCLIENT, "models", "--endpoint", release.address).splitlines()
+    assert models == ["selfie", "selfie_streaming  Apache-2.0: background, person"]
     streams.start(release.address, CLIP)[0].check()
     check_reports(run_in_a_pod(here, pod("client", client_image, *segclient(release.headless, CLIP_IN_IMAGE))), 1)
 

@@ -22,6 +22,8 @@ from segtriton_protocol import (
     PROTOCOL_VERSION,
     Cancel,
     Credit,
+    Describe,
+    Described,
     Drop,
     DropReason,
     End,
@@ -68,6 +70,9 @@ def make_opened(video: Any, codec: str = "h264", credit: int = WINDOW) -> Opened
     )
 
 
+SELFIE = Described("selfie", ("background", "person"), "person", "Apache-2.0", ("selfie",))
+
+
 @dataclass
 class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
     """Decodes each packet and sends the picture back as H.264 without B-frames."""
@@ -85,6 +90,8 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
     sends_masks: bool = False
     warnings: tuple[str, ...] = ()
     is_restricted: bool = False
+    ready: tuple[str, ...] = ("selfie", "selfie_streaming")
+    described: Described | Failed = SELFIE
     stream_error: str = ""
     opened: list[Open] = field(default_factory=list)
     image_refusal: SegtritonError | None = None
@@ -99,12 +106,12 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
         if self.is_restricted:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "This protocol is restricted, expecting header 'key'")
         index = service_pb2.RepositoryIndexResponse()
-        for name in ("selfie_streaming", "selfie"):
+        for name in reversed(self.ready):
             index.models.add(name=name, state="READY")
         return index
 
     async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return service_pb2.ModelReadyResponse(ready=request.name.startswith("selfie"))
+        return service_pb2.ModelReadyResponse(ready=request.name in self.ready)
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.parameters = {key: value.string_param for key, value in request.parameters.items()}
@@ -133,6 +140,9 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
                     return
                 session = _EchoSession(self, message)
                 yield _answer(session.opened)
+            elif isinstance(message, Describe):
+                yield _answer(self.described)
+                return
             elif isinstance(message, Cancel):
                 self.cancels += 1
                 yield _answer(Failed(SegtritonError(ErrorCode.CANCELLED, "Cancelled.")))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from segtriton_server.workers.channel import AnyMessage, Channel, ChannelMessage, SessionResults
 
+READY = {"network": "selfie", "classes": ["person"], "default_class": "person", "licence": "Apache-2.0"}
 OPENED = {
     "network": "selfie",
     "class_name": "person",
@@ -43,7 +44,7 @@ def serve(answer: Callable[[Channel, Send, AnyMessage], None], beat_seconds: flo
             time.sleep(beat_seconds)
 
     try:
-        send(ChannelMessage("ready"))
+        send(ChannelMessage("ready", body=READY))
         threading.Thread(target=beat, daemon=True).start()
         while True:
             answer(channel, send, channel.receive())

@@ -74,6 +74,7 @@ class Parts:
     notes = ("It was painted.",)
     classes = ("background", "person")
     default_class = "person"
+    licence = "Apache-2.0"
     input_hw = (12, 16)
     max_batch_size = 32
 

@@ -69,6 +69,7 @@ def settings(folder: Path, networks: Path, accelerator: str, models: Sequence[st
             "SEGTRITON_ACCELERATOR": accelerator,
             "SEGTRITON_COMPILE_CACHE": str(folder / "compiled"),
             "SEGTRITON_WORKERS": "1",
+            "SEGTRITON_MPS": "false",  # one worker a model has nobody to share with
         },
     )
 

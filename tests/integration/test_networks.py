@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -19,6 +20,7 @@ from servers import ROOT
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
+from segtriton_client.cli import segclient
 from segtriton_protocol import ErrorCode, Framing, MatteSpec, OutputSpec, SegtritonError, VideoFormat
 from segtriton_server.launch import LaunchSettings, TritonProcess
 from segtriton_server.launch.networks import main as segtriton_networks
@@ -50,6 +52,7 @@ def served(
         server_settings(workers=1, stream_slots=4, stage_deadline=3),
         model_repository=repository,
         networks=networks,
+        admin_key="secret",
         models=tuple(model for name in NETWORKS for model in (name, f"{name}_streaming")),
     )
     with TritonProcess(settings) as running:
@@ -164,6 +167,31 @@ def test_it_remembers_the_frames_that_it_is_asked_for(served: TritonProcess) -> 
     assert levels(stream(served, "average", make_clip([red()] * 6), output)) == [
         level for level in halves(3) for _ in range(2)
     ]
+
+
+def test_the_client_lists_them_with_labels_and_licence(served: TritonProcess) -> None:
+    """The list of models is for operators here, and the client knows none of these names but the one it is told."""
+    done = CliRunner().invoke(segclient, ["models", "--endpoint", served.grpc_address, "--network", "colors"])
+
+    assert done.exit_code == 0, done.output
+    assert [line.split() for line in done.output.splitlines()] == [
+        ["average"],
+        ["average_streaming", "Apache-2.0:", "background,", "red"],
+        ["colors"],
+        ["colors_streaming", "Apache-2.0:", "background,", "red,", "blue"],
+        ["endless"],
+        ["endless_streaming", "Apache-2.0:", "background,", "red,", "blue"],
+    ]
+
+
+def test_the_client_chooses_by_name(served: TritonProcess, tmp_path: Path) -> None:
+    clip, output = tmp_path / "clip.h264", tmp_path / "masks.jsonl"
+    clip.write_bytes(b"".join(packet.payload for packet in make_clip([flag()] * 4).packets))
+    options = ["--network", "colors", "-c", "blue", "-o", str(output)]
+    done = CliRunner().invoke(segclient, ["--endpoint", served.grpc_address, "-sv", str(clip), *options])
+
+    assert done.exit_code == 0, done.output
+    assert len(output.read_text().splitlines()) == 4
 
 
 # ---------------------------------------------------------------- raw frames

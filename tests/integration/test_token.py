@@ -174,8 +174,10 @@ def test_without_a_readable_file_nothing_is_served(
 
 def test_models_that_are_ready_are_told_where_the_whole_list_is_for_operators(guarded: TritonProcess) -> None:
     line = [*command(guarded.grpc_address)[:3], "models", "--endpoint", guarded.grpc_address]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=50, check=False)
-    assert (done.returncode, done.stdout.split()) == (DONE, ["selfie", "selfie_streaming"]), done.stderr
+    described = "selfie_streaming  Apache-2.0: background, person"
+    for options, told in (([], "selfie_streaming"), (["--token", "secret"], described)):
+        done = subprocess.run([*line, *options], capture_output=True, text=True, timeout=50, check=False)
+        assert (done.returncode, done.stdout.splitlines()) == (DONE, ["selfie", told]), done.stderr
     with (
         InferenceServerClient(guarded.grpc_address) as client,
         pytest.raises(InferenceServerException, match="restricted"),

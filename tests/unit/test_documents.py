@@ -12,6 +12,7 @@ from segtriton_client.cli import segclient
 from segtriton_ops.exporter.cli import segtriton_exporter
 from segtriton_ops.segops.cli import segops
 from segtriton_server.launch.cli import build_parser
+from segtriton_server.launch.networks import main as segtriton_networks
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -19,7 +20,12 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/*.md", "charts/segtriton/README.md", "examples/*/README.md", "tests/*/README.md")
     for path in ROOT.glob(pattern)
 )
-PROGRAMS = {"segclient": segclient, "segops": segops, "segtriton-exporter": segtriton_exporter}
+PROGRAMS = {
+    "segclient": segclient,
+    "segops": segops,
+    "segtriton-exporter": segtriton_exporter,
+    "segtriton-networks": segtriton_networks,
+}
 # Options of others' programs that stand by themselves in a text.
 OTHERS = {
     "--grpc-header-forward-pattern",

@@ -60,5 +60,8 @@
   volumeMounts:
     - {name: tmp, mountPath: /tmp}
     - {name: models, mountPath: /models}
+    {{- if ne $.Values.networks.type "baked" }}
+    - {name: networks, mountPath: /networks, readOnly: true{{ with $.Values.networks.subPath }}, subPath: {{ . | quote }}{{ end }}}
+    {{- end }}
 {{- end }}
 {{- end }}

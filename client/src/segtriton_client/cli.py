@@ -37,7 +37,7 @@ from segtriton_client.standard_streams import flush_output, reserve_numbers, say
 from segtriton_client.system_errors import told_as_ours
 from segtriton_client.transport import Endpoint, GrpcTransport
 from segtriton_client.unfinished_file import check_writable
-from segtriton_protocol import EFFECTS, IMAGE_EFFECT, MatteSpec, OutputSpec, SegtritonError
+from segtriton_protocol import EFFECTS, IMAGE_EFFECT, Described, MatteSpec, OutputSpec, SegtritonError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -140,16 +140,21 @@ def sheet(videos: tuple[Path, ...], picture: Path) -> None:
 @segclient.command(context_settings=_ENVIRONMENT)
 @config_option
 @endpoint_options
-def models(**options: Any) -> None:
-    """List the models that are ready on the server."""
+@click.option("--network", default="", help="A network of the server that this client may not know.")
+def models(network: str, **options: Any) -> None:
+    """List the models that are ready on the server, with what their networks find and the licence of these."""
 
-    async def ask(endpoint: Endpoint) -> list[str]:
+    async def ask(endpoint: Endpoint) -> dict[str, Described | None]:
         async with GrpcTransport(endpoint) as transport:
             await transport.check_live()
-            return await transport.ready_models()
+            ready = await transport.ready_models(network)
+            return {name: await transport.describe(name) if name.endswith("_streaming") else None for name in ready}
 
-    for name in asyncio.run(ask(make_endpoint(options))):
-        click.echo(name)
+    described = asyncio.run(ask(make_endpoint(options)))
+    width = max(map(len, described), default=0)
+    for name, said in described.items():
+        facts = f"  {said.licence or 'no licence told'}: {', '.join(said.classes)}" if said else ""
+        click.echo(f"{name:{width}}{facts}" if facts else name)
 
 
 for command in (bench, completion, doctor):

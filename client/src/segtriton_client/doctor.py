@@ -173,7 +173,7 @@ async def check_server(transport: GrpcTransport) -> Finding:
 async def check_models(transport: GrpcTransport, network: str) -> Finding:
     """Check that the network is ready."""
     try:
-        ready = await transport.ready_models()
+        ready = await transport.ready_models(network)
     except (ClientError, SegtritonError) as error:
         return Finding("models", False, _words(error), _advice(error))
     if f"{network}_streaming" in ready:

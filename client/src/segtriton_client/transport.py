@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,13 +28,15 @@ from segtriton_client.errors import (
     ServiceUnavailableError,
 )
 from segtriton_client.tensor_codec import decode_response, encode_request, parse_response, serialize_request
-from segtriton_protocol import ErrorCode, SegtritonError
+from segtriton_protocol import Describe, Described, ErrorCode, SegtritonError
+from segtriton_protocol import parse_response as parse_message
 from segtriton_protocol.tensors import MODELS, Tensors
 
 Parameters = Mapping[str, str | int | float]
 
 _MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 _PROBE_SECONDS = 10.0
+_STREAMING = "_streaming"
 # As the server asks its clients: a connection that does not answer for so long is gone.
 _KEEPALIVE_MILLISECONDS, _KEEPALIVE_TIMEOUT_MILLISECONDS = 20_000, 10_000
 # What gRPC says, under other codes than UNAVAILABLE, where the connection broke.
@@ -150,17 +152,38 @@ class GrpcTransport:
         except (NoProgressError, ServiceLostError):
             raise ServiceUnavailableError(f"No server answers at {self.endpoint.target}.") from None
 
-    async def ready_models(self) -> list[str]:
+    async def describe(self, model: str) -> Described | None:
+        """Return what a streaming model says of its network; None from one that does not answer this question."""
+        stream, question = self.open_stream(model), Describe()
+        try:
+            await stream.send(question.to_parameters(), question.to_tensors())
+            tensors = await asyncio.wait_for(stream.receive(), _PROBE_SECONDS)
+            message = None if tensors is None else parse_message(tensors)
+        except (asyncio.TimeoutError, ClientError, SegtritonError):
+            return None
+        finally:
+            stream.cancel()
+        return message if isinstance(message, Described) else None
+
+    async def ready_models(self, network: str = "") -> list[str]:
         """Return the names of the models that are ready, sorted.
 
-        A server may keep the list of its models for operators; then those that this project knows are asked for.
+        A server may keep the list of its models for operators; then those that this project knows, and those of the
+        network given, are asked for, and one of them for the others.
         """
         request = service_pb2.RepositoryIndexRequest(ready=True)
         try:
             index = await self.call("RepositoryIndex", request, _PROBE_SECONDS)
         except ServiceRefusedError:
-            return [model for model in sorted(MODELS) if await self._is_ready(model)]
+            return await self._ask_for_models({*MODELS, *_models_of([network])})
         return sorted({model.name for model in index.models})
+
+    async def _ask_for_models(self, known: set[str]) -> list[str]:
+        ready = {model for model in sorted(known) if await self._is_ready(model)}
+        streaming = next((model for model in sorted(ready) if model.endswith(_STREAMING)), None)
+        described = await self.describe(streaming) if streaming else None
+        others = _models_of(described.networks if described else ())
+        return sorted(ready | {model for model in sorted(others - known) if await self._is_ready(model)})
 
     async def _is_ready(self, model: str) -> bool:
         reply = await self.call("ModelReady", service_pb2.ModelReadyRequest(name=model), _PROBE_SECONDS)
@@ -222,6 +245,10 @@ class GrpcStream:
     def cancel(self) -> None:
         """End the stream at once."""
         self._call.cancel()
+
+
+def _models_of(networks: Iterable[str]) -> set[str]:
+    return {model for network in networks if network for model in (network, f"{network}{_STREAMING}")}
 
 
 def _read_credentials(endpoint: Endpoint) -> grpc.ChannelCredentials:

@@ -6,7 +6,7 @@ No I/O and no third-party import but numpy happens here.
 
 from segtriton_protocol.answer_ids import AnswerId
 from segtriton_protocol.background import BACKGROUND_MEMORY_BYTES, MAX_BACKGROUND_BYTES, Background
-from segtriton_protocol.client_messages import Acknowledge, Cancel, ClientMessage, End, Open, Packets
+from segtriton_protocol.client_messages import Acknowledge, Cancel, ClientMessage, Describe, End, Open, Packets
 from segtriton_protocol.errors import ErrorCode, SegtritonError
 from segtriton_protocol.formats import ColorTags, Framing, VideoFormat
 from segtriton_protocol.hdr_metadata import HdrMetadata
@@ -24,7 +24,7 @@ from segtriton_protocol.output_spec import (
     OutputSpec,
 )
 from segtriton_protocol.packets import Drop, DropReason, Packet
-from segtriton_protocol.server_messages import Credit, Ended, Failed, Migrate, Opened, Output, ServerMessage
+from segtriton_protocol.server_messages import Credit, Described, Ended, Failed, Migrate, Opened, Output, ServerMessage
 from segtriton_protocol.session_ids import is_session_id, new_session_id
 from segtriton_protocol.version import PROTOCOL_VERSION
 
@@ -47,6 +47,8 @@ __all__ = [
     "ClientMessage",
     "ColorTags",
     "Credit",
+    "Describe",
+    "Described",
     "Drop",
     "DropReason",
     "End",

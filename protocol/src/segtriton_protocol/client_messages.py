@@ -223,6 +223,19 @@ class Cancel(ClientMessage):
         return cls(session_id=session_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Describe(ClientMessage):
+    """Asks a model what its network is, and which others may be there; it opens no session."""
+
+    kind: ClassVar[str] = "describe"
+    session_id: str = field(default="", init=False)
+
+    @classmethod
+    def from_tensors(cls, session_id: str, tensors: Tensors) -> Describe:
+        """Read the request."""
+        return cls()
+
+
 def _read_background(fields: JsonFields, tensors: Tensors, behind: VideoFormat) -> Background:
     index = required_tensor(tensors, specs.PACKET_INDEX).tobytes()
     payload = required_tensor(tensors, specs.PACKET_IN).tobytes()

@@ -24,10 +24,19 @@ from dataclasses import replace
 from typing import Any
 
 from segtriton_protocol.answer_ids import AnswerId
-from segtriton_protocol.client_messages import Acknowledge, Cancel, ClientMessage, End, Open, PackedPackets, Packets
+from segtriton_protocol.client_messages import (
+    Acknowledge,
+    Cancel,
+    ClientMessage,
+    Describe,
+    End,
+    Open,
+    PackedPackets,
+    Packets,
+)
 from segtriton_protocol.errors import ErrorCode, SegtritonError
 from segtriton_protocol.json_fields import JsonFields
-from segtriton_protocol.server_messages import Ended, Failed, Migrate, Opened, Output, ServerMessage
+from segtriton_protocol.server_messages import Described, Ended, Failed, Migrate, Opened, Output, ServerMessage
 from segtriton_protocol.session_ids import is_session_id
 from segtriton_protocol.tensors import (
     MESSAGE_OUT,
@@ -43,7 +52,9 @@ Parameters = Mapping[str, Any]
 
 _Reader = Callable[[str, Tensors], ClientMessage]
 
-_REQUESTS: dict[str, _Reader] = {kind.kind: kind.from_tensors for kind in (Open, Packets, Acknowledge, End, Cancel)}
+_REQUESTS: dict[str, _Reader] = {
+    kind.kind: kind.from_tensors for kind in (Open, Packets, Acknowledge, End, Cancel, Describe)
+}
 _PACKED_REQUESTS: dict[str, _Reader] = {**_REQUESTS, PackedPackets.kind: PackedPackets.from_tensors}
 
 
@@ -77,13 +88,13 @@ def _parse(parameters: Parameters, tensors: Tensors, readers: Mapping[str, _Read
             ErrorCode.INVALID_MESSAGE,
             f"The parameter {PARAMETER_MESSAGE} must be one of {', '.join(_REQUESTS)}, not {kind!r:.40}.",
         )
-    if kind != Open.kind and not is_session_id(session_id):
+    if kind not in (Open.kind, Describe.kind) and not is_session_id(session_id):
         raise SegtritonError(ErrorCode.UNKNOWN_SESSION, f"{kind.upper()} names no session.")
     return from_tensors(session_id, tensors)
 
 
 _RESPONSES: dict[str, Callable[[JsonFields, Tensors], ServerMessage]] = {
-    kind.kind: kind.from_json for kind in (Opened, Output, Ended, Failed, Migrate)
+    kind.kind: kind.from_json for kind in (Opened, Output, Ended, Failed, Migrate, Described)
 }
 
 

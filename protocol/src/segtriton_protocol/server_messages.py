@@ -258,6 +258,47 @@ class Failed(ServerMessage):
 
 
 @dataclass(frozen=True, slots=True)
+class Described(ServerMessage):
+    """What a model's network is.
+
+    Attributes:
+        network: its name.
+        classes: what it finds.
+        default_class: what it finds for a session that names none.
+        licence: of its weights.
+        networks: names of all networks whose models lie beside this one, whether they are loaded or not.
+    """
+
+    kind: ClassVar[str] = "described"
+    network: str
+    classes: tuple[str, ...] = ()
+    default_class: str = ""
+    licence: str = ""
+    networks: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the body of the message."""
+        return {
+            "network": self.network,
+            "classes": list(self.classes),
+            "default_class": self.default_class,
+            "licence": self.licence,
+            "networks": list(self.networks),
+        }
+
+    @classmethod
+    def from_json(cls, fields: JsonFields, tensors: Tensors) -> Described:
+        """Read the body of the message; raises INVALID_MESSAGE."""
+        return cls(
+            network=fields.text("network"),
+            classes=fields.texts("classes"),
+            default_class=fields.text("default_class", max_length=1 << 16),
+            licence=fields.text("licence"),
+            networks=fields.texts("networks"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Migrate(ServerMessage):
     """The server drains: go on elsewhere within the given time; packets still come meanwhile."""
 

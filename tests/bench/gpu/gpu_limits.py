@@ -1,6 +1,6 @@
 """What the machine could do at most if it did one stage only; each is a process of its own.
 
-python tests/bench/gpu/gpu_limits.py nvdec|network|network_ours|pre_post|nvjpeg|x264 CLIP [--seconds N] [--threads N...]
+python tests/bench/gpu/gpu_limits.py LIMIT CLIP [--seconds N] [--threads N...]; LIMIT is one of `LIMITS`.
 """
 
 import argparse
@@ -80,6 +80,31 @@ def network_ours(_: Clip, seconds: float, __: int) -> Callable[[], float]:
 
     stream = torch.cuda.Stream()
     runner = GraphRunner(ClassMasks(fuse(fcn_resnet101())), INPUT_HW, BATCH_SIZE, stream)
+
+    def step() -> int:
+        runner.run(BATCH_SIZE)
+        return BATCH_SIZE
+
+    def run() -> float:
+        with torch.cuda.stream(stream), torch.inference_mode():
+            return per_second(step, seconds, warm_steps=10)
+
+    return run
+
+
+def selfie(_: Clip, seconds: float, __: int) -> Callable[[], float]:
+    """Masks a second of the selfie network, as the service runs it."""
+    import torch
+    from gpu_host import ROOT
+    from gpu_parts import per_second
+
+    from segtriton_server.vision.gpu.networks import create_card_runner
+    from segtriton_server.vision.networks.selfie_card import selfie_card
+
+    stream = torch.cuda.Stream()
+    card = selfie_card("selfie", ROOT / ".assets" / "networks")
+    assert card is not None
+    runner = create_card_runner(card, BATCH_SIZE, stream)
 
     def step() -> int:
         runner.run(BATCH_SIZE)
@@ -178,6 +203,7 @@ LIMITS: dict[str, Callable[[Clip, float, int], Callable[[], float]]] = {
     "nvdec": nvdec,
     "network": network,
     "network_ours": network_ours,
+    "selfie": selfie,
     "pre_post": pre_post,
     "nvjpeg": nvjpeg,
     "x264": x264,

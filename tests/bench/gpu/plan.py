@@ -76,7 +76,11 @@ def make_setup(options: argparse.Namespace, started: float) -> Setup:
         plan.update(sessions=tuple(options.sessions))
     if options.live:
         plan.update(live=tuple(options.live))
-    environment = {"SEGTRITON_WEIGHTS": "seeded", "SEGTRITON_STREAM_SLOTS": "128"}
+    environment = {
+        "SEGTRITON_ACCELERATOR": "gpu",
+        "SEGTRITON_WEIGHTS": "seeded",
+        "SEGTRITON_STREAM_SLOTS": "128",
+    }
     environment.update(item.partition("=")[::2] for item in options.env)
     if options.network.startswith("selfie"):
         del environment["SEGTRITON_WEIGHTS"]  # its weights are in the repository's assets

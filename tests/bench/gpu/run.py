@@ -126,7 +126,7 @@ class Benchmark:
         plan = self._setup.plan
         self._limit("nvdec", threads=plan.nvdec_threads)
         self._limit("nvdec", threads=(4,), processes=plan.processes)
-        for name in ("network", "network_ours", "pre_post", "nvjpeg"):
+        for name in ("network", "network_ours", "selfie", "pre_post", "nvjpeg"):
             self._limit(name)
         self._limit("nvjpeg", processes=plan.processes)
         self._limit("x264")

@@ -14,6 +14,7 @@ from segclient_process import run
 
 from segtriton_client.image_files import write_image
 from segtriton_client.still_images import read_still
+from segtriton_protocol import Described, ErrorCode, Failed, SegtritonError
 
 REPORT_KEYS = [
     "frames_in",
@@ -161,6 +162,24 @@ def test_output_is_never_the_input_nor_overwritten_unasked(tmp_path) -> None:
 @pytest.mark.parametrize("is_restricted", [False, True])
 def test_models(serve, is_restricted) -> None:
     endpoint = serve(EchoService(is_restricted=is_restricted))
+    told = "selfie\nselfie_streaming  Apache-2.0: background, person\n"
+    assert run("models", "--endpoint", endpoint) == told
+
+
+@pytest.mark.parametrize("options", [(), ("--network", "colors")])
+def test_models_of_a_network_that_nobody_knows_are_learnt_from_another(serve, options) -> None:
+    ready = ("colors", "colors_streaming", "dogs", "dogs_streaming", *(() if options else ("selfie_streaming",)))
+    described = Described("colors", ("background", "red"), "red", "MIT", ("cats", "colors", "dogs", "selfie"))
+    endpoint = serve(EchoService(is_restricted=True, ready=ready, described=described))
+
+    told = run("models", "--endpoint", endpoint, *options)
+    assert [line.split()[0] for line in told.splitlines()] == sorted(ready)
+    assert "colors_streaming  MIT: background, red\n" in told
+
+
+def test_models_of_a_server_that_describes_nothing_are_named(serve) -> None:
+    refusal = Failed(SegtritonError(ErrorCode.INVALID_MESSAGE, "The parameter must be one of open, packets."))
+    endpoint = serve(EchoService(described=refusal))
     assert run("models", "--endpoint", endpoint) == "selfie\nselfie_streaming\n"
 
 

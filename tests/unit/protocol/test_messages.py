@@ -20,6 +20,8 @@ from segtriton_protocol import (
     Cancel,
     ColorTags,
     Credit,
+    Describe,
+    Described,
     Drop,
     DropReason,
     End,
@@ -114,6 +116,7 @@ requests = st.one_of(
     st.builds(Packets, SESSION_ID, packets, COUNT),
     st.builds(End, SESSION_ID, SEQ),
     st.builds(Cancel, SESSION_ID),
+    st.builds(Describe),
 )
 errors = st.builds(
     SegtritonError,
@@ -149,6 +152,7 @@ responses = st.one_of(
     ),
     st.builds(Ended, COUNT, COUNT, st.dictionaries(TEXT, COUNT), TEXT, st.dictionaries(TEXT, st.floats(0, 1e9))),
     st.builds(Migrate, st.floats(0, 1e9)),
+    st.builds(Described, TEXT, st.lists(TEXT).map(tuple), TEXT, TEXT, st.lists(TEXT).map(tuple)),
 )
 
 JSON = st.recursive(
@@ -331,7 +335,7 @@ def test_any_bytes_are_read_or_refused(kind: str, content: bytes) -> None:
 
 @given(st.data())
 def test_any_json_in_any_field_of_a_request_is_read_or_refused(data: st.DataObject) -> None:
-    message = data.draw(requests.filter(lambda message: message.kind != "cancel"))
+    message = data.draw(requests.filter(lambda message: message.kind not in ("cancel", "describe")))
     tensors = message.to_tensors()
     wire = json.loads(tensors["MESSAGE"].tobytes())
     for group in (wire, *(value for value in wire.values() if isinstance(value, dict))):

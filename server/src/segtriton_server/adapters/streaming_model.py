@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
@@ -57,7 +58,7 @@ class TritonPythonModel:
         self._metrics = Metrics(pb_utils.MetricFamily)
         with ExitStack() as on_failure:
             on_failure.callback(self._metrics.close)
-            self._service = StreamingService(settings, self._metrics)
+            self._service = StreamingService(settings, self._metrics, _repository(args))
             on_failure.pop_all()
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
@@ -97,6 +98,11 @@ class TritonPythonModel:
             self._metrics.add("segtriton_streams_rejected_total", reason=error.code.name)
         dialect = ProtocolDialect() if PARAMETER_PROTOCOL in parameters else SampleDialect()
         dialect.send(responder, Failed(error))
+
+
+def _repository(args: Mapping[str, str]) -> Path | None:
+    """The folder in which this model's own lies."""
+    return Path(args["model_repository"]).parent if args.get("model_repository") else None
 
 
 def is_open(parameters: Mapping[str, Any], tensors: Tensors) -> bool:

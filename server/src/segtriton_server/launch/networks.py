@@ -19,14 +19,6 @@ from segtriton_server.workers.network_trial import Trial, try_network
 
 _MIB = 1 << 20
 _MOST_SHARES = 5
-# As of the models for GPUs that come with the server.
-_ON_GPU = {
-    "accelerator": "gpu",
-    "batch_deadline": 0.004,
-    "frames_in_flight": 32,
-    "stream_slots": 64,
-    "start_timeout": 300,
-}
 
 _FOLDER = click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -148,7 +140,7 @@ def _show(trial: Trial) -> None:
 def _settings(trial: Trial, accelerator: str) -> dict[str, object]:
     card = trial.card
     return {
-        **(_ON_GPU if accelerator == "gpu" else {}),
+        **({"accelerator": "gpu"} if accelerator == "gpu" else {}),
         "network_memory_bytes": trial.memory_bytes,
         "network_state_bytes": card.state_bytes,
         "batch_size": card.batch_sizes[-1],

@@ -6,12 +6,15 @@ import contextlib
 import logging
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from segtriton_protocol import (
     Acknowledge,
     Cancel,
     ClientMessage,
+    Describe,
+    Described,
     End,
     ErrorCode,
     Failed,
@@ -30,6 +33,7 @@ from segtriton_server.services.failing_alone import FailingAlone
 from segtriton_server.services.handled_requests import HandledRequests
 from segtriton_server.services.heartbeat import Heartbeat
 from segtriton_server.services.message_cost import ASSUMED_MESSAGES_PER_SECOND, MessageCost
+from segtriton_server.services.model_repository import find_networks
 from segtriton_server.services.reaper import Reaper
 from segtriton_server.services.sample_requests import read_sample_request
 from segtriton_server.sessions.answers import AcknowledgedAnswers, AnswerLimits, Answers, OpenRequestAnswers
@@ -58,9 +62,13 @@ _UNREADABLE = (ErrorCode.INVALID_MESSAGE, ErrorCode.INVALID_PACKET)
 class StreamingService:
     """What the streaming models do with a request. Calls of `handle` come from one thread."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        """Start the workers and wait until they are ready; raises RuntimeError if they are not."""
+    def __init__(self, settings: Settings, metrics: Metrics, repository: Path | None = None) -> None:
+        """Start the workers and wait until they are ready; raises RuntimeError if they are not.
+
+        `repository` is the folder with the models beside this one.
+        """
         self._settings = settings
+        self._repository = repository
         self._metrics = metrics
         self._sessions = SessionTable(settings.stream_slots, settings.tenant_slots, settings.tenant_opens_per_minute)
         self._live_load = LiveLoad(settings.live_messages_per_second or ASSUMED_MESSAGES_PER_SECOND)
@@ -143,6 +151,9 @@ class StreamingService:
                 self._settings.window_packets, self._settings.window_bytes, lambda: self._live_load.group_packets
             )
             self._open(message, message.open_key and f"open_key {message.open_key}", window, responder, dialect, tenant)
+            return
+        if isinstance(message, Describe):
+            dialect.send(responder, self._described(), is_final=True)
             return
         session = self._sessions.get_for(tenant, message.session_id)
         if isinstance(message, Cancel):
@@ -299,6 +310,16 @@ class StreamingService:
         active = len(self._sessions)
         self._metrics.set("segtriton_active_streams", active)
         self._metrics.set("segtriton_stream_load", active / self._settings.stream_slots)
+
+    def _described(self) -> Described:
+        said = self._pool.describe()
+        return Described(
+            network=self._settings.network,
+            classes=tuple(said.get("classes", ())),
+            default_class=self._settings.visualization_class_name or said.get("default_class", ""),
+            licence=said.get("licence", ""),
+            networks=find_networks(self._repository),
+        )
 
     def _opened(self, session: Session, body: Mapping[str, Any]) -> Opened:
         return Opened(

@@ -21,6 +21,10 @@ class Segmenter(Protocol):
         """Name of the network, as a client asks for it."""
 
     @property
+    def licence(self) -> str:
+        """Licence of the network's weights."""
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What a user must know about the masks, each one sentence; empty as a rule."""
 

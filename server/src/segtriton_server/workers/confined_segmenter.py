@@ -58,6 +58,7 @@ class ConfinedSegmenter:
         self.name = self._card.name
         self.classes = self._card.labels
         self.default_class = self._card.default_class
+        self.licence = self._card.licence
         self.input_hw = self._card.input.size_hw
         self.max_batch_size = settings.batch_size
         # Nothing else lies in that process: where it was measured what the network takes, that is enough.

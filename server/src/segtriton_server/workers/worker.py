@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from typing import Any
 
 from segtriton_protocol import SegtritonError
 from segtriton_server.settings import Settings
@@ -34,6 +35,7 @@ class Worker:
 
     Attributes:
         has_hung: whether it was killed because it hung.
+        description: of its network, once it is ready: `network`, `classes`, `default_class` and `licence`.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Worker:
         self.ready = threading.Event()
         self.dead = threading.Event()
         self.has_hung = False
+        self.description: Mapping[str, Any] = {}
         self._unanswered_opens: dict[str, float] = {}
         self._last_open_answered = self.started
         self._on_message = on_message
@@ -162,6 +165,7 @@ class Worker:
                 self._on_message(self, message)
             case "ready":
                 self.last_beat = time.monotonic()
+                self.description = message.body
                 self.ready.set()
             case kind:
                 if kind in ("opened", "failed") and message.session_id in self._unanswered_opens:

@@ -44,6 +44,13 @@ def check_message(message: AnyMessage) -> ChannelMessage | SessionResults:
     return message
 
 
+def _check_ready(fields: JsonFields) -> None:
+    for name in ("network", "default_class", "licence"):
+        if not fields.text(name, max_length=_MAX_NAME).isprintable():
+            raise fields.refuse(name, "printable")
+    _check_texts(fields, "classes", _MAX_CLASSES, _MAX_NAME)
+
+
 def _check_beat(fields: JsonFields) -> None:
     fields.number("busy_seconds", 0.0, _MAX_SECONDS)
     _check_batches(fields)
@@ -83,7 +90,7 @@ _OF_A_SESSION: dict[str, Callable[[JsonFields], None]] = {
     "failed": _check_failed,
 }
 _CHECKS: dict[str, Callable[[JsonFields], None]] = {
-    "ready": lambda fields: None,
+    "ready": _check_ready,
     "beat": _check_beat,
     **_OF_A_SESSION,
 }

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from segtriton_protocol import ErrorCode, Open, SegtritonError
 from segtriton_protocol.packets import PacketBlock
@@ -155,6 +156,11 @@ class WorkerPool:
     def count_missing(self) -> int:
         """How many workers should run and are not ready."""
         return sum(place.ready_worker is None for place in self._places)
+
+    def describe(self) -> Mapping[str, Any]:
+        """What a ready worker says of its network, see `Worker`; empty while none is ready."""
+        ready = (worker for place in self._places if (worker := place.ready_worker))
+        return next((worker.description for worker in ready), {})
 
     def worker_pids(self) -> list[int]:
         """The process ids of the workers."""

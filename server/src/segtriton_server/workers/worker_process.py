@@ -62,13 +62,22 @@ class WorkerProcess(ResultSink):
         """Handle messages; returns when the router has closed its end."""
         for loop in (self._write, self._run_network, self._beat):
             threading.Thread(target=loop, name=loop.__name__, daemon=True).start()
-        self._send(ChannelMessage("ready", body={"pid": os.getpid()}))
+        self._send(ChannelMessage("ready", body=self._describe()))
         while True:
             try:
                 message = self._channel.receive()
             except (EOFError, OSError):
                 return
             self._handle(message)
+
+    def _describe(self) -> dict[str, object]:
+        segmenter = self._accelerator.segmenter
+        return {
+            "network": segmenter.name,
+            "classes": list(segmenter.classes),
+            "default_class": segmenter.default_class,
+            "licence": segmenter.licence,
+        }
 
     # ---------------------------------------------------------------- results of the pipelines
 

@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,20 @@ def test_a_network_that_wants_four_gibibytes_is_refused(tmp_path: Path, start: S
 
     with pytest.raises(NetworkFileError, match="colors fails: it wants more memory than there is"):
         start()
+
+
+def test_files_with_changed_bytes_are_refused_or_run(tmp_path: Path, start: Start) -> None:
+    """With a sum and a card that fit: what native code makes of them is the process's own trouble."""
+    whole, random = colors_model().SerializeToString(), np.random.default_rng(7)
+    for number in range(8):
+        changed = bytearray(whole)
+        for at in random.integers(0, len(whole), 4):
+            changed[at] ^= 1 << int(random.integers(0, 8))
+        name = f"colors{number}"
+        write_network(tmp_path, bytes(changed), colors_card(name))
+        with suppress(NetworkFileError, RuntimeError):
+            (mask,) = start(name, start_timeout=20.0).segment([filled(255)], [RED])
+            assert mask.shape == SIZE_HW
 
 
 def test_what_onnx_runtime_refuses_is_told(tmp_path: Path, start: Start) -> None:

@@ -29,7 +29,7 @@ OPENED = {
 }
 FAILED = SegtritonError(ErrorCode.INTERNAL, "A stage failed.", seq=3, retry_after_seconds=2.0).to_json()
 SOUND = {
-    "ready": {"pid": 1},
+    "ready": {"network": "n", "classes": ["a"], "default_class": "a", "licence": "MIT"},
     "beat": {"busy_seconds": 0.0, "batches": [1, 4]},
     "opened": OPENED,
     "ended": {"notes": ["The pictures are interlaced; they were deinterlaced."], "batches": []},

@@ -126,4 +126,4 @@ def traits_of(card: NetworkCard) -> NetworkTraits:
     """What a segmenter must know of a network with a card, which takes its colours in the card's order by itself."""
     spec = card.input
     in_rgb = slice(None, None, -1 if spec.color_order == "bgr" else 1)
-    return NetworkTraits(card.labels, card.default_class, spec.scale[in_rgb], spec.offset[in_rgb], spec)
+    return NetworkTraits(card.labels, card.default_class, card.licence, spec.scale[in_rgb], spec.offset[in_rgb], spec)

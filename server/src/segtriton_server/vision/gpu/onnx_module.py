@@ -164,7 +164,7 @@ class OnnxModule(nn.Module):
         arguments = [self._host[name] if name else None for name in node.inputs]
         try:
             made = node.call({**node.attributes, "float": torch.float32}, *arguments)
-        except (ValueError, RuntimeError, IndexError, KeyError) as error:
+        except (ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:
             raise BackendError(f"The operator {node.name} does not run: {error}. {_REMEDY}") from error
         for name, value in zip(node.outputs, [made] if isinstance(made, Tensor) else made, strict=False):
             self._keep(name, value.contiguous())
@@ -206,7 +206,7 @@ class OnnxModule(nn.Module):
         dtype = like.dtype if value.is_floating_point() and like.is_floating_point() else value.dtype
         if value.device == like.device or is_on_device(value):
             return value.to(dtype)
-        key = number, at, dtype, tuple(value.shape), value.numpy().tobytes()
+        key = number, at, like.device, dtype, tuple(value.shape), value.numpy().tobytes()
         if key not in self._copies:
             self._copies[key] = value.to(like.device, dtype)
         return self._copies[key]
@@ -214,6 +214,7 @@ class OnnxModule(nn.Module):
 
 # Which inputs of an operator are sizes, axes or single numbers that torch takes from the host's memory.
 _SIZES: dict[str, Sequence[int]] = {
+    "Dropout": (1, 2),
     "Expand": (1,),
     "Pad": (1, 2, 3),
     "ReduceL2": (1,),

@@ -36,6 +36,7 @@ class NetworkTraits:
     Attributes:
         classes: names of its classes; the position is the channel.
         default_class: the class of sessions that name none.
+        licence: of the weights.
         scale: what red, green and blue of 0 to 255 are multiplied by.
         offset: what is added then.
         card_input: how a card wants pictures laid into the input; None fills all of it.
@@ -45,6 +46,7 @@ class NetworkTraits:
 
     classes: tuple[str, ...]
     default_class: str
+    licence: str
     scale: tuple[float, ...]
     offset: tuple[float, ...]
     card_input: InputSpec | None = None
@@ -54,6 +56,7 @@ class NetworkTraits:
 TORCHVISION = NetworkTraits(
     classes=tuple(VOC_CLASSES),
     default_class="person",
+    licence="BSD-3-Clause",
     scale=tuple(1 / (255 * deviation) for deviation in STD_RGB),
     offset=tuple(-mean / deviation for mean, deviation in zip(MEAN_RGB, STD_RGB, strict=True)),
     follows_edges=True,
@@ -77,6 +80,7 @@ class GpuSegmenter:
         self.name = name
         self.classes = traits.classes
         self.default_class = traits.default_class
+        self.licence = traits.licence
         self._traits = traits
         self.warnings = warnings
         self._runner = runner

@@ -104,7 +104,7 @@ def read_graph(content: bytes) -> OnnxGraph:
         elif number == _FUNCTION_OF_MODEL and isinstance(value, _Buffer):
             _read_nodes(reader, value, _NODE_OF_FUNCTION, graph, depth=0)
     if num_graphs != 1:
-        raise NetworkFileError("the file is no ONNX file: it holds no graph" if not num_graphs else "two graphs")
+        raise NetworkFileError(f"the file is no ONNX file: it holds {'two graphs' if num_graphs else 'no graph'}")
     for name in fed_by_itself:
         graph.inputs.pop(name, None)
     return graph

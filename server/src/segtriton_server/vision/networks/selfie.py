@@ -45,6 +45,7 @@ class SelfieSegmenter:
 
     classes: tuple[str, ...] = ("background", "person")
     default_class: str = "person"
+    licence: str = "Apache-2.0"
     warnings: tuple[str, ...] = ()
 
     def __init__(self, variant: SelfieVariant, networks_folder: Path, num_threads: int, max_batch_size: int) -> None:
