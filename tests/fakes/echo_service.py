@@ -106,7 +106,9 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
         return service_pb2.ModelReadyResponse(ready=request.name.startswith("selfie"))
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
-        self.parameters = {key: value.string_param for key, value in request.parameters.items()}
+        self.parameters = {
+            key: getattr(value, value.WhichOneof("parameter_choice")) for key, value in request.parameters.items()
+        }
         if self.refusal:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, self.refusal)
         frames = _tensors_of(request)["inputrgb"]

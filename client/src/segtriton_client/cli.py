@@ -301,9 +301,10 @@ def _code_of(outcome: Outcome) -> int:
 
 def _summarize(job: Job, report: Report) -> str:
     lost = f", {report.lost_frames} dropped" if report.lost_frames else ""
+    here = f", {' and '.join(report.drawn_here)} drawn here ({report.drawing_share:.0%} of the time)"
     return (
         f"{', '.join(map(str, job.outputs))}: {report.frames_out} frames{lost} in {report.seconds:.1f} s, "
-        f"{report.frames_per_second:.0f} fps, {report.encoder}"
+        f"{report.frames_per_second:.0f} fps, {report.encoder}{here if report.drawn_here else ''}"
     )
 
 

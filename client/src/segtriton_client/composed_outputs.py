@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -174,10 +175,15 @@ class MaskLines:
 
 
 class ComposedOutputs:
-    """All outputs of a pass, as one output and its writer."""
+    """All outputs of a pass, as one output and its writer.
+
+    Attributes:
+        busy_seconds: how long decoding, drawing and coding have taken here.
+    """
 
     def __init__(self, drawings: Sequence[Drawing], frames: LocalFrames, mask_hw: tuple[int, int]) -> None:
         """Take what is drawn, the pictures, and the masks' height and width in pixels."""
+        self.busy_seconds = 0.0
         self._drawings = drawings
         self._frames = frames
         self._mask_hw = mask_hw
@@ -200,9 +206,11 @@ class ComposedOutputs:
 
     def write(self, packet: Packet) -> None:
         """Draw all effects for a mask."""
+        begun = time.monotonic()
         rgb, mask = self._frames.take(packet.seq), decode_mask(packet.payload, self._mask_hw)
         for drawing in self._drawings:
             drawing.draw(rgb, mask, packet)
+        self.busy_seconds += time.monotonic() - begun
 
     def write_carried(self, found: av.Packet[Any]) -> None:
         """Write a packet of another track into each output."""

@@ -81,6 +81,7 @@ async def stream_file(connect: Connect, demuxer: Demuxer, job: Job) -> Report:
                 demuxer.truncation.raise_if_truncated()
             await run_blocking(output.commit)
     report = _make_report(session, ended, job, time.monotonic() - started, demuxer, [*notes, *output.notes])
+    report = _with_drawn_here(report, job, output)
     return _with_unsent(report, {_STALE: live.num_stale if live else 0, OTHER_CODEC: demuxer.num_other_codec})
 
 
@@ -285,6 +286,14 @@ def _read(packets: _Packets, output: _Output, count: int) -> list[Packet]:
                 output.write_carried(packet.packet)
 
     return list(islice(video(), count))
+
+
+def _with_drawn_here(report: Report, job: Job, output: _Output) -> Report:
+    if not isinstance(output, ComposedOutputs):
+        return report
+    effects = tuple(composed.effect for composed in job.composed)
+    share = round(min(1.0, output.busy_seconds / report.seconds), 3) if report.seconds else 0.0
+    return dataclasses.replace(report, drawn_here=effects, drawing_share=share)
 
 
 def _with_unsent(report: Report, unsent: dict[str, int]) -> Report:
