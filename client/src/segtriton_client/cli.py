@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -225,10 +226,11 @@ def _make_job(
     source: Source, targets: Sequence[Destination], effects: Sequence[str], spec: OutputSpec, options: dict[str, Any]
 ) -> Job:
     shared = {name: options[name] for name in _JOB_OPTIONS}
-    composed = _compose(effects, targets, options)
-    return Job(
-        source, targets[0], spec, composed=composed, background=None if composed else options["background"], **shared
-    )
+    if composed := _compose(effects, targets, options):
+        return Job(source, targets[0], spec, composed=composed, **shared)
+    spec = replace(spec, more_effects=tuple(effects[1:]))
+    background, others = options["background"], tuple(targets[1:])
+    return Job(source, targets[0], spec, background=background, more_outputs=others, **shared)
 
 
 def _matte(options: dict[str, Any]) -> MatteSpec:
@@ -245,7 +247,7 @@ def _matte(options: dict[str, Any]) -> MatteSpec:
 
 
 def _compose(effects: Sequence[str], targets: Sequence[Destination], options: dict[str, Any]) -> tuple[Composed, ...]:
-    """Return what the client draws: nothing where the service can do it, as one video of one effect."""
+    """Return what the client draws: nothing where the service can draw and code all."""
     background = options["background"]
     if ("image" in effects) != (background is not None):
         raise click.UsageError("--effect image and --background go together.")
@@ -253,8 +255,10 @@ def _compose(effects: Sequence[str], targets: Sequence[Destination], options: di
         raise click.UsageError("The background is read again and again; it must be a file.")
     endings = {target.suffix.lower() for target in targets if isinstance(target, Path)}
     asks_for_masks = options["encoder"] == "mask" and bool(options["effect"])
-    is_local = effects[0] in LOCAL_EFFECTS or (effects[0] == IMAGE_EFFECT and not options["stream_video"])
-    if not (len(effects) > 1 or is_local or endings & LOCAL_ENDINGS or asks_for_masks):
+    needs_stream = len(effects) > 1 or IMAGE_EFFECT in effects
+    is_local = set(effects) & set(LOCAL_EFFECTS) or (needs_stream and not options["stream_video"])
+    is_doubled = len(set(effects)) < len(effects)
+    if not (is_local or is_doubled or endings & LOCAL_ENDINGS or asks_for_masks):
         return ()
     return tuple(
         Composed(effect, target, background if effect == "image" else None)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import av
 import numpy as np
 
-from segtriton_client.carried import Carried
+from segtriton_client.carried import Carried, copy_packet
 from segtriton_client.compositors import Compose, Plane
 from segtriton_client.errors import OutputError, StoppedError
 from segtriton_client.image_sequence import ImageSequence, is_sequence
@@ -215,7 +215,7 @@ class ComposedOutputs:
     def write_carried(self, found: av.Packet[Any]) -> None:
         """Write a packet of another track into each output."""
         for drawing in self._drawings[1:]:
-            drawing.write_carried(_copy(found))
+            drawing.write_carried(copy_packet(found))
         self._drawings[0].write_carried(found)
 
     def finish(self) -> None:
@@ -263,10 +263,3 @@ def _choose_codec(
         return _VP9, "yuv420p", _VP9_OPTIONS
     is_even = video.width % 2 == 0 and video.height % 2 == 0
     return "libx264", "yuv420p" if is_even else "yuv444p", {"preset": spec.preset, "crf": str(spec.crf)}
-
-
-def _copy(packet: av.Packet[Any]) -> av.Packet[Any]:
-    twin: av.Packet[Any] = av.Packet(bytes(packet))
-    twin.pts, twin.dts, twin.duration = packet.pts, packet.dts, packet.duration
-    twin.time_base, twin.is_keyframe, twin.stream = packet.time_base, packet.is_keyframe, packet.stream
-    return twin

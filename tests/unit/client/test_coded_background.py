@@ -115,7 +115,7 @@ def test_the_client_draws_what_the_server_does_not(serve: object, tmp_path: Path
     first, second = service.opened
     assert (first.output.effect, second.output.effect) == ("image", "mask")
     assert (second.output.encoder, second.background) == ("mask", None)
-    assert f"{refusal.message} The background was drawn here." in report["notes"]  # type: ignore[operator]
+    assert f"{refusal.message} What the service does not draw was drawn here." in report["notes"]  # type: ignore[operator]
     assert report["drawn_here"] == ["image"]
     assert 0 < report["drawing_share"] <= 1  # type: ignore[operator]
 
