@@ -26,6 +26,7 @@ from segtriton_client.doctor import doctor
 from segtriton_client.errors import ClientError, InputError, OutputError, StoppedError
 from segtriton_client.file_kinds import is_regular, is_stream
 from segtriton_client.image_files import is_images
+from segtriton_client.image_sequence import is_sequence
 from segtriton_client.job import Composed, Job
 from segtriton_client.option_sections import SectionedCommand
 from segtriton_client.output_checks import check_places, check_report, is_there, prepare_outputs
@@ -258,7 +259,8 @@ def _compose(effects: Sequence[str], targets: Sequence[Destination], options: di
     needs_stream = len(effects) > 1 or IMAGE_EFFECT in effects
     is_local = set(effects) & set(LOCAL_EFFECTS) or (needs_stream and not options["stream_video"])
     is_doubled = len(set(effects)) < len(effects)
-    if not (is_local or is_doubled or endings & LOCAL_ENDINGS or asks_for_masks):
+    are_images = len(effects) > 1 and any(isinstance(target, Path) and is_sequence(target) for target in targets)
+    if not (is_local or is_doubled or are_images or endings & LOCAL_ENDINGS or asks_for_masks):
         return ()
     return tuple(
         Composed(effect, target, background if effect == "image" else None)
