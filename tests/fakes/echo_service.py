@@ -40,6 +40,7 @@ from segtriton_protocol import (
     new_session_id,
     parse_request,
 )
+from segtriton_protocol.frame_parts import FramePart, join_parts
 
 WINDOW = 16
 MASK_SIZE = (30, 22)
@@ -95,6 +96,7 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
     stream_error: str = ""
     opened: list[Open] = field(default_factory=list)
     image_refusal: SegtritonError | None = None
+    draws_several: bool = False
 
     async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802
         return service_pb2.ServerLiveResponse(live=True)
@@ -114,7 +116,9 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
         return service_pb2.ModelReadyResponse(ready=request.name in self.ready)
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
-        self.parameters = {key: value.string_param for key, value in request.parameters.items()}
+        self.parameters = {
+            key: getattr(value, value.WhichOneof("parameter_choice")) for key, value in request.parameters.items()
+        }
         if self.refusal:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, self.refusal)
         frames = _tensors_of(request)["inputrgb"]
@@ -179,6 +183,10 @@ class _EchoSession:
         self.opened = dataclasses.replace(
             make_opened(video), output_extradata=bytes(self._encoder.extradata), warnings=service.warnings
         )
+        self._num_parts = 1
+        if service.draws_several:
+            self.opened = dataclasses.replace(self.opened, effects=message.output.effects)
+            self._num_parts = len(message.output.effects)
         if service.sends_masks:
             width, height = MASK_SIZE
             self.opened = dataclasses.replace(
@@ -233,6 +241,8 @@ class _EchoSession:
         payload = bytes(packet)
         if self.service.sends_masks:
             payload = zlib.compress(make_mask(self.sent_back).tobytes())
+        if self._num_parts > 1:
+            payload = join_parts([FramePart(payload, packet.is_keyframe)] * self._num_parts)
         self._digest.update(payload)
         self.sent_back += 1
         return Packet(source.seq, source.pts, source.pts, source.duration, packet.is_keyframe, payload)

@@ -90,8 +90,9 @@ class Parts:
         self._note("open_decoder", low_delay)
         return self
 
-    def open_output(self, setup: EncoderSetup) -> SessionOutput:
+    def open_output(self, setup: EncoderSetup, beside: SessionOutput | None = None) -> SessionOutput:
         assert setup.pixel_format == self.pixel_format
+        self._note("effect", setup.output.effect)
         self._note("open_output", setup.mask_hw)
         return SessionOutput(self, self, "It is the only one.")
 

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from process_tree import wait_until
 from servers import metrics_of, start_together
@@ -182,6 +184,47 @@ def test_a_server_that_dies_costs_no_frame(name: str, pods: Pods, tmp_path: Path
 
     check_whole(report, CLIPS / name, output)
     assert report.resumes == 1
+
+
+def test_another_server_draws_all_effects_with_the_background_of_each_frames_time(pods: Pods, tmp_path: Path) -> None:
+    clip, background = CLIPS / NAMES[0], write_colors(tmp_path / "colors.mp4")
+    outputs = [tmp_path / "image.mp4", tmp_path / "mask.mp4"]
+
+    def kill() -> None:
+        pods.current = 1
+        pods.first.kill()
+
+    pending = iter([kill])
+
+    def watch(progress: Progress) -> None:
+        if progress.frames_done >= 20 and (cause := next(pending, None)):
+            cause()
+
+    spec = OutputSpec(effect="image", more_effects=("mask",), preset="ultrafast")
+    job = Job(clip, outputs[0], spec, live=True, max_latency=60, on_progress=watch)
+    report = stream_job(pods, replace(job, background=background, more_outputs=(outputs[1],)))
+
+    assert report.resumes == 1
+    assert report.drawn_here == ()
+    for output in outputs:
+        check_whole(report, clip, output)
+    with av.open(str(outputs[0])) as container:
+        frames = [(frame.time, frame.to_ndarray(format="rgb24")[:16, :16]) for frame in container.decode(video=0)]
+    seen = ["red" if corner[..., 0].mean() > corner[..., 1].mean() else "green" for _, corner in frames]
+    # A tick of the clip's clock may be a little before the beginning of a colour.
+    assert seen == [("green", "red")[int(time * 5 + 1e-3) % 2] for time, _ in frames]
+
+
+def write_colors(path: Path) -> Path:
+    """Green and red, a fifth of a second each."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=5)
+        stream.width, stream.height = 176, 144
+        for color in ((0, 177, 64), (200, 20, 20)):
+            frame = av.VideoFrame.from_ndarray(np.full((144, 176, 3), color, np.uint8), "rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
 
 
 def test_a_draining_server_takes_no_session(pods: Pods, tmp_path: Path) -> None:

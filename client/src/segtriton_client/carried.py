@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+import av
 from av.container import InputContainer, OutputContainer
 from av.stream import Discard, Disposition, Stream
 
@@ -188,3 +189,11 @@ def _note_losses(video: Stream, lost: list[Stream]) -> tuple[str, ...]:
     if others:
         notes.append(f"The input's {', '.join(map(describe_track, others))} cannot be copied; left out.")
     return tuple(notes)
+
+
+def copy_packet(packet: av.Packet[Any]) -> av.Packet[Any]:
+    """Return a packet that can go into another file: muxing one changes it."""
+    twin: av.Packet[Any] = av.Packet(bytes(packet))
+    twin.pts, twin.dts, twin.duration = packet.pts, packet.dts, packet.duration
+    twin.time_base, twin.is_keyframe, twin.stream = packet.time_base, packet.is_keyframe, packet.stream
+    return twin

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from segtriton_client.doctor import doctor
 from segtriton_client.errors import ClientError, InputError, OutputError, StoppedError
 from segtriton_client.file_kinds import is_regular, is_stream
 from segtriton_client.image_files import is_images
+from segtriton_client.image_sequence import is_sequence
 from segtriton_client.job import Composed, Job
 from segtriton_client.option_sections import SectionedCommand
 from segtriton_client.output_checks import check_places, check_report, is_there, prepare_outputs
@@ -230,10 +232,11 @@ def _make_job(
     source: Source, targets: Sequence[Destination], effects: Sequence[str], spec: OutputSpec, options: dict[str, Any]
 ) -> Job:
     shared = {name: options[name] for name in _JOB_OPTIONS}
-    composed = _compose(effects, targets, options)
-    return Job(
-        source, targets[0], spec, composed=composed, background=None if composed else options["background"], **shared
-    )
+    if composed := _compose(effects, targets, options):
+        return Job(source, targets[0], spec, composed=composed, **shared)
+    spec = replace(spec, more_effects=tuple(effects[1:]))
+    background, others = options["background"], tuple(targets[1:])
+    return Job(source, targets[0], spec, background=background, more_outputs=others, **shared)
 
 
 def _matte(options: dict[str, Any]) -> MatteSpec:
@@ -250,7 +253,7 @@ def _matte(options: dict[str, Any]) -> MatteSpec:
 
 
 def _compose(effects: Sequence[str], targets: Sequence[Destination], options: dict[str, Any]) -> tuple[Composed, ...]:
-    """Return what the client draws: nothing where the service can do it, as one video of one effect."""
+    """Return what the client draws: nothing where the service can draw and code all."""
     background = options["background"]
     if ("image" in effects) != (background is not None):
         raise click.UsageError("--effect image and --background go together.")
@@ -258,8 +261,11 @@ def _compose(effects: Sequence[str], targets: Sequence[Destination], options: di
         raise click.UsageError("The background is read again and again; it must be a file.")
     endings = {target.suffix.lower() for target in targets if isinstance(target, Path)}
     asks_for_masks = options["encoder"] == "mask" and bool(options["effect"])
-    is_local = effects[0] in LOCAL_EFFECTS or (effects[0] == IMAGE_EFFECT and not options["stream_video"])
-    if not (len(effects) > 1 or is_local or endings & LOCAL_ENDINGS or asks_for_masks):
+    needs_stream = len(effects) > 1 or IMAGE_EFFECT in effects
+    is_local = set(effects) & set(LOCAL_EFFECTS) or (needs_stream and not options["stream_video"])
+    is_doubled = len(set(effects)) < len(effects)
+    are_images = len(effects) > 1 and any(isinstance(target, Path) and is_sequence(target) for target in targets)
+    if not (is_local or is_doubled or are_images or endings & LOCAL_ENDINGS or asks_for_masks):
         return ()
     return tuple(
         Composed(effect, target, background if effect == "image" else None)
@@ -306,9 +312,10 @@ def _code_of(outcome: Outcome) -> int:
 
 def _summarize(job: Job, report: Report) -> str:
     lost = f", {report.lost_frames} dropped" if report.lost_frames else ""
+    here = f", {' and '.join(report.drawn_here)} drawn here ({report.drawing_share:.0%} of the time)"
     return (
         f"{', '.join(map(str, job.outputs))}: {report.frames_out} frames{lost} in {report.seconds:.1f} s, "
-        f"{report.frames_per_second:.0f} fps, {report.encoder}"
+        f"{report.frames_per_second:.0f} fps, {report.encoder}{here if report.drawn_here else ''}"
     )
 
 

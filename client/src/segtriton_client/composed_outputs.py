@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 import av
 import numpy as np
 
-from segtriton_client.carried import Carried
+from segtriton_client.carried import Carried, copy_packet
 from segtriton_client.compositors import Compose, Plane
 from segtriton_client.errors import OutputError, StoppedError
 from segtriton_client.image_sequence import ImageSequence, is_sequence
@@ -174,10 +175,15 @@ class MaskLines:
 
 
 class ComposedOutputs:
-    """All outputs of a pass, as one output and its writer."""
+    """All outputs of a pass, as one output and its writer.
+
+    Attributes:
+        busy_seconds: how long decoding, drawing and coding have taken here.
+    """
 
     def __init__(self, drawings: Sequence[Drawing], frames: LocalFrames, mask_hw: tuple[int, int]) -> None:
         """Take what is drawn, the pictures, and the masks' height and width in pixels."""
+        self.busy_seconds = 0.0
         self._drawings = drawings
         self._frames = frames
         self._mask_hw = mask_hw
@@ -200,14 +206,16 @@ class ComposedOutputs:
 
     def write(self, packet: Packet) -> None:
         """Draw all effects for a mask."""
+        begun = time.monotonic()
         rgb, mask = self._frames.take(packet.seq), decode_mask(packet.payload, self._mask_hw)
         for drawing in self._drawings:
             drawing.draw(rgb, mask, packet)
+        self.busy_seconds += time.monotonic() - begun
 
     def write_carried(self, found: av.Packet[Any]) -> None:
         """Write a packet of another track into each output."""
         for drawing in self._drawings[1:]:
-            drawing.write_carried(_copy(found))
+            drawing.write_carried(copy_packet(found))
         self._drawings[0].write_carried(found)
 
     def finish(self) -> None:
@@ -255,10 +263,3 @@ def _choose_codec(
         return _VP9, "yuv420p", _VP9_OPTIONS
     is_even = video.width % 2 == 0 and video.height % 2 == 0
     return "libx264", "yuv420p" if is_even else "yuv444p", {"preset": spec.preset, "crf": str(spec.crf)}
-
-
-def _copy(packet: av.Packet[Any]) -> av.Packet[Any]:
-    twin: av.Packet[Any] = av.Packet(bytes(packet))
-    twin.pts, twin.dts, twin.duration = packet.pts, packet.dts, packet.duration
-    twin.time_base, twin.is_keyframe, twin.stream = packet.time_base, packet.is_keyframe, packet.stream
-    return twin

@@ -190,12 +190,11 @@ def _batches(pictures: Iterator[tuple[Pictures, Any]], batch_size: int) -> Itera
 
 def _parameters(job: Job) -> dict[str, str | int | float]:
     spec = job.spec
-    inverted: dict[str, str | int | float] = {"inverted": True} if spec.matte.inverted else {}
+    asked = {"inverted": spec.matte.inverted, "despill": spec.despill and spec.effect == "color"}
     return {
         "effect": "mask" if job.composed or spec.encoder == "mask" else spec.effect,
         "class_name": spec.class_name,
         "strength": str(spec.strength),
         "color_rgb": ",".join(str(level) for level in spec.color_rgb),
-        **inverted,
-        "despill": spec.despill,
+        **{name: True for name, is_asked in asked.items() if is_asked},
     }

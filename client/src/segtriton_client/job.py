@@ -12,7 +12,7 @@ from typing import TypeVar
 from segtriton_client.errors import StoppedError
 from segtriton_client.file_kinds import is_stream
 from segtriton_client.sources import Destination, Source
-from segtriton_protocol import OutputSpec
+from segtriton_protocol import IMAGE_EFFECT, OutputSpec
 
 _Read = TypeVar("_Read")
 
@@ -42,7 +42,8 @@ class Job:
     `resume_seconds` is how long it looks for another server when one goes away; `strict` ends the run at the first
     damaged frame. A live run drops packets that have waited `max_latency` seconds. At most `duration` seconds are
     read, 0 for all; a source that ends is looked for again for `reconnect_seconds`. Where there are `composed` outputs,
-    the service sends bare masks and `output` is not written. `background` is for the effect `image` of the service.
+    the service sends bare masks and `output` is not written. `background` is for the effect `image` of the service, and
+    `more_outputs` are for its `more_effects`.
     Once `stopping` is set nothing more is read and what is on its way is finished; then StoppedError is raised for a
     file, while a source without an end has ended.
     """
@@ -61,16 +62,21 @@ class Job:
     reconnect_seconds: float = 0.0
     composed: tuple[Composed, ...] = ()
     background: Path | None = None
+    more_outputs: tuple[Destination, ...] = ()
     stopping: threading.Event = field(default_factory=threading.Event, compare=False)
 
     @property
     def outputs(self) -> list[Destination]:
         """Where results go."""
-        return [composed.output for composed in self.composed] or [self.output]
+        return [composed.output for composed in self.composed] or [self.output, *self.more_outputs]
 
     def drawn_here(self) -> Job:
-        """Return the same job, its effect drawn by the client."""
-        return replace(self, composed=(Composed(self.spec.effect, self.output, self.background),), background=None)
+        """Return the same job, its effects drawn by the client."""
+        composed = tuple(
+            Composed(effect, output, self.background if effect == IMAGE_EFFECT else None)
+            for effect, output in zip(self.spec.effects, self.outputs, strict=True)
+        )
+        return replace(self, composed=composed, background=None, more_outputs=())
 
     def report_progress(self, done: int, total: int, started: float) -> None:
         """Tell the caller how far it is."""

@@ -17,7 +17,8 @@ class Report:
 
     `notes` says what was changed about the pictures or left out; `damaged_frames` lists each frame that was mended or
     lost as [seq, reason]. `pixel_format` is FFmpeg's name of what came back. `is_truncated` tells of an input that
-    ended before its header says; one of `notes` says what is missing.
+    ended before its header says; one of `notes` says what is missing. `drawn_here` names the effects that the client
+    drew, and `drawing_share` how much of the run's time that took; near 1, this machine was the limit.
     """
 
     frames_in: int
@@ -39,6 +40,8 @@ class Report:
     notes: tuple[str, ...] = ()
     damaged_frames: list[list[Any]] = field(default_factory=list)
     is_truncated: bool = False
+    drawn_here: tuple[str, ...] = ()
+    drawing_share: float = 0.0
 
     @property
     def lost_frames(self) -> int:

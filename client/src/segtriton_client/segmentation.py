@@ -28,10 +28,20 @@ from segtriton_client.muxer import Muxer, OutputFile
 from segtriton_client.picture_metadata import PictureMetadata
 from segtriton_client.report import Report, summarize_latency
 from segtriton_client.resuming import Connect, ResumingSession
+from segtriton_client.several_files import SeveralFiles, SeveralMuxers
 from segtriton_client.sources import is_live
 from segtriton_client.threads import run_blocking
 from segtriton_client.transport import Endpoint, GrpcTransport
-from segtriton_protocol import PLAIN_PIXEL_FORMAT, Background, Ended, ErrorCode, OutputSpec, Packet, SegtritonError
+from segtriton_protocol import (
+    PLAIN_PIXEL_FORMAT,
+    Background,
+    Ended,
+    ErrorCode,
+    OutputSpec,
+    Packet,
+    SegtritonError,
+    VideoFormat,
+)
 
 _READ_AHEAD = 8
 _REASON_SECONDS = 2.0
@@ -81,6 +91,7 @@ async def stream_file(connect: Connect, demuxer: Demuxer, job: Job) -> Report:
                 demuxer.truncation.raise_if_truncated()
             await run_blocking(output.commit)
     report = _make_report(session, ended, job, time.monotonic() - started, demuxer, [*notes, *output.notes])
+    report = _with_drawn_here(report, job, output)
     return _with_unsent(report, {_STALE: live.num_stale if live else 0, OTHER_CODEC: demuxer.num_other_codec})
 
 
@@ -98,13 +109,21 @@ async def _open_session(
         if background is None:
             job = job.drawn_here()
             return await _enter(connect, demuxer, job, stack), job, ("The background is large; it was drawn here.",)
-    try:
-        return await _enter(connect, demuxer, job, stack, background), job, ()
-    except SegtritonError as error:
-        if background is None or error.code not in (ErrorCode.INVALID_MESSAGE, ErrorCode.LIMIT_EXCEEDED):
-            raise
-        job = job.drawn_here()
-        return await _enter(connect, demuxer, job, stack), job, (f"{error.message} The background was drawn here.",)
+    is_plain = background is None and not job.more_outputs
+    async with AsyncExitStack() as entered:
+        try:
+            session = await _enter(connect, demuxer, job, entered, background)
+        except SegtritonError as error:
+            if is_plain or error.code not in (ErrorCode.INVALID_MESSAGE, ErrorCode.LIMIT_EXCEEDED):
+                raise
+            reason = f"{error.message} What the service does not draw was drawn here."
+        else:
+            if is_plain or not job.more_outputs or session.opened.effects == job.spec.effects:
+                stack.push_async_exit(entered.pop_all())
+                return session, job, ()
+            reason = "The service draws one effect at a time; they were drawn here."
+    job = job.drawn_here()
+    return await _enter(connect, demuxer, job, stack), job, (reason,)
 
 
 async def _enter(
@@ -140,15 +159,17 @@ def segment_file(
     return asyncio.run(segment_video(endpoint, job))
 
 
-_Output = OutputFile | ImageSequence | ComposedOutputs
-_Writer = Muxer | MaskWriter | ImageSequenceWriter | ComposedOutputs
+_Output = OutputFile | ImageSequence | ComposedOutputs | SeveralFiles
+_Writer = Muxer | MaskWriter | ImageSequenceWriter | ComposedOutputs | SeveralMuxers
 
 
 def _spec_of(job: Job) -> OutputSpec:
     if not job.composed:
         return job.spec
     # What is drawn here is plain, so that the service's notes say it of both.
-    return dataclasses.replace(job.spec, effect="mask", encoder="mask", pixel_format=PLAIN_PIXEL_FORMAT)
+    return dataclasses.replace(
+        job.spec, effect="mask", more_effects=(), encoder="mask", pixel_format=PLAIN_PIXEL_FORMAT
+    )
 
 
 def _open_output(job: Job, demuxer: Demuxer, session: ResumingSession, frames: LocalFrames | None) -> _Output:
@@ -161,6 +182,14 @@ def _open_output(job: Job, demuxer: Demuxer, session: ResumingSession, frames: L
                 opening.push(drawings[-1])
             opening.pop_all()
         return ComposedOutputs(drawings, frames, (opened.output_height, opened.output_width))
+    if job.more_outputs:
+        files: list[OutputFile] = []
+        with ExitStack() as opening:  # one that cannot be opened takes those before it along
+            for path in job.outputs:
+                files.append(OutputFile(path, demuxer.format, demuxer.carried))
+                opening.push(files[-1])
+            opening.pop_all()
+        return SeveralFiles(files)
     if isinstance(job.output, Path) and is_sequence(job.output):
         images = ImageSequence(job.output)
         images.notes += demuxer.carried.picture.lost_in(PictureMetadata(), job.output)
@@ -178,10 +207,17 @@ def _open_writer(output: _Output, demuxer: Demuxer, session: ResumingSession) ->
     opened, video = session.opened, demuxer.format
     if isinstance(output, ComposedOutputs):
         return output
+    if isinstance(output, SeveralFiles):
+        return SeveralMuxers([_muxer(file, session, video) for file in output.files])
     if isinstance(output, ImageSequence):
         return ImageSequenceWriter(output, video, opened.output_codec, opened.output_extradata)
     if opened.output_codec == _MASK_CODEC:
         return MaskWriter(output, video, (opened.output_width, opened.output_height))
+    return _muxer(output, session, video)
+
+
+def _muxer(output: OutputFile, session: ResumingSession, video: VideoFormat) -> Muxer:
+    opened = session.opened
     return Muxer(
         output,
         video,
@@ -285,6 +321,14 @@ def _read(packets: _Packets, output: _Output, count: int) -> list[Packet]:
                 output.write_carried(packet.packet)
 
     return list(islice(video(), count))
+
+
+def _with_drawn_here(report: Report, job: Job, output: _Output) -> Report:
+    if not isinstance(output, ComposedOutputs):
+        return report
+    effects = tuple(composed.effect for composed in job.composed)
+    share = round(min(1.0, output.busy_seconds / report.seconds), 3) if report.seconds else 0.0
+    return dataclasses.replace(report, drawn_here=effects, drawing_share=share)
 
 
 def _with_unsent(report: Report, unsent: dict[str, int]) -> Report:

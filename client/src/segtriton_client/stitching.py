@@ -9,6 +9,7 @@ from collections import Counter
 from segtriton_client.errors import MENDED
 from segtriton_client.replay import ReplayBuffer
 from segtriton_protocol import DropReason, Ended, Opened, Output, Packet
+from segtriton_protocol.frame_parts import join_parts, split_parts
 
 
 class StitchedOutputs:
@@ -26,6 +27,7 @@ class StitchedOutputs:
         self._dropped: Counter[str] = Counter()
         self._extradata: bytes | None = None
         self._next_extradata = b""
+        self._num_parts = 1
         self._is_ahead = False
 
     @property
@@ -37,6 +39,7 @@ class StitchedOutputs:
         """Take note that what follows comes from another session."""
         self._is_ahead = False
         self._next_extradata = opened.output_extradata
+        self._num_parts = max(1, len(opened.effects))
         if self._extradata is None:
             self._extradata = opened.output_extradata
 
@@ -83,4 +86,11 @@ class StitchedOutputs:
         if not packets or self._next_extradata == self._extradata:
             return packets
         self._extradata = self._next_extradata
-        return (dataclasses.replace(packets[0], payload=self._extradata + packets[0].payload), *packets[1:])
+        return (dataclasses.replace(packets[0], payload=self._prefixed(packets[0].payload)), *packets[1:])
+
+    def _prefixed(self, payload: bytes) -> bytes:
+        assert self._extradata is not None, "a session has begun"
+        if self._num_parts == 1:
+            return self._extradata + payload
+        parts = split_parts(payload, self._num_parts)
+        return join_parts([part._replace(payload=self._extradata + part.payload) for part in parts])

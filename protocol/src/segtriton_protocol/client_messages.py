@@ -116,7 +116,7 @@ class Open(ClientMessage):
             answered_seqs=fields.integers("answered_seqs", 0, MAX_SEQ),
             open_key=fields.text("open_key", "", max_length=64),
             acknowledges=fields.boolean("acknowledges", default=False),
-            background=_read_background(fields, tensors, video) if output.effect == IMAGE_EFFECT else None,
+            background=_read_background(fields, tensors, video) if IMAGE_EFFECT in output.effects else None,
         )
 
 

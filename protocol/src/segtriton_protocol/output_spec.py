@@ -12,6 +12,7 @@ from segtriton_protocol.matte_spec import MatteSpec
 EFFECTS = ("blur", "mask", "overlay", "color")
 IMAGE_EFFECT = "image"
 """The effect that needs a background, which only OPEN brings."""
+_ALL_EFFECTS = (*EFFECTS, IMAGE_EFFECT)
 
 ENCODERS = ("auto", "h264", "mjpeg", "mask")
 KEEP_PIXEL_FORMAT, PLAIN_PIXEL_FORMAT = PIXEL_FORMATS = ("keep", "yuv420p")
@@ -26,7 +27,8 @@ class OutputSpec:
     ladder or `auto`; `preset` and `crf` are x264's, `quality` (1..100) is MJPEG's. An empty
     `class_name` is the network's own default. `deinterlace` makes interlaced pictures whole.
     `pixel_format` keeps the input's, up to 10 bits, where the encoder can code it, or makes all plain 8-bit 4:2:0.
-    `despill` takes the old background's colour out of soft edges, where another one is shown.
+    `despill` takes the old background's colour out of soft edges, where another one is shown. `more_effects` are drawn
+    from the same masks, each coded as `effect` is, and come in the same packets (see `frame_parts`).
     """
 
     effect: str = "blur"
@@ -41,6 +43,12 @@ class OutputSpec:
     pixel_format: str = KEEP_PIXEL_FORMAT
     matte: MatteSpec = field(default_factory=MatteSpec)
     despill: bool = True
+    more_effects: tuple[str, ...] = ()
+
+    @property
+    def effects(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.effect, *self.more_effects)
 
     def to_json(self) -> dict[str, Any]:
         """Return the wire form."""
@@ -57,6 +65,7 @@ class OutputSpec:
             "pixel_format": self.pixel_format,
             "matte": self.matte.to_json(),
             "despill": self.despill,
+            "more_effects": list(self.more_effects),
         }
 
     @classmethod
@@ -72,8 +81,13 @@ class OutputSpec:
         color = fields.integers("color_rgb", 0, 255) or default.color_rgb
         if len(color) != 3:
             raise fields.refuse("color_rgb", "three integers from 0 to 255")
+        effect = fields.choice("effect", _ALL_EFFECTS, default.effect)
+        more_effects = fields.texts("more_effects")
+        names = {effect, *more_effects}
+        if len(names) <= len(more_effects) or not names <= set(_ALL_EFFECTS) or (more_effects and encoder == "mask"):
+            raise fields.refuse("more_effects", "other effects, each once, and none beside bare masks")
         return cls(
-            effect=fields.choice("effect", (*EFFECTS, IMAGE_EFFECT), default.effect),
+            effect=effect,
             class_name=fields.text("class_name", ""),
             strength=fields.number("strength", 0.0, 1.0, default.strength),
             color_rgb=(color[0], color[1], color[2]),
@@ -86,4 +100,5 @@ class OutputSpec:
             pixel_format=fields.choice("pixel_format", PIXEL_FORMATS, PLAIN_PIXEL_FORMAT),
             matte=MatteSpec.from_json(fields.inner("matte")) if "matte" in fields.wire else default.matte,
             despill=fields.boolean("despill", default=False),
+            more_effects=more_effects,
         )

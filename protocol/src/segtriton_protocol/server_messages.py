@@ -68,6 +68,7 @@ class Opened(ServerMessage):
 
     `warnings` holds what a user must know about the network's masks, each one sentence. `output_pixel_format` is
     FFmpeg's name of what the output's decoder gives; servers that say nothing of it make 8-bit 4:2:0.
+    `effects` are those whose parts each packet has, in their order; one or none where packets are no parts.
     `unacknowledged_bytes` is how much of the output the server sends before it waits for an acknowledgement; 0 where it
     knows none.
     """
@@ -91,6 +92,7 @@ class Opened(ServerMessage):
     warnings: tuple[str, ...] = ()
     output_pixel_format: str = PLAIN_PIXEL_FORMAT
     unacknowledged_bytes: int = 0
+    effects: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the body of the message."""
@@ -113,6 +115,7 @@ class Opened(ServerMessage):
             "warnings": list(self.warnings),
             "output_pixel_format": self.output_pixel_format,
             "unacknowledged_bytes": self.unacknowledged_bytes,
+            "effects": list(self.effects),
         }
 
     @classmethod
@@ -137,6 +140,7 @@ class Opened(ServerMessage):
             warnings=fields.texts("warnings"),
             output_pixel_format=fields.text("output_pixel_format", PLAIN_PIXEL_FORMAT),
             unacknowledged_bytes=fields.integer("unacknowledged_bytes", 0, default=0),
+            effects=fields.texts("effects"),
         )
 
 

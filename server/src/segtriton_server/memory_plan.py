@@ -61,12 +61,13 @@ class MemoryPlan:
         return self.sessions // (session_bytes(pixels * 3 // 2) + self.state)
 
 
-def session_bytes(picture_bytes: int, num_frame_threads: int = 1) -> int:
+def session_bytes(picture_bytes: int, num_frame_threads: int = 1, num_outputs: int = 1) -> int:
     """Return the most that a session with such pictures takes in its worker, whatever its codec and encoder.
 
-    Each frame thread of x264's beyond the first has pictures of its own.
+    Each frame thread of x264's beyond the first has pictures of its own; each output is counted as if it had a decoder.
     """
-    return _SESSION_BYTES + (_PICTURES + _PICTURES_OF_FRAME_THREAD * (num_frame_threads - 1)) * picture_bytes
+    num_pictures = _PICTURES * num_outputs + _PICTURES_OF_FRAME_THREAD * (num_frame_threads - 1)
+    return _SESSION_BYTES + num_pictures * picture_bytes
 
 
 def idle_bytes(settings: Settings) -> int:

@@ -90,6 +90,23 @@ def test_several_effects_come_out_of_one_pass(server: TritonProcess, tmp_path: P
         check_tracks(before, after)
 
 
+def test_the_server_draws_several_effects_from_one_pass_as_each_alone(server: TritonProcess, tmp_path: Path) -> None:
+    given, made, report = Recipe(audio_tracks=2).write(tmp_path), tmp_path / "made", tmp_path / "report.json"
+    background = write_picture(tmp_path / "red.png", RED)
+    image = ("--effect", "image", "--background", background)
+    succeed(server, "-sv", given, "--effect", "blur", "--effect", "mask", *image, "-o", made, "--report", report)
+
+    told = json.loads(report.read_text())
+    assert (told["drawn_here"], told["notes"]) == ([], [])
+    before = read_content(given)
+    for effect, options in (("blur", ()), ("mask", ()), ("image", image[2:])):
+        alone, after = tmp_path / f"{effect}.mp4", read_content(made / f"clip_{effect}.mp4")
+        succeed(server, "-sv", given, "--effect", effect, *options, "-o", alone)
+        check_times(before.times, after.times, after.tick)
+        check_tracks(before, after)
+        check_alike(pictures_of(alone), pictures_of(made / f"clip_{effect}.mp4"))
+
+
 # ------------------------------------------------------------------ backgrounds
 
 

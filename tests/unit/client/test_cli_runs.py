@@ -36,6 +36,8 @@ REPORT_KEYS = [
     "notes",
     "damaged_frames",
     "is_truncated",
+    "drawn_here",
+    "drawing_share",
     "input",
     "outputs",
     "error",
@@ -126,7 +128,8 @@ def test_frames_mode_keeps_times_audio_and_parameters(serve, tmp_path) -> None:
     run("--endpoint", serve(service), "--effect", "color", "--color", "1,2,3", "-b", "3", clip)
     assert frame_times(tmp_path / "clip_color.mp4") == frame_times(clip)
     assert audio_packets(tmp_path / "clip_color.mp4") == audio_packets(clip)
-    assert service.parameters == {"effect": "color", "class_name": "", "strength": "0.5", "color_rgb": "1,2,3"}
+    expected = {"effect": "color", "class_name": "", "strength": "0.5", "color_rgb": "1,2,3", "despill": True}
+    assert service.parameters == expected
 
 
 def test_images_and_folders(serve, tmp_path) -> None:

@@ -1,6 +1,7 @@
 """A background goes to the server with OPEN; where the server takes none, the client draws it."""
 
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -96,6 +97,7 @@ def test_the_server_draws_it(serve: object, tmp_path: Path) -> None:
     assert picture.shape == (opened.video.height, opened.video.width, 3)
     assert report["output_codec"] == "h264"
     assert not any("drawn here" in note for note in report["notes"])  # type: ignore[attr-defined]
+    assert (report["drawn_here"], report["drawing_share"]) == ([], 0.0)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,9 @@ def test_the_client_draws_what_the_server_does_not(serve: object, tmp_path: Path
     first, second = service.opened
     assert (first.output.effect, second.output.effect) == ("image", "mask")
     assert (second.output.encoder, second.background) == ("mask", None)
-    assert f"{refusal.message} The background was drawn here." in report["notes"]  # type: ignore[operator]
+    assert f"{refusal.message} What the service does not draw was drawn here." in report["notes"]  # type: ignore[operator]
+    assert report["drawn_here"] == ["image"]
+    assert 0 < report["drawing_share"] <= 1  # type: ignore[operator]
 
 
 def test_the_client_draws_what_is_too_large_to_send(
@@ -140,6 +144,7 @@ def test_the_client_draws_it_where_it_has_the_masks_anyway(
 
     assert done.exit_code == 0, done.output
     assert [opened.background for opened in service.opened] == [None]
+    assert re.search(r"fps, echo, image( and cutout)? drawn here \(\d+% of the time\)", done.output)
 
 
 @pytest.mark.parametrize(("options", "despill"), [((), True), (("--no-despill",), False)])

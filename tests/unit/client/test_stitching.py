@@ -9,6 +9,7 @@ from echo_service import make_opened
 from segtriton_client.replay import ReplayBuffer
 from segtriton_client.stitching import StitchedOutputs
 from segtriton_protocol import Credit, Drop, DropReason, Ended, Output, Packet, VideoFormat
+from segtriton_protocol.frame_parts import FramePart, join_parts, split_parts
 
 OPENED = make_opened(VideoFormat(codec="h264", width=64, height=48, time_base=Fraction(1, 25)))
 
@@ -44,6 +45,17 @@ def test_parameter_sets_come_again_when_the_encoder_is_another(stitched: Stitche
     # The first one's again: they stand at the file's beginning, but the second one's have replaced them.
     begin(stitched, b"A")
     assert payloads(stitched, 4, 5) == [b"Apicture", b"picture"]
+
+
+def test_parameter_sets_come_before_each_part_of_a_frame(stitched: StitchedOutputs) -> None:
+    parts = [FramePart(b"blur", True), FramePart(b"mask", False)]
+    for seq, sets in enumerate((b"A", b"B")):
+        stitched.begin(dataclasses.replace(OPENED, output_extradata=sets, effects=("blur", "mask")))
+        whole = dataclasses.replace(packet(seq), payload=join_parts(parts))
+        output = stitched.take(Output((whole,), (), Credit(8, 100)), is_leaving=False)
+        assert output is not None
+    found = split_parts(output.packets[0].payload, 2)
+    assert found == [FramePart(b"Bblur", True), FramePart(b"Bmask", False)]
 
 
 def test_a_session_that_brought_no_picture_changed_nothing(stitched: StitchedOutputs) -> None:

@@ -269,3 +269,25 @@ def test_a_background_of_another_effect_is_not_read() -> None:
     tensors = {**open_with_background().to_tensors(), "MESSAGE": encode_json({**wire, "background": 7})}
 
     assert parse_request(parameters_of("open"), tensors) == OPEN
+
+
+@pytest.mark.parametrize(
+    "more", [["blur"], ["mask", "mask"], ["cutout"], ["mask", 7], "mask", [["mask"]], ["mask"] * 1000]
+)
+def test_effects_that_are_no_others_are_refused(more: object) -> None:
+    assert refusal_of(parameters_of("open"), changed_open("output", "more_effects", value=more)) is (
+        ErrorCode.INVALID_MESSAGE
+    )
+
+
+def test_bare_masks_have_no_effects_beside_them() -> None:
+    opening = Open(video=OPEN.video, output=OutputSpec(encoder="mask", more_effects=("mask",)))
+    assert refusal_of(parameters_of("open"), opening.to_tensors()) is ErrorCode.INVALID_MESSAGE
+
+
+def test_an_image_among_several_effects_has_its_background() -> None:
+    opening = Open(video=OPEN.video, output=OutputSpec(effect="blur", more_effects=("mask", "image")))
+    assert refusal_of(parameters_of("open"), opening.to_tensors()) is ErrorCode.INVALID_MESSAGE
+    background = open_with_background(packet()).background
+    whole = Open(video=OPEN.video, output=opening.output, background=background)
+    assert parse_request(parameters_of("open"), whole.to_tensors()) == whole

@@ -215,6 +215,7 @@ class StreamingService:
         except SegtritonError as error:
             self._metrics.add("segtriton_streams_rejected_total", reason=error.code.name)
             raise
+        session.effects = request.output.effects
         with FailingAlone(session):
             if request.mode == "live":
                 self._live_load.add(session.session_id, request.video.frame_rate)
@@ -341,4 +342,5 @@ class StreamingService:
             warnings=tuple(body["warnings"]),
             output_pixel_format=body["output_pixel_format"],
             unacknowledged_bytes=self._settings.unacknowledged_bytes,
+            effects=session.effects,
         )

@@ -60,6 +60,7 @@ class Session:
         self.window = window
         self.stage_times = StageTimes()
         self.error: SegtritonError | None = None
+        self.effects: tuple[str, ...] = ()
         self.is_open = False
         self.was_asked_to_migrate = False
         self.last_activity = self._last_heard = time.monotonic()

@@ -44,12 +44,16 @@ KeptPictures = Callable[[Sequence[int]], Any]
 
 
 class SessionOutput(NamedTuple):
-    """What draws and codes one session's frames, and a sentence on why this encoder; a matte if masks are refined."""
+    """What draws and codes one session's frames, and a sentence on why this encoder; a matte if masks are refined.
+
+    `stream` is the device's, which orders all that is done with the session's frames; None on the CPU.
+    """
 
     compositor: SessionCompositor
     encoder: Encoder
     encoder_reason: str
     matte: SessionMatte | None = None
+    stream: Any = None
 
 
 class Accelerator(Protocol):
@@ -69,8 +73,11 @@ class Accelerator(Protocol):
     def open_decoder(self, video: VideoFormat, pixel_format: str, *, low_delay: bool, deinterlace: bool) -> Decoder:
         """Open a decoder; raises UNSUPPORTED_FORMAT or LIMIT_EXCEEDED."""
 
-    def open_output(self, setup: EncoderSetup) -> SessionOutput:
-        """Open what draws and codes one session's frames; raises UNKNOWN_ENCODER."""
+    def open_output(self, setup: EncoderSetup, beside: SessionOutput | None = None) -> SessionOutput:
+        """Open what draws and codes one session's frames; raises UNKNOWN_ENCODER.
+
+        A further output of a session, `beside` the first, is given masks that are refined already.
+        """
 
     def open_background(self, video: VideoFormat, pixel_format: str) -> Decoder:
         """Open a decoder for what stands behind a session's pictures; raises UNSUPPORTED_FORMAT."""
@@ -118,12 +125,12 @@ class CpuAccelerator:
         self._decoders.add(decoder)
         return decoder
 
-    def open_output(self, setup: EncoderSetup) -> SessionOutput:
+    def open_output(self, setup: EncoderSetup, beside: SessionOutput | None = None) -> SessionOutput:
         """See `Accelerator`."""
         encoder, reason = choose_encoder(setup)
         spec = setup.output.matte
         mask_hw = setup.mask_hw if encoder.takes_mask else None
-        matte = None if spec.is_plain else Matte(spec, setup.size_hw, mask_hw)
+        matte = None if spec.is_plain or beside is not None else Matte(spec, setup.size_hw, mask_hw)
         return SessionOutput(create_compositor(effect_of(setup.output), setup.size_hw), encoder, reason, matte)
 
     def open_background(self, video: VideoFormat, pixel_format: str) -> Decoder:

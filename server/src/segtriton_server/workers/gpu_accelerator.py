@@ -55,13 +55,15 @@ class GpuAccelerator:
         """See `Accelerator`; NVDEC deinterlaces what is interlaced, whatever is asked for."""
         return open_gpu_decoder(video, self._decoders, self._streams, self._settings, low_delay=low_delay)
 
-    def open_output(self, setup: EncoderSetup) -> SessionOutput:
-        """See `Accelerator`; both parts work on one stream, which orders drawing and coding."""
-        stream = self._streams.lend()
+    def open_output(self, setup: EncoderSetup, beside: SessionOutput | None = None) -> SessionOutput:
+        """See `Accelerator`; all parts of a session work on one stream, which orders drawing and coding."""
+        stream = self._streams.lend() if beside is None else beside.stream
         encoder, reason = choose_gpu_encoder(setup, stream, self._kernels.jpeg_planes)
-        self._streams.give_back_with(encoder, stream)
+        if beside is None:
+            self._streams.give_back_with(encoder, stream)
         compositor = GpuCompositor(effect_of(setup.output), setup.size_hw, self._kernels, stream)
-        return SessionOutput(compositor, encoder, reason, create_matte(setup.output.matte, stream))
+        matte = create_matte(setup.output.matte, stream) if beside is None else None
+        return SessionOutput(compositor, encoder, reason, matte, stream)
 
     def open_background(self, video: VideoFormat, pixel_format: str) -> Decoder:
         """See `Accelerator`; a background is short, and need not be what NVDEC decodes."""

@@ -93,7 +93,7 @@ class SessionMemory:
 def _session_bytes(request: Open, num_frame_threads: int = 1) -> int:
     picture_bytes = _picture_bytes(request)
     background = background_bytes(picture_bytes, _num_background_pictures(request))
-    return session_bytes(picture_bytes, num_frame_threads) + background
+    return session_bytes(picture_bytes, num_frame_threads, len(request.output.effects)) + background
 
 
 def _num_background_pictures(request: Open) -> int:

@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from segtriton_protocol import Background, Open, Packet, SegtritonError
@@ -21,10 +22,11 @@ from segtriton_server.media.decoder import Decoded, FrameGroup
 from segtriton_server.observability.logs import session_log
 from segtriton_server.settings import Settings
 from segtriton_server.vision.segmenter import find_classes
-from segtriton_server.workers.accelerator import Accelerator
+from segtriton_server.workers.accelerator import Accelerator, SessionOutput
 from segtriton_server.workers.admission import Admission
 from segtriton_server.workers.failures import judge_failure
 from segtriton_server.workers.frame_batcher import FrameBatcher
+from segtriton_server.workers.joined_frames import JoinedFrames
 from segtriton_server.workers.network_job import NetworkJob
 from segtriton_server.workers.results import Results, ResultSink
 from segtriton_server.workers.stage_clock import StageClock
@@ -80,7 +82,7 @@ class SessionPipeline:
         self._clock = StageClock()
         self._threads = [
             self._make_thread("decode", self._decode_packets, self._release_decoder),
-            self._make_thread("render", self._render_frames, self._encoder.close),
+            self._make_thread("render", self._render_frames, self._release_encoders),
         ]
 
     def start(self) -> None:
@@ -153,16 +155,23 @@ class SessionPipeline:
             sample_aspect=video.sample_aspect,
             pixel_format=pixel_format,
             hdr=video.hdr,
-            num_frame_threads=num_frame_threads,
+            num_frame_threads=max(1, num_frame_threads // len(request.output.effects)),
         )
         with ExitStack() as opened:
             self._decoder = self._accelerator.open_decoder(
                 video, pixel_format, low_delay=live, deinterlace=request.output.deinterlace
             )
             opened.callback(self._decoder.close)
-            output = self._accelerator.open_output(setup)
-            self._compositor, self._encoder, self._encoder_reason, self._matte = output
+            first = self._accelerator.open_output(setup)
+            opened.callback(first.encoder.close)
+            self._outputs = [first]
+            for effect in request.output.more_effects:
+                further = replace(setup, output=replace(setup.output, effect=effect))
+                self._outputs.append(self._accelerator.open_output(further, first))
+                opened.callback(self._outputs[-1].encoder.close)
             opened.pop_all()
+        self._encoder, self._encoder_reason, self._matte = first.encoder, first.encoder_reason, first.matte
+        self._joined = JoinedFrames(len(self._outputs))
 
     def _make_thread(self, name: str, stage: Callable[[], None], release: Callable[[], None]) -> threading.Thread:
         def run() -> None:
@@ -285,8 +294,9 @@ class SessionPipeline:
         self._render_until_end()
         if not self._closed.is_set():
             with self._clock.timed("encode", Results(), 1):  # watched, but not the time of a frame
-                flushed = self._encoder.flush()
-            for frame in flushed:  # one by one, as the length of a message is bounded
+                for position, output in enumerate(self._outputs):
+                    self._joined.add(position, output.encoder.flush())
+            for frame in self._joined.take():  # one by one, as the length of a message is bounded
                 self._sink.results(self.session_id, Results(packets=[_packet(frame)]))
             self._sink.ended(self.session_id, (*self._decoder.notes, *self._admission.notes))
 
@@ -313,19 +323,30 @@ class SessionPipeline:
                 job.masks = with_memory(lambda: matte.refine(pictures, job.masks))
         if self._encoder.takes_mask:
             with self._clock.timed("encode", results, num_frames):
-                encoded = with_memory(lambda: self._encoder.encode_masks(job.masks, job.tags))
+                self._joined.add(0, with_memory(lambda: self._encoder.encode_masks(job.masks, job.tags)))
         else:
-            with self._clock.timed("compose", results, num_frames):
-                canvas = with_memory(lambda: self._draw(pictures, job.masks, job.tags))
-            with self._clock.timed("encode", results, num_frames):
-                encoded = with_memory(lambda: self._encoder.encode(canvas, job.tags))
-        results.packets = [_packet(frame) for frame in encoded]
+            for position in range(len(self._outputs)):
+                self._draw_and_encode(position, job, results)
+        results.packets = [_packet(frame) for frame in self._joined.take()]
         self._sink.results(self.session_id, results)
 
-    def _draw(self, pictures: Any, masks: Any, tags: Sequence[FrameTag]) -> Canvas:
-        canvas = self._encoder.canvas(pictures)
-        self._compositor.compose(pictures, masks, canvas.pictures, self._behind(tags))
+    def _draw_and_encode(self, position: int, job: NetworkJob, results: Results) -> None:
+        output, with_memory = self._outputs[position], self._accelerator.with_memory
+        num_frames = 0 if position else len(job.group)  # a frame takes as long as all its outputs together
+        with self._clock.timed("compose", results, num_frames):
+            canvas = with_memory(lambda: self._draw(output, job))
+        with self._clock.timed("encode", results, num_frames):
+            self._joined.add(position, with_memory(lambda: output.encoder.encode(canvas, job.tags)))
+
+    def _draw(self, output: SessionOutput, job: NetworkJob) -> Canvas:
+        pictures = job.group.pictures
+        canvas = output.encoder.canvas(pictures)
+        output.compositor.compose(pictures, job.masks, canvas.pictures, self._behind(job.tags))
         return canvas
+
+    def _release_encoders(self) -> None:
+        for output in self._outputs:
+            output.encoder.close()
 
     def _load_background(self, background: Background) -> Callable[[Sequence[FrameTag]], Any]:
         """Decode what stands behind the frames; return what gives the pictures behind some of them, by their times."""

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -104,3 +105,10 @@ def test_a_background_that_takes_more_than_the_setting_is_refused_for_good(memor
         memory.needed_bytes(video(1280, 720, background_pictures=49))
     assert caught.value.code is ErrorCode.LIMIT_EXCEEDED
     assert not caught.value.retryable
+
+
+def test_each_output_of_a_frame_is_counted(memory: SessionMemory) -> None:
+    one = video(1280, 720)
+    three = replace(one, output=OutputSpec(more_effects=("mask", "overlay")))
+
+    assert memory.needed_bytes(three) - memory.needed_bytes(one) == 2 * 39 * 1280 * 720 * 3 // 2

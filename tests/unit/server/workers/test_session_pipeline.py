@@ -10,8 +10,11 @@ import pytest
 from pipeline_parts import DeviceLostError, Parts
 
 from segtriton_protocol import Background, ErrorCode, Open, OutputSpec, Packet, SegtritonError, VideoFormat
+from segtriton_protocol.frame_parts import FramePart, split_parts
 from segtriton_protocol.packets import PacketBlock
+from segtriton_server.encoders.encoder import EncoderSetup
 from segtriton_server.settings import Settings
+from segtriton_server.workers.accelerator import SessionOutput
 from segtriton_server.workers.frame_batcher import FrameBatcher
 from segtriton_server.workers.network_job import NetworkJob
 from segtriton_server.workers.results import Results, ResultSink
@@ -260,3 +263,37 @@ def test_a_background_that_does_not_decode_ends_its_session(make_run: Callable[.
 
     assert run.sink.errors == [error]
     assert run.sink.packets == []
+
+
+def test_each_effect_is_drawn_and_all_come_in_one_packet(make_run: Callable[..., Run]) -> None:
+    request = Open(video=VIDEO, output=OutputSpec(effect="blur", more_effects=("mask", "overlay")))
+    run = make_run(Parts(group_size=4), request)
+    run.finish(6)
+
+    assert run.sink.errors == []
+    assert run.parts.named("effect") == ["blur", "mask", "overlay"]
+    assert run.parts.named("decode") == run.parts.named("preprocess") == [(0, 1, 2, 3), (4, 5)]
+    assert [numbers for numbers, _ in run.parts.named("compose")] == [*[(0, 1, 2, 3)] * 3, *[(4, 5)] * 3]
+    assert [packet.seq for packet in run.sink.packets] == list(range(6))
+    for packet in run.sink.packets:
+        assert split_parts(packet.payload, 3) == [FramePart(b"frame", True)] * 3
+    for stage in ("compose", "encode"):
+        assert [frames for _, frames in run.sink.stages[stage]] == [4, 2]  # of a frame, whatever its outputs
+
+
+def test_what_was_opened_is_closed_where_a_further_output_fails(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = Parts()
+    open_output = parts.open_output
+
+    def open_one(setup: EncoderSetup, beside: SessionOutput | None = None) -> SessionOutput:
+        if beside is not None:
+            raise MemoryError
+        return open_output(setup)
+
+    monkeypatch.setattr(parts, "open_output", open_one)
+    with pytest.raises(MemoryError):
+        make_run(parts, Open(video=VIDEO, output=OutputSpec(more_effects=("mask",))))
+
+    assert len(parts.named("close")) == 2  # the decoder and the first encoder
