@@ -39,6 +39,10 @@ OF_NO_SESSION = ("ready", "beat")
 
 HUGE = 2**62
 BAD: list[tuple[str, str, object]] = [
+    ("ready", "network", "a\nb"),
+    ("ready", "licence", 7),
+    ("ready", "classes", [1]),
+    ("ready", "classes", ["a"] * 10_001),
     ("beat", "busy_seconds", math.nan),
     ("beat", "busy_seconds", math.inf),
     ("beat", "busy_seconds", -1),
