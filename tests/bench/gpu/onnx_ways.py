@@ -12,7 +12,7 @@ A network is `selfie`, `selfie_square`, or a folder with a card. The ways:
 
 The last two need onnxruntime-gpu, whose folder `--ort` names where it is installed beside another ONNX Runtime. From a
 normalised float32 or half input on the device to masks uint8 there, as the segmenter runs it. Figures are medians of
-the rounds; memory is what the process took of the device, CUDA's context included.
+the rounds; memory is what the process took of the device beside CUDA's context.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     batch = options.batch[0]
     card = replace(card, batch_sizes=(1, batch) if batch > 1 else (1,))
     stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream), torch.inference_mode():
+    with torch.cuda.stream(stream):
         ways: dict[str, Callable[[], Callable[[], Any]]] = {
             "graphs": lambda: by_graphs(card, batch, in_float32=False),
             "graphs32": lambda: by_graphs(card, batch, in_float32=True),
@@ -187,6 +187,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
             "ort-graph": lambda: by_onnx_runtime(card, batch, in_graph=True),
         }
         run = ways[options.way]()
+    with torch.cuda.stream(stream), torch.inference_mode():
         masks = run()
         stream.synchronize()
         ready = time.perf_counter() - started
