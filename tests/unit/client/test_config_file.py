@@ -77,7 +77,9 @@ def test_what_stands_above_is_for_all_that_have_it_and_a_table_for_one_command(h
 
     assert (segment["network"], segment["effect"]) == ("all", ("mask",))
     assert (bench["network"], bench["effect"], bench["sessions"]) == ("bench", "mask", (3, 5))
-    assert "network" not in parse("models", "--config", file)
+    models = parse("models", "--config", file)
+    assert models["network"] == "all"
+    assert "effect" not in models
 
 
 @pytest.mark.parametrize(
