@@ -17,7 +17,8 @@ class Report:
 
     `notes` says what was changed about the pictures or left out; `damaged_frames` lists each frame that was mended or
     lost as [seq, reason]. `pixel_format` is FFmpeg's name of what came back. `is_truncated` tells of an input that
-    ended before its header says; one of `notes` says what is missing.
+    ended before its header says; one of `notes` says what is missing. `frames_without_class` counts frames in whose
+    mask no pixel was at or above one half; None where the server does not count them, and after a resume.
     """
 
     frames_in: int
@@ -39,6 +40,8 @@ class Report:
     notes: tuple[str, ...] = ()
     damaged_frames: list[list[Any]] = field(default_factory=list)
     is_truncated: bool = False
+    class_name: str = ""
+    frames_without_class: int | None = None
 
     @property
     def lost_frames(self) -> int:
@@ -49,6 +52,14 @@ class Report:
     def is_complete(self) -> bool:
         """Whether every frame that the input declares gave an output, or was not to be shown."""
         return not self.lost_frames and not self.is_truncated
+
+    @property
+    def class_note(self) -> str:
+        """A sentence on frames in which the network found nothing of the class; empty if there are none."""
+        if not self.frames_without_class:
+            return ""
+        counts = f"{self.frames_without_class} of {self.frames_out} frames"
+        return f"Nothing of class {self.class_name} was found in {counts}."
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object."""

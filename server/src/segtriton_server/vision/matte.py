@@ -12,8 +12,10 @@ from segtriton_server.vision.resampling import shrink, shrink_to_8_bits
 Plane = NDArray[np.uint8]
 Real = NDArray[np.float32]
 
-# A mask that differs by this much (of 255) is another one, and no flicker.
+# A mask that differs by this much (of 255) is another one, and no flicker: unless the picture is still there, that is
+# unless its luma differs by less than this in the mean of a pixel and its neighbours.
 REAL_CHANGE = 96.0
+_LUMA_MOVES = 18.0
 # The mean difference of the network's inputs (of 255) from which on the last mask is not taken again.
 _PICTURE_MOVES = 0.02 * 255
 # The widest feather, and the reach of the edge filter, as a part of the shorter side.
@@ -38,6 +40,7 @@ class Matte:
         self._num_since = 0
         self._last: Plane | None = None
         self._steady: Real | None = None
+        self._last_luma: Plane | None = None
 
     def wants_mask(self, network_input: Plane) -> bool:
         """Whether the network is to run for a frame, by its input [h, w, 3]."""
@@ -53,7 +56,7 @@ class Matte:
         if mask is not None:
             self._last = mask
         assert self._last is not None, "the first frame of a session wants a mask"
-        refined = self._steadied(self._last)
+        refined = self._steadied(self._last, picture)
         if self._spec.edges:
             refined = self._drawn_to_edges(refined, picture)
         if self._spec.feather:
@@ -62,16 +65,19 @@ class Matte:
             refined = shrink(refined, self._mask_hw)
         return refined
 
-    def _steadied(self, mask: Plane) -> Plane:
-        """Follow the mask at once where it really changes, and slowly where it only trembles."""
+    def _steadied(self, mask: Plane, picture: Picture) -> Plane:
+        """Follow the mask at once where it and the picture change, and slowly where one of them hardly does."""
         if not self._spec.smoothing:
             return mask
-        if self._steady is None:
+        luma = shrink_to_8_bits(_luma(picture), (mask.shape[0], mask.shape[1]))
+        last_luma, self._last_luma = self._last_luma, luma
+        if self._steady is None or last_luma is None:
             self._steady = mask.astype(np.float32)
             return mask
         change = mask - self._steady
-        pace = 1 - self._spec.smoothing * np.clip(1 - np.abs(change) / np.float32(REAL_CHANGE), 0, 1)
-        self._steady += change * pace
+        luma_change = cv2.blur(cv2.absdiff(luma, last_luma), (3, 3))
+        moved = np.minimum(np.abs(change) / np.float32(REAL_CHANGE), luma_change / np.float32(_LUMA_MOVES))
+        self._steady += change * (1 - np.float32(self._spec.smoothing) * np.clip(1 - moved, 0, 1))
         return np.asarray(np.rint(self._steady), np.uint8)
 
     def _drawn_to_edges(self, mask: Plane, picture: Picture) -> Plane:

@@ -14,6 +14,7 @@ from segtriton_server.media.libav_decoder import LibavDecoder
 from segtriton_server.settings import Settings
 from segtriton_server.vision.compositor import create_compositor
 from segtriton_server.vision.effects import effect_of
+from segtriton_server.vision.empty_masks import EmptyMasks
 from segtriton_server.vision.matte import Matte
 from segtriton_server.vision.networks import create_segmenter
 from segtriton_server.vision.segmenter import Segmenter
@@ -39,12 +40,23 @@ class SessionMatte(Protocol):
 
 
 class SessionOutput(NamedTuple):
-    """What draws and codes one session's frames, and a sentence on why this encoder; a matte if masks are refined."""
+    """What draws and codes one session's frames.
+
+    Attributes:
+        compositor: draws the effect.
+        encoder: codes what was drawn.
+        encoder_reason: why this encoder, in a sentence.
+        matte: refines masks; None where they stay as they are.
+        is_mirrored: whether the network runs for the mirror images, too.
+        empty_masks: counts frames without the class; None where that would wait for the device.
+    """
 
     compositor: SessionCompositor
     encoder: Encoder
     encoder_reason: str
     matte: SessionMatte | None = None
+    is_mirrored: bool = False
+    empty_masks: EmptyMasks | None = None
 
 
 class Accelerator(Protocol):
@@ -113,7 +125,14 @@ class CpuAccelerator:
         spec = setup.output.matte
         mask_hw = setup.mask_hw if encoder.takes_mask else None
         matte = None if spec.is_plain else Matte(spec, setup.size_hw, mask_hw)
-        return SessionOutput(create_compositor(effect_of(setup.output), setup.size_hw), encoder, reason, matte)
+        return SessionOutput(
+            create_compositor(effect_of(setup.output), setup.size_hw),
+            encoder,
+            reason,
+            matte,
+            is_mirrored=spec.mirror,
+            empty_masks=EmptyMasks(is_inverted=spec.inverted),
+        )
 
     def give_memory_back(self) -> None:
         """Nothing: the C library keeps it, which the worker sees to."""

@@ -25,6 +25,7 @@ class NetworkJob:
         network_input: what the segmenter made of their pictures; None if the network is not to run for them, and the
             job only keeps its place in the session's line.
         deliver: takes the job back with its masks; jobs of a session come back in the order that they were given.
+        is_mirrored: whether the network is to run for the mirror images, too.
         masks: the masks of all frames, once the network has run.
     """
 
@@ -35,6 +36,7 @@ class NetworkJob:
     orientation: Orientation
     network_input: Any
     deliver: Callable[[NetworkJob], None]
+    is_mirrored: bool = False
     masks: Any = None
 
     @property

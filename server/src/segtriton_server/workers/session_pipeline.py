@@ -154,7 +154,9 @@ class SessionPipeline:
             )
             opened.callback(self._decoder.close)
             output = self._accelerator.open_output(setup)
-            self._compositor, self._encoder, self._encoder_reason, self._matte = output
+            self._compositor, self._encoder = output.compositor, output.encoder
+            self._encoder_reason = output.encoder_reason
+            self._matte, self._is_mirrored, self._empty_masks = output.matte, output.is_mirrored, output.empty_masks
             opened.pop_all()
 
     def _make_thread(self, name: str, stage: Callable[[], None], release: Callable[[], None]) -> threading.Thread:
@@ -233,7 +235,14 @@ class SessionPipeline:
                 network_input = self._segmenter.preprocess(group.pictures, self._orientation)
             self._submitted += 1
             job = NetworkJob(
-                self.session_id, self._class_ids, group, tags, self._orientation, network_input, self._masked.put
+                self.session_id,
+                self._class_ids,
+                group,
+                tags,
+                self._orientation,
+                network_input,
+                self._masked.put,
+                is_mirrored=self._is_mirrored,
             )
             if self._matte is not None and not self._matte.wants_mask(network_input):
                 job.network_input = None
@@ -265,7 +274,9 @@ class SessionPipeline:
                 flushed = self._encoder.flush()
             for frame in flushed:  # one by one, as the length of a message is bounded
                 self._sink.results(self.session_id, Results(packets=[_packet(frame)]))
-            self._sink.ended(self.session_id, (*self._decoder.notes, *self._admission.notes))
+            notes = *self._decoder.notes, *self._admission.notes
+            empty_masks = self._empty_masks
+            self._sink.ended(self.session_id, notes, None if empty_masks is None else empty_masks.count)
 
     def _render_until_end(self) -> None:
         decoding = True
@@ -285,6 +296,8 @@ class SessionPipeline:
         results = Results()
         pictures, num_frames = job.group.pictures, len(job.group)
         with_memory = self._accelerator.with_memory
+        if self._empty_masks is not None:
+            self._empty_masks.add(job.masks)
         if (matte := self._matte) is not None:
             with self._clock.timed("matte", results, num_frames):
                 job.masks = with_memory(lambda: matte.refine(pictures, job.masks))

@@ -11,6 +11,7 @@ from pipeline_parts import DeviceLostError, Parts
 
 from segtriton_protocol import ErrorCode, Open, OutputSpec, Packet, SegtritonError, VideoFormat
 from segtriton_server.settings import Settings
+from segtriton_server.vision.empty_masks import EmptyMasks
 from segtriton_server.workers.frame_batcher import FrameBatcher
 from segtriton_server.workers.network_job import NetworkJob
 from segtriton_server.workers.results import Results, ResultSink
@@ -34,8 +35,8 @@ class Sink(ResultSink):
         for stage, total in results.stages.items():
             self.stages.setdefault(stage, []).append(total)
 
-    def ended(self, session_id: str, notes: Sequence[str]) -> None:
-        self.notes = notes
+    def ended(self, session_id: str, notes: Sequence[str], frames_without_class: int | None) -> None:
+        self.notes, self.frames_without_class = notes, frames_without_class
         self.over.set()
 
     def failed(self, session_id: str, error: SegtritonError) -> None:
@@ -197,3 +198,27 @@ def test_memory_that_is_back_in_a_moment_costs_no_session(make_run: Callable[...
     assert run.sink.errors == []
     assert [packet.seq for packet in run.sink.packets] == list(range(10))
     assert len(run.parts.named("give_memory_back")) == 2
+
+
+def test_the_count_of_empty_masks_is_told_at_the_end(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Countable(EmptyMasks):
+        def add(self, mask: Any) -> None:
+            self.count += len(str(mask))
+
+    parts = Parts()
+    open_output = parts.open_output
+    empty_masks = Countable(is_inverted=False)
+    monkeypatch.setattr(parts, "open_output", lambda setup: open_output(setup)._replace(empty_masks=empty_masks))
+    run = make_run(parts)
+    run.finish(10)
+
+    assert run.sink.frames_without_class == 3 * len("masks of 4")  # as the network gave them
+
+
+def test_without_a_counter_nothing_is_told(make_run: Callable[..., Run]) -> None:
+    run = make_run(Parts())
+    run.finish(10)
+
+    assert run.sink.frames_without_class is None
