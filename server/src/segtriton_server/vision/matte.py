@@ -29,10 +29,15 @@ _EDGE_STEEPNESS = 2.0
 
 
 class Matte:
-    """One session's masks; frames come in order. `wants_mask` and `refine` may be called from two threads."""
+    """One session's masks; frames come in order. `wants_mask` and `refine` may be called from two threads.
+
+    Attributes:
+        remembers: whether a mask depends on those of earlier frames.
+    """
 
     def __init__(self, spec: MatteSpec, size_hw: tuple[int, int], mask_hw: tuple[int, int] | None = None) -> None:
         """Take what to do for pictures of `size_hw`; masks come out at `mask_hw` where it is given."""
+        self.remembers = spec.smoothing > 0 or spec.mask_every > 1
         self._spec = spec
         self._grid_hw = effect_grid(size_hw)[0]
         self._mask_hw = mask_hw

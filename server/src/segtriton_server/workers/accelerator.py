@@ -30,7 +30,13 @@ class SessionCompositor(Protocol):
 
 
 class SessionMatte(Protocol):
-    """Refines one session's masks."""
+    """Refines one session's masks.
+
+    Attributes:
+        remembers: whether a mask depends on those of earlier frames.
+    """
+
+    remembers: bool
 
     def wants_mask(self, network_input: Any) -> bool:
         """Whether the network is to run for a frame, by its input."""

@@ -11,6 +11,8 @@ from segtriton_server.media.decoder import FrameGroup
 from segtriton_server.media.hidden_packets import HiddenPackets
 from segtriton_server.workers.results import Results
 
+# After so many frames, the strongest smoothing has forgotten four fifths of a mask and the default one all of it.
+_WARM_UP_FRAMES = 32
 # No decoder gives a picture so many packets after the one that it was coded in.
 _FORGET_AFTER = 64
 
@@ -62,6 +64,18 @@ class Admission:
         if not tags:
             return None
         return group.select([position for position, tag in enumerate(judged) if tag is not None]), tags
+
+    def warming(self, group: FrameGroup) -> FrameGroup | None:
+        """Return those frames that stay here and were shown shortly before others that do not; before `admit`.
+
+        What follows from earlier frames is then after a resume what it would have been without.
+        """
+        positions = [at for at, seq in enumerate(group.seqs) if self._is_warming(seq)]
+        return group.select(positions) if positions else None
+
+    def _is_warming(self, seq: int) -> bool:
+        is_recent = self._wanted_seq - _WARM_UP_FRAMES <= seq < self._wanted_seq or seq in self._answered_seqs
+        return is_recent and seq in self._tags and seq not in self._hidden
 
     def _judge(self, seq: int, results: Results) -> FrameTag | None:
         tag, is_hidden = self._take(seq)

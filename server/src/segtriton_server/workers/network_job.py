@@ -20,7 +20,7 @@ class NetworkJob:
         session_id: whose frames they are.
         class_ids: what the network shall find in them.
         group: the frames.
-        tags: one for each of them.
+        tags: one for each of them; none where they are not drawn, and only refine the masks of those after them.
         orientation: how their pictures are turned to be seen.
         network_input: what the segmenter made of their pictures; None if the network is not to run for them, and the
             job only keeps its place in the session's line.

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from segtriton_protocol import Open, Packet, SegtritonError
-from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup
+from segtriton_server.encoders.encoder import Canvas, EncodedFrame, EncoderSetup, FrameTag
 from segtriton_server.media.decoder import Decoded, FrameGroup
 from segtriton_server.observability.logs import session_log
 from segtriton_server.settings import Settings
@@ -226,28 +226,34 @@ class SessionPipeline:
 
     def _submit_group(self, decoded: FrameGroup) -> None:
         results = Results()
+        warming = self._admission.warming(decoded) if self._matte is not None and self._matte.remembers else None
         admitted = self._admission.admit(decoded, results)
+        if warming is not None:
+            self._submit_job(warming, (), results)
         if admitted is not None:
-            group, tags = admitted
-            if not self._acquire_slots(self._slots_of(group)):
-                return
-            with self._clock.timed("preprocess", results, len(group)):
-                network_input = self._segmenter.preprocess(group.pictures, self._orientation)
-            self._submitted += 1
-            job = NetworkJob(
-                self.session_id,
-                self._class_ids,
-                group,
-                tags,
-                self._orientation,
-                network_input,
-                self._masked.put,
-                is_mirrored=self._is_mirrored,
-            )
-            if self._matte is not None and not self._matte.wants_mask(network_input):
-                job.network_input = None
-            self._batcher.add(self.session_id, job, job.num_network_frames)
+            self._submit_job(*admitted, results)
         self._sink.results(self.session_id, results)
+
+    def _submit_job(self, group: FrameGroup, tags: tuple[FrameTag, ...], results: Results) -> None:
+        """Hand frames to the network; those without tags are not drawn, and only those after them depend on them."""
+        if not self._acquire_slots(self._slots_of(group)):
+            return
+        with self._clock.timed("preprocess", results, len(group)):
+            network_input = self._segmenter.preprocess(group.pictures, self._orientation)
+        self._submitted += 1
+        job = NetworkJob(
+            self.session_id,
+            self._class_ids,
+            group,
+            tags,
+            self._orientation,
+            network_input,
+            self._masked.put,
+            is_mirrored=self._is_mirrored,
+        )
+        if self._matte is not None and not self._matte.wants_mask(network_input):
+            job.network_input = None
+        self._batcher.add(self.session_id, job, job.num_network_frames)
 
     def _slots_of(self, group: FrameGroup) -> int:
         # A group larger than all slots together waits until it is alone.
@@ -296,11 +302,13 @@ class SessionPipeline:
         results = Results()
         pictures, num_frames = job.group.pictures, len(job.group)
         with_memory = self._accelerator.with_memory
-        if self._empty_masks is not None:
+        if self._empty_masks is not None and job.tags:
             self._empty_masks.add(job.masks)
         if (matte := self._matte) is not None:
             with self._clock.timed("matte", results, num_frames):
                 job.masks = with_memory(lambda: matte.refine(pictures, job.masks))
+        if not job.tags:
+            return
         if self._encoder.takes_mask:
             with self._clock.timed("encode", results, num_frames):
                 encoded = with_memory(lambda: self._encoder.encode_masks(job.masks, job.tags))

@@ -74,9 +74,9 @@ def make_run() -> Iterator[Callable[..., Run]]:
                 job.masks = masks
                 job.deliver(job)
 
-    def make(parts: Parts, **settings: Any) -> Run:
+    def make(parts: Parts, wanted_seq: int = 0, **settings: Any) -> Run:
         sink = Sink()
-        request = Open(video=VIDEO, output=OutputSpec())
+        request = Open(video=VIDEO, output=OutputSpec(), wanted_seq=wanted_seq)
         pipeline = SessionPipeline("0" * 32, request, Settings(**settings), parts, batcher, sink)
         threading.Thread(target=run_network, args=(parts,), daemon=True).start()
         runs.append(Run(parts, sink, pipeline))
@@ -222,3 +222,36 @@ def test_without_a_counter_nothing_is_told(make_run: Callable[..., Run]) -> None
     run.finish(10)
 
     assert run.sink.frames_without_class is None
+
+
+class Recall:
+    """A matte that remembers; notes what it is given."""
+
+    remembers = True
+
+    def __init__(self) -> None:
+        self.refined: list[tuple[int, ...]] = []
+
+    def wants_mask(self, network_input: Any) -> bool:
+        return True
+
+    def refine(self, pictures: Any, masks: Any) -> Any:
+        self.refined.append(pictures.numbers)
+        return masks
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+def test_a_matte_sees_frames_before_the_wanted_ones(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, remembers: bool
+) -> None:
+    parts, matte = Parts(), Recall()
+    matte.remembers = remembers
+    open_output = parts.open_output
+    monkeypatch.setattr(parts, "open_output", lambda setup: open_output(setup)._replace(matte=matte))
+    run = make_run(parts, wanted_seq=6)
+    run.finish(10)
+
+    wanted = [(6, 7), (8, 9)]
+    assert matte.refined == ([(0, 1, 2, 3), (4, 5), *wanted] if remembers else wanted)
+    assert [pictures for pictures, _ in parts.named("compose")] == wanted
+    assert [packet.seq for packet in run.sink.packets] == [6, 7, 8, 9]

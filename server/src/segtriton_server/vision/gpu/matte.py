@@ -19,10 +19,15 @@ def create_matte(spec: MatteSpec, stream: torch.cuda.Stream) -> GpuMatte | None:
 
 
 class GpuMatte:
-    """One session's masks, in the order of its frames, on the stream that draws them."""
+    """One session's masks, in the order of its frames, on the stream that draws them.
+
+    Attributes:
+        remembers: whether a mask depends on those of earlier frames.
+    """
 
     def __init__(self, spec: MatteSpec, stream: torch.cuda.Stream) -> None:
         """Take what to do; see `MatteSpec`."""
+        self.remembers = spec.smoothing > 0
         self._spec = spec
         self._stream = stream
         self._steady: torch.Tensor | None = None
