@@ -22,9 +22,9 @@ _PICTURE_MOVES = 0.02 * 255
 _FEATHER_AT_FULL, _EDGE_REACH = 0.08, 0.015
 # How much the picture's light must vary (its variance, of 1) to be an edge.
 _EDGE_VARIANCE = 1e-3
-# The filter softens what it moves. On outlines of known truth (`tests/bench/matte.py`) the mean error falls from 0.142
-# to 0.087 by making edges twice as steep, and to 0.083 by drawing them to the picture's first; with coarser masks from
-# 0.265 to 0.168 and 0.146. A wider reach loses again.
+# The filter softens what it moves, so edges are made steeper again. On composites of known alpha
+# (`tests/bench/matte.py`) the mean difference is 23.8 of 1000 as it comes out, and 21.5 with edges twice as steep.
+# A narrower or a wider reach differs by less than 0.1.
 _EDGE_STEEPNESS = 2.0
 
 
