@@ -56,6 +56,10 @@ class Matte:
         self._asked_input, self._num_since = network_input, 0
         return True
 
+    def restart(self) -> None:
+        """Let the next mask to refine not depend on those before, but where it is the last one again."""
+        self._steady = None
+
     def refine(self, picture: Picture, mask: Plane | None) -> Plane:
         """The mask to draw, [h, w]; None takes the last one again."""
         if mask is not None:

@@ -41,6 +41,9 @@ class SessionMatte(Protocol):
     def wants_mask(self, network_input: Any) -> bool:
         """Whether the network is to run for a frame, by its input."""
 
+    def restart(self) -> None:
+        """Let the next mask to refine not depend on those before."""
+
     def refine(self, pictures: Any, mask: Any) -> Any:
         """The mask to draw; None takes the last one again."""
 

@@ -28,6 +28,8 @@ class Admission:
         self._answered_seqs = frozenset(answered_seqs)
         self._tags: dict[int, FrameTag] = {}
         self._hidden: set[int] = set()
+        self._restarts: set[int] = set()
+        self._was_keyframe = False
         self._newest: FrameTag | None = None
         self._first: FrameTag | None = None
         self._is_starting = True
@@ -45,6 +47,10 @@ class Admission:
         """
         overdue = self._forget_before(packet.seq - _FORGET_AFTER)
         results.drops += [Drop(seq, DropReason.NO_FRAME) for seq in overdue]
+        # Where all are keyframes, none is where a resumed session would begin rather than another.
+        if packet.is_keyframe and not self._was_keyframe:
+            self._restarts.add(packet.seq)
+        self._was_keyframe = packet.is_keyframe
         if self._hidden_packets.is_hidden(packet):
             results.drops.append(Drop(packet.seq, DropReason.HIDDEN))
             return
@@ -72,6 +78,10 @@ class Admission:
         """
         positions = [at for at, seq in enumerate(group.seqs) if self._is_warming(seq)]
         return group.select(positions) if positions else None
+
+    def restarts(self, group: FrameGroup) -> bool:
+        """Whether a keyframe is among the frames: a resumed session begins with one, so nothing may reach beyond it."""
+        return not self._restarts.isdisjoint(group.seqs)
 
     def _is_warming(self, seq: int) -> bool:
         is_recent = self._wanted_seq - _WARM_UP_FRAMES <= seq < self._wanted_seq or seq in self._answered_seqs
@@ -131,6 +141,7 @@ class Admission:
         forgotten = [seq for seq in self._tags if seq < limit]
         for seq in forgotten:
             self._take(seq)
+        self._restarts = {seq for seq in self._restarts if seq >= limit}
         return forgotten
 
 

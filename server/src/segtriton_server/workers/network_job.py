@@ -26,6 +26,7 @@ class NetworkJob:
             job only keeps its place in the session's line.
         deliver: takes the job back with its masks; jobs of a session come back in the order that they were given.
         is_mirrored: whether the network is to run for the mirror images, too.
+        restarts_matte: whether their masks must not depend on those of earlier frames.
         masks: the masks of all frames, once the network has run.
     """
 
@@ -37,6 +38,7 @@ class NetworkJob:
     network_input: Any
     deliver: Callable[[NetworkJob], None]
     is_mirrored: bool = False
+    restarts_matte: bool = False
     masks: Any = None
 
     @property

@@ -250,6 +250,7 @@ class SessionPipeline:
             network_input,
             self._masked.put,
             is_mirrored=self._is_mirrored,
+            restarts_matte=self._admission.restarts(group),
         )
         if self._matte is not None and not self._matte.wants_mask(network_input):
             job.network_input = None
@@ -305,6 +306,8 @@ class SessionPipeline:
         if self._empty_masks is not None and job.tags:
             self._empty_masks.add(job.masks)
         if (matte := self._matte) is not None:
+            if job.restarts_matte:
+                matte.restart()
             with self._clock.timed("matte", results, num_frames):
                 job.masks = with_memory(lambda: matte.refine(pictures, job.masks))
         if not job.tags:

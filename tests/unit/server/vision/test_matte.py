@@ -74,6 +74,15 @@ def test_smoothing_holds_back_what_blinks_in_a_still_picture() -> None:
     assert masks[-1].max() > 160  # of several
 
 
+def test_a_restart_forgets_the_masks_before() -> None:
+    matte, fresh = (Matte(only(smoothing=0.8), SIZE_HW) for _ in range(2))
+    matte.refine(PICTURE, np.zeros(MASK_HW, np.uint8))
+    matte.restart()
+
+    for mask in trembling(3):
+        assert np.array_equal(matte.refine(PICTURE, mask), fresh.refine(PICTURE, mask))
+
+
 def test_ten_bits_are_as_still_as_eight() -> None:
     fine = flat_picture(np.full(SIZE_HW, 360, np.uint16))
     matte = Matte(only(smoothing=0.8), SIZE_HW)

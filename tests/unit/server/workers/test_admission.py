@@ -157,3 +157,12 @@ def test_frames_that_stay_here_warm_up_those_that_go_on() -> None:
     assert admission.warming(group_of(0, 7)) is None  # too long ago
     assert admission.warming(group_of(8, 38, 39, 40, 41, 42, 99)) == group_of(8, 38, 41)
     assert admission.warming(group_of(42, 43)) is None
+
+
+def test_a_keyframe_restarts_what_a_resumed_session_would_begin_with() -> None:
+    admission = Admission(VIDEO, 0)
+    for seq, is_keyframe in enumerate([True, False, False, True, True, True, False, True]):
+        admission.expect(Packet(seq, seq * 10, seq * 10, 10, is_keyframe, b"x"), Results())
+
+    assert [seq for seq in range(8) if admission.restarts(group_of(seq))] == [0, 3, 7]
+    assert admission.restarts(group_of(1, 2, 3))

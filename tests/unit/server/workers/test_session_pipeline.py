@@ -231,9 +231,13 @@ class Recall:
 
     def __init__(self) -> None:
         self.refined: list[tuple[int, ...]] = []
+        self.num_restarts = 0
 
     def wants_mask(self, network_input: Any) -> bool:
         return True
+
+    def restart(self) -> None:
+        self.num_restarts += 1
 
     def refine(self, pictures: Any, masks: Any) -> Any:
         self.refined.append(pictures.numbers)
@@ -253,5 +257,6 @@ def test_a_matte_sees_frames_before_the_wanted_ones(
 
     wanted = [(6, 7), (8, 9)]
     assert matte.refined == ([(0, 1, 2, 3), (4, 5), *wanted] if remembers else wanted)
+    assert matte.num_restarts == (1 if remembers else 0)  # at the first of the keyframes in a row
     assert [pictures for pictures, _ in parts.named("compose")] == wanted
     assert [packet.seq for packet in run.sink.packets] == [6, 7, 8, 9]

@@ -36,6 +36,9 @@ class GpuMatte:
         """Always: to look whether a picture moves, the thread would have to wait for the device."""
         return True
 
+    def restart(self) -> None:
+        """Do nothing: a group may hold frames before the one that a resumed session would begin with."""
+
     def refine(self, pictures: DevicePictures, masks: DeviceMasks) -> DeviceMasks:
         """The masks to draw, uint8 [n, h, w], for reads on the session's stream."""
         with torch.cuda.stream(self._stream), torch.inference_mode():
