@@ -13,7 +13,7 @@ from cv2.typing import MatLike
 DOCS = Path(__file__).parent
 CLIP = DOCS.parent / ".assets" / "clips" / "carphone_pristine.mp4"
 BACKGROUND = "background.png"
-FINE = ["--smooth", "0.8", "--refine-edges", "1"]
+UNTREATED = ["--smooth", "0", "--refine-edges", "0", "--no-mirror"]
 
 # What segclient is asked for each tile.
 EFFECTS = [
@@ -26,7 +26,7 @@ EFFECTS = [
     ["--effect", "image", "--background", BACKGROUND],
     ["--effect", "cutout"],
 ]
-TREATMENTS: list[list[str]] = [[], ["--refine-edges", "1"], ["--feather", "0.3"], ["--feather", "-0.3"]]
+TREATMENTS: list[list[str]] = [UNTREATED, [], ["--feather", "0.3"], ["--feather", "-0.3"]]
 EDGES = [["--effect", effect, *treatment] for effect in ("color", "blur") for treatment in TREATMENTS]
 
 COLUMNS = 4
@@ -48,7 +48,7 @@ def main() -> None:
         edges = [drawn(options, EDGE_FRAME, folder)[HEAD] for options in EDGES]
         write("edges.jpg", laid_out(edges))
         write("contact_sheet.jpg", sheet([["--effect", "mask"], ["--effect", "blur"]], folder))
-        write("masks.jpg", sheet([["--effect", "color"], ["--effect", "color", *FINE]], folder))
+        write("masks.jpg", sheet([["--effect", "color", *UNTREATED], ["--effect", "color"]], folder))
 
 
 def drawn(options: list[str], frame: int, folder: Path) -> MatLike:

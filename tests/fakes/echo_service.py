@@ -90,6 +90,7 @@ class EchoService(service_pb2_grpc.GRPCInferenceServiceServicer):
     refusal: str = ""
     sends_masks: bool = False
     warnings: tuple[str, ...] = ()
+    frames_without_class: int | None = None
     is_restricted: bool = False
     ready: tuple[str, ...] = ("selfie", "selfie_streaming")
     described: Described | Failed = SELFIE
@@ -203,7 +204,8 @@ class _EchoSession:
         left = tuple(Drop(packet.seq, DropReason.NO_FRAME) for packet in self._by_pts.values())
         self._count(left)
         digest = self.service.digest(self._digest.hexdigest())
-        ended = Ended(self.taken - self._skipped, self.sent_back, self._drops, digest, {"decode": 0.1})
+        counts = self.taken - self._skipped, self.sent_back, self._drops
+        ended = Ended(*counts, digest, {"decode": 0.1}, frames_without_class=self.service.frames_without_class)
         return [Output(tuple(outputs), left, self._credit()), ended]
 
     def _echo(self, message: Packets) -> list[ServerMessage]:

@@ -71,6 +71,7 @@ class Parts:
     extradata = b"\1"
     size_hw = SIZE
     warnings = ("The masks are random.",)
+    is_better_mirrored = False
     notes = ("It was painted.",)
     classes = ("background", "person")
     default_class = "person"

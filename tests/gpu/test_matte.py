@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,13 @@ from segtriton_server.vision.gpu.matte import GpuMatte
 from segtriton_server.vision.matte import Matte
 
 SIZE_HW = 224, 224
-PICTURE = Picture((np.zeros(SIZE_HW, np.uint8), *(np.zeros((112, 112), np.uint8) for _ in range(2))))
+PLAIN = MatteSpec.untreated()
+
+
+def picture(number: int) -> Picture:
+    """Another one each time: only on the CPU, masks are held still where the picture is."""
+    chroma = np.zeros((112, 112), np.uint8)
+    return Picture((np.full(SIZE_HW, 255 * (number % 2), np.uint8), chroma, chroma))
 
 
 @pytest.fixture
@@ -40,16 +48,16 @@ def refine(matte: GpuMatte, masks: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     "spec",
     [
-        MatteSpec(smoothing=0.8),
-        MatteSpec(feather=0.5),
-        MatteSpec(feather=-1.0),
-        MatteSpec(smoothing=0.5, feather=0.1, mask_every=4, edges=0.0),
+        replace(PLAIN, smoothing=0.8),
+        replace(PLAIN, feather=0.5),
+        replace(PLAIN, feather=-1.0),
+        replace(PLAIN, smoothing=0.5, feather=0.1, mask_every=4),
     ],
 )
 def test_masks_are_refined_as_on_the_cpu(stream: torch.cuda.Stream, spec: MatteSpec) -> None:
     masks = trembling_masks(12)
     on_cpu = Matte(spec, SIZE_HW)
-    expected = np.stack([on_cpu.refine(PICTURE, mask) for mask in masks]).astype(int)
+    expected = np.stack([on_cpu.refine(picture(at), mask) for at, mask in enumerate(masks)]).astype(int)
     on_gpu = GpuMatte(spec, stream)
     # Groups of any size are one session's frames.
     found = np.concatenate([refine(on_gpu, masks[start:end]) for start, end in ((0, 1), (1, 8), (8, 12))])

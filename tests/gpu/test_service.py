@@ -49,7 +49,11 @@ SEEDED_WARNING = "random"
 SAME = 45.0
 # What the seeded network sees most.
 SEEN = "boat,bicycle"
-PICTURE = Picture((np.zeros((360, 640), np.uint8), *(np.zeros((180, 320), np.uint8) for _ in range(2))))
+# One after the other they move: only on the CPU, masks are held still where the picture is.
+PICTURES = [
+    Picture((np.full((360, 640), luma, np.uint8), *(np.zeros((180, 320), np.uint8) for _ in range(2))))
+    for luma in (0, 255)
+]
 
 
 @pytest.fixture(scope="module")
@@ -147,10 +151,10 @@ def test_several_classes_make_one_mask_and_inverted_takes_the_rest(server: Trito
     boat, bicycle, both, rest = (
         masks_of(server, spec)
         for spec in (
-            OutputSpec(class_name="boat"),
-            OutputSpec(class_name="bicycle"),
-            OutputSpec(class_name=SEEN),
-            OutputSpec(class_name=SEEN, matte=MatteSpec(inverted=True)),
+            OutputSpec(class_name="boat", matte=MatteSpec.untreated()),
+            OutputSpec(class_name="bicycle", matte=MatteSpec.untreated()),
+            OutputSpec(class_name=SEEN, matte=MatteSpec.untreated()),
+            OutputSpec(class_name=SEEN, matte=replace(MatteSpec.untreated(), inverted=True)),
         )
     )
     # Edges are drawn to the picture's after the sum, and each result is rounded.
@@ -160,11 +164,13 @@ def test_several_classes_make_one_mask_and_inverted_takes_the_rest(server: Trito
 
 
 def test_smoothed_and_feathered_masks_are_what_the_cpu_makes_of_the_plain_ones(server: TritonProcess) -> None:
-    plain = masks_of(server, OutputSpec(class_name=SEEN))
-    for matte in (MatteSpec(smoothing=0.9), MatteSpec(feather=0.5), MatteSpec(feather=-0.5)):
+    plain = masks_of(server, OutputSpec(class_name=SEEN, matte=MatteSpec.untreated()))
+    treatments: list[dict[str, float]] = [{"smoothing": 0.9}, {"feather": 0.5}, {"feather": -0.5}]
+    for treatment in treatments:
+        matte = MatteSpec(**{"smoothing": 0.0, "edges": 0.0, **treatment}, mirror=False)
         found = masks_of(server, OutputSpec(class_name=SEEN, matte=matte))
         on_cpu = Matte(matte, plain.shape[1:])
-        expected = np.stack([on_cpu.refine(PICTURE, mask.astype(np.uint8)) for mask in plain])
+        expected = np.stack([on_cpu.refine(PICTURES[at % 2], mask.astype(np.uint8)) for at, mask in enumerate(plain)])
         assert psnr(found, expected) > SAME > psnr(found, plain), matte
 
 

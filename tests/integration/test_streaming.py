@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from process_tree import wait_until
 from raw_client import CLIPS, FAST, Clip, Run, decode, decode_masks, read_clip, stream_clip
 
-from segtriton_protocol import OutputSpec
+from segtriton_protocol import MatteSpec, OutputSpec
 from segtriton_server.frames import ColorMatrix, Picture
 from segtriton_server.launch import TritonProcess
 from segtriton_server.media.libav_decoder import plane_views
@@ -23,6 +23,8 @@ from segtriton_server.vision.preprocess import small_rgb
 ReadMetrics = Callable[[TritonProcess], dict[str, float]]
 CARPHONE, BIKES, BUNNY = "carphone_pristine.mp4", "bikes.mp4", "bigbuckbunny.mp4"
 NETWORK = CLIPS.parent / "networks" / "selfie_segmentation_landscape.tflite"
+
+NETWORK_MASKS = OutputSpec(encoder="mask", matte=MatteSpec.untreated())
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ def test_the_end_of_a_resumed_run_is_that_of_a_whole_one(server: TritonProcess) 
 
 
 def test_masks_are_those_of_the_network_on_the_same_frames(server: TritonProcess) -> None:
-    masks = masks_of(stream_clip(server.grpc_address, read_clip(CARPHONE), OutputSpec(encoder="mask")))
+    masks = masks_of(stream_clip(server.grpc_address, read_clip(CARPHONE), NETWORK_MASKS))
 
     expected = {pts: run_network(resized(frame)) for pts, frame in decoded_frames(CARPHONE).items()}
     assert masks.keys() == expected.keys()
@@ -100,7 +102,7 @@ def test_masks_are_those_of_the_network_on_the_same_frames(server: TritonProcess
 
 @pytest.mark.parametrize("name", [CARPHONE, BIKES, BUNNY])
 def test_masks_are_exactly_those_of_the_network_on_the_same_small_pictures(server: TritonProcess, name: str) -> None:
-    masks = masks_of(stream_clip(server.grpc_address, read_clip(name).head(60), OutputSpec(encoder="mask")))
+    masks = masks_of(stream_clip(server.grpc_address, read_clip(name).head(60), NETWORK_MASKS))
     frames = decoded_frames(name)
 
     assert len(masks) == 60
@@ -111,7 +113,7 @@ def test_masks_are_exactly_those_of_the_network_on_the_same_small_pictures(serve
 def test_the_other_class_is_the_rest_of_the_picture(server: TritonProcess) -> None:
     clip = read_clip(CARPHONE).head(5)
     person, background, both = (
-        decode_masks(stream_clip(server.grpc_address, clip, OutputSpec(encoder="mask", class_name=name))).astype(int)
+        decode_masks(stream_clip(server.grpc_address, clip, replace(NETWORK_MASKS, class_name=name))).astype(int)
         for name in ("person", "background", "person,background")
     )
 

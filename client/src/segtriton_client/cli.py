@@ -240,16 +240,14 @@ def _make_job(
 
 
 def _matte(options: dict[str, Any]) -> MatteSpec:
-    matte = MatteSpec(
-        smoothing=options["smooth"],
-        feather=options["feather"],
-        edges=options["refine_edges"],
-        mask_every=options["mask_every"],
-        inverted=options["invert"],
-    )
-    if not matte.is_plain and not options["stream_video"]:
-        raise click.UsageError("--smooth, --feather, --refine-edges and --mask-every need -sv.")
-    return matte
+    """Return what is asked for, and the defaults for what is not."""
+    fields = {"smooth": "smoothing", "feather": "feather", "refine_edges": "edges", "mask_every": "mask_every"}
+    fields["mirror"] = "mirror"
+    asked = {field: options[name] for name, field in fields.items() if options[name] is not None}
+    if asked and not options["stream_video"]:
+        raise click.UsageError("--smooth, --feather, --refine-edges, --mask-every and --mirror need -sv.")
+    default = MatteSpec.for_live() if options["live"] else MatteSpec()
+    return replace(default, inverted=options["invert"], **asked)
 
 
 def _compose(effects: Sequence[str], targets: Sequence[Destination], options: dict[str, Any]) -> tuple[Composed, ...]:
@@ -297,7 +295,7 @@ class _Teller:
             if warning not in self._told_warnings:
                 self._told_warnings.add(warning)
                 say(f"segclient: warning: {warning}")
-        for note in outcome.report.notes:
+        for note in filter(None, (*outcome.report.notes, outcome.report.class_note)):
             say(f"segclient: note: {outcome.job.input}: {note}")
         say(_summarize(outcome.job, outcome.report))
 

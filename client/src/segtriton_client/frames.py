@@ -87,8 +87,8 @@ async def segment_frames(endpoint: Endpoint | str, job: Job) -> Report:
 
 def _open_pictures(job: Job) -> ImageFiles | VideoFile:
     if is_images(job.input):
-        if not job.spec.matte.is_plain:
-            raise OutputError("Images take no --smooth, --feather, --refine-edges and --mask-every.", "Leave them out.")
+        if not job.spec.matte.is_default:
+            raise OutputError("Images take no option of the mask but --invert.", "Leave them out.")
         return ImageFiles(job.input, job.output)
     if job.composed:
         raise OutputError("Only images can be composed without streaming.", "Give -sv.")

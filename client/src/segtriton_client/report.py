@@ -19,6 +19,8 @@ class Report:
     lost as [seq, reason]. `pixel_format` is FFmpeg's name of what came back. `is_truncated` tells of an input that
     ended before its header says; one of `notes` says what is missing. `drawn_here` names the effects that the client
     drew, and `drawing_share` how much of the run's time that took; near 1, this machine was the limit.
+    `frames_without_class` counts frames in whose mask no pixel was at or above one half; None where the server does not
+    count them, and after a resume.
     """
 
     frames_in: int
@@ -42,6 +44,8 @@ class Report:
     is_truncated: bool = False
     drawn_here: tuple[str, ...] = ()
     drawing_share: float = 0.0
+    class_name: str = ""
+    frames_without_class: int | None = None
 
     @property
     def lost_frames(self) -> int:
@@ -52,6 +56,14 @@ class Report:
     def is_complete(self) -> bool:
         """Whether every frame that the input declares gave an output, or was not to be shown."""
         return not self.lost_frames and not self.is_truncated
+
+    @property
+    def class_note(self) -> str:
+        """A sentence on frames in which the network found nothing of the class; empty if there are none."""
+        if not self.frames_without_class:
+            return ""
+        counts = f"{self.frames_without_class} of {self.frames_out} frames"
+        return f"Nothing of class {self.class_name} was found in {counts}."
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object."""

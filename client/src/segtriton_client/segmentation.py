@@ -366,4 +366,7 @@ def _make_report(
         notes=(*ended.notes, *notes_of_input, *notes),
         damaged_frames=[[seq, reason] for seq, reason in sorted(session.damaged.items())],
         is_truncated=bool(demuxer.truncation.notes),
+        class_name=opened.class_name,
+        # Of the sessions before the last one, nobody has counted.
+        frames_without_class=None if session.resumes else ended.frames_without_class,
     )

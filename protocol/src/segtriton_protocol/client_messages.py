@@ -11,6 +11,7 @@ from segtriton_protocol.background import Background
 from segtriton_protocol.errors import ErrorCode, SegtritonError
 from segtriton_protocol.formats import VideoFormat
 from segtriton_protocol.json_fields import JsonFields, encode_json
+from segtriton_protocol.matte_spec import MatteSpec
 from segtriton_protocol.output_spec import IMAGE_EFFECT, OutputSpec
 from segtriton_protocol.packets import MAX_SEQ, Packet, PacketBlock, pack_packets
 from segtriton_protocol.tensors import (
@@ -104,13 +105,15 @@ class Open(ClientMessage):
         if session_id:
             raise SegtritonError(ErrorCode.DUPLICATE_OPEN, "OPEN must not name a session.", session_id=session_id)
         fields = JsonFields.parse(required_tensor(tensors, specs.MESSAGE), "OPEN")
+        mode = fields.choice("mode", MODES, "file")
+        matte = MatteSpec.for_live() if mode == "live" else MatteSpec()
         video = VideoFormat.from_json(fields.inner("video"))
-        output = OutputSpec.from_json(fields.inner("output"))
+        output = OutputSpec.from_json(fields.inner("output"), matte)
         return cls(
             video=video,
             output=output,
             network=fields.text("network", ""),
-            mode=fields.choice("mode", MODES, "file"),
+            mode=mode,
             first_seq=fields.integer("first_seq", 0, MAX_SEQ, default=0),
             wanted_seq=fields.integer("wanted_seq", 0, MAX_SEQ, default=0),
             answered_seqs=fields.integers("answered_seqs", 0, MAX_SEQ),

@@ -209,7 +209,8 @@ class Ended(ServerMessage):
 
     `digest` is the SHA-256, in hexadecimal, of all output payloads in order; `stages` holds the
     mean time of a frame in each stage, in milliseconds; `notes` says what was changed about the
-    pictures, each one sentence.
+    pictures, each one sentence. `frames_without_class` counts the frames in whose mask no pixel has a
+    probability of one half or more; None where the server does not count them.
     """
 
     kind: ClassVar[str] = "ended"
@@ -219,6 +220,7 @@ class Ended(ServerMessage):
     digest: str
     stages: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    frames_without_class: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the body of the message."""
@@ -229,6 +231,7 @@ class Ended(ServerMessage):
             "digest": self.digest,
             "stages": self.stages,
             "notes": list(self.notes),
+            "frames_without_class": self.frames_without_class,
         }
 
     @classmethod
@@ -241,7 +244,13 @@ class Ended(ServerMessage):
             digest=fields.text("digest"),
             stages=fields.numbers("stages"),
             notes=fields.texts("notes"),
+            frames_without_class=read_frames_without_class(fields),
         )
+
+
+def read_frames_without_class(fields: JsonFields) -> int | None:
+    """Return the field of that name, None where it is null or absent; raises INVALID_MESSAGE."""
+    return None if fields.wire.get("frames_without_class") is None else fields.integer("frames_without_class", 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from segclient_process import run
 from segtriton_client import cli, runs
 from segtriton_client.job import Job
 from segtriton_client.report import Report
+from segtriton_protocol import MatteSpec
 
 REPORT = Report(
     3, 3, {}, 1.0, 3.0, {"p50": 1.0, "p95": 1.0, "p99": 1.0}, "", 0, "selfie", "d", "e", "h264", "yuv420p", "s"
@@ -65,6 +66,11 @@ def invoke(*arguments: str, env: dict[str, str] | None = None) -> Result:
         (["-sv", "--live", "--max-latency", "0.2"], "max_latency", 0.2),
         (["--reconnect-seconds", "9"], "reconnect_seconds", 9),
         (["-sv", "--smooth", "0.5"], "spec.matte.smoothing", 0.5),
+        (["-sv"], "spec.matte", MatteSpec()),
+        (["-sv", "--live"], "spec.matte", MatteSpec.for_live()),
+        (["-sv", "--live", "--mirror"], "spec.matte.mirror", True),
+        (["-sv", "--no-mirror"], "spec.matte.mirror", False),
+        (["-sv", "--smooth", "0", "--refine-edges", "0", "--no-mirror"], "spec.matte", MatteSpec.untreated()),
         (["-sv", "--invert"], "spec.matte.inverted", True),
         (["-sv", "--effect", "cutout"], "output", Path("clip_cutout.webm")),
         ([], "output", Path("clip_blur.mp4")),
@@ -131,6 +137,8 @@ def test_endpoint_options_and_environment(jobs, tmp_path) -> None:
         ["--crf", "99", "a.mp4"],
         ["--batch-size", "0", "a.mp4"],
         ["--live", "a.mp4"],
+        ["--smooth", "0", "a.mp4"],
+        ["--mirror", "a.mp4"],
         ["--nonsense", "a.mp4"],
         ["--ca-file", "/nowhere", "a.mp4"],
         ["sheet", "a", "b"],

@@ -38,6 +38,8 @@ REPORT_KEYS = [
     "is_truncated",
     "drawn_here",
     "drawing_share",
+    "class_name",
+    "frames_without_class",
     "input",
     "outputs",
     "error",
@@ -114,6 +116,20 @@ def test_each_warning_of_the_service_is_told_once(serve, tmp_path) -> None:
         assert told.count(f"segclient: warning: {warning}") == 1
     assert len(told) == len(warnings) + len(clips)
     assert [report["warnings"] for report in json.loads((tmp_path / "r.json").read_text())] == [list(warnings)] * 2
+
+
+def test_frames_without_the_class_are_told(serve, tmp_path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4")
+    told, reports = [], []
+    for count in (7, 0, None):
+        endpoint = serve(EchoService(frames_without_class=count))
+        told.append(run("--endpoint", endpoint, "-sv", clip, "--report", tmp_path / "r.json"))
+        reports.append(json.loads((tmp_path / "r.json").read_text()))
+
+    assert f"note: {clip}: Nothing of class person was found in 7 of {len(CFR)} frames." in told[0]
+    assert "Nothing" not in told[1] + told[2]
+    assert [report["frames_without_class"] for report in reports] == [7, 0, None]
+    assert [report["class_name"] for report in reports] == ["person"] * 3
 
 
 def test_dropped_frames_have_a_code_of_their_own(serve, tmp_path) -> None:

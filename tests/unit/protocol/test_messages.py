@@ -29,6 +29,7 @@ from segtriton_protocol import (
     ErrorCode,
     Failed,
     Framing,
+    MatteSpec,
     Migrate,
     Open,
     Opened,
@@ -150,7 +151,15 @@ responses = st.one_of(
     st.builds(
         Output, packets, st.lists(st.builds(Drop, COUNT, st.sampled_from(DropReason)), max_size=5).map(tuple), credits
     ),
-    st.builds(Ended, COUNT, COUNT, st.dictionaries(TEXT, COUNT), TEXT, st.dictionaries(TEXT, st.floats(0, 1e9))),
+    st.builds(
+        Ended,
+        COUNT,
+        COUNT,
+        st.dictionaries(TEXT, COUNT),
+        TEXT,
+        st.dictionaries(TEXT, st.floats(0, 1e9)),
+        frames_without_class=st.none() | COUNT,
+    ),
     st.builds(Migrate, st.floats(0, 1e9)),
     st.builds(Described, TEXT, st.lists(TEXT).map(tuple), TEXT, TEXT, st.lists(TEXT).map(tuple)),
 )
@@ -275,6 +284,18 @@ def test_an_older_clients_open_asks_for_plain_pictures() -> None:
     named, opened = parsed_without("pixel_format", message, "output")
 
     assert (named, opened.output.pixel_format) == ("keep", "yuv420p")
+
+
+def test_an_open_that_says_nothing_of_masks_takes_the_defaults_of_its_mode() -> None:
+    for mode, default in {"file": MatteSpec(), "live": MatteSpec.for_live()}.items():
+        message = Open(VideoFormat("h264", 4, 4, Fraction(1, 25)), mode=mode)
+        wire = json.loads(message.to_tensors()["MESSAGE"].tobytes())
+        for matte in ({}, {"feather": 0.25}):
+            wire["output"]["matte"] = matte
+            expected = dataclasses.replace(default, **matte)
+            assert Open.from_tensors("", {"MESSAGE": encode_json(wire)}).output.matte == expected
+        del wire["output"]["matte"]
+        assert Open.from_tensors("", {"MESSAGE": encode_json(wire)}).output.matte == default
 
 
 def test_an_older_servers_pictures_are_plain() -> None:

@@ -267,7 +267,7 @@ class StreamingService:
             case "ended":
                 self._observe_batches(message.body)
                 self._metrics.flush()
-                session.finish(message.body["notes"])
+                session.finish(message.body["notes"], message.body.get("frames_without_class"))
             case "failed":
                 session.fail_with(SegtritonError.from_json(message.body))
 

@@ -173,7 +173,7 @@ class Session:
             self._pause_or_go_on()
             self._hand_on_if_full()
 
-    def finish(self, notes: Sequence[str] = ()) -> None:
+    def finish(self, notes: Sequence[str] = (), frames_without_class: int | None = None) -> None:
         """Answer END: the last drop records, then the counts and the digest."""
         with self._lock:
             if self._closed:
@@ -192,6 +192,7 @@ class Session:
                     digest=self._digest.hexdigest(),
                     stages=self.stage_times.means_ms(),
                     notes=tuple(notes),
+                    frames_without_class=frames_without_class,
                 )
             )
             self._close()

@@ -44,6 +44,10 @@ class Segmenter(Protocol):
     def max_batch_size(self) -> int:
         """The most pictures that `segment` takes at once."""
 
+    @property
+    def is_better_mirrored(self) -> bool:
+        """Whether it runs for mirror images, too, where a client does not say."""
+
     def start(self) -> Any:
         """What the network keeps from frame to frame, for a new session; None if it keeps nothing."""
 

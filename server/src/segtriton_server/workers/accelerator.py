@@ -15,6 +15,7 @@ from segtriton_server.media.libav_decoder import LibavDecoder
 from segtriton_server.settings import Settings
 from segtriton_server.vision.compositor import create_compositor
 from segtriton_server.vision.effects import effect_of
+from segtriton_server.vision.empty_masks import EmptyMasks
 from segtriton_server.vision.matte import Matte
 from segtriton_server.vision.networks import create_segmenter
 from segtriton_server.vision.segmenter import Segmenter
@@ -30,10 +31,19 @@ class SessionCompositor(Protocol):
 
 
 class SessionMatte(Protocol):
-    """Refines one session's masks."""
+    """Refines one session's masks.
+
+    Attributes:
+        remembers: whether a mask depends on those of earlier frames.
+    """
+
+    remembers: bool
 
     def wants_mask(self, network_input: Any) -> bool:
         """Whether the network is to run for a frame, by its input."""
+
+    def restart(self) -> None:
+        """Let the next mask to refine not depend on those before."""
 
     def refine(self, pictures: Any, mask: Any) -> Any:
         """The mask to draw; None takes the last one again."""
@@ -44,15 +54,24 @@ KeptPictures = Callable[[Sequence[int]], Any]
 
 
 class SessionOutput(NamedTuple):
-    """What draws and codes one session's frames, and a sentence on why this encoder; a matte if masks are refined.
+    """What draws and codes one session's frames.
 
-    `stream` is the device's, which orders all that is done with the session's frames; None on the CPU.
+    Attributes:
+        compositor: draws the effect.
+        encoder: codes what was drawn.
+        encoder_reason: why this encoder, in a sentence.
+        matte: refines masks; None where they stay as they are.
+        is_mirrored: whether the network runs for the mirror images, too.
+        empty_masks: counts frames without the class; None where that would wait for the device.
+        stream: the device's, which orders all that is done with the session's frames; None on the CPU.
     """
 
     compositor: SessionCompositor
     encoder: Encoder
     encoder_reason: str
     matte: SessionMatte | None = None
+    is_mirrored: bool = False
+    empty_masks: EmptyMasks | None = None
     stream: Any = None
 
 
@@ -130,8 +149,16 @@ class CpuAccelerator:
         encoder, reason = choose_encoder(setup)
         spec = setup.output.matte
         mask_hw = setup.mask_hw if encoder.takes_mask else None
+        by_default = self.segmenter.is_better_mirrored and not setup.low_delay
         matte = None if spec.is_plain or beside is not None else Matte(spec, setup.size_hw, mask_hw)
-        return SessionOutput(create_compositor(effect_of(setup.output), setup.size_hw), encoder, reason, matte)
+        return SessionOutput(
+            create_compositor(effect_of(setup.output), setup.size_hw),
+            encoder,
+            reason,
+            matte,
+            is_mirrored=spec.mirror if spec.mirror is not None else by_default,
+            empty_masks=EmptyMasks(is_inverted=spec.inverted),
+        )
 
     def open_background(self, video: VideoFormat, pixel_format: str) -> Decoder:
         """See `Accelerator`."""

@@ -6,11 +6,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from segtriton_protocol import Drop, DropReason, Packet, VideoFormat
+from segtriton_protocol.packets import MAX_SEQ
 from segtriton_server.encoders.encoder import FrameTag
 from segtriton_server.media.decoder import FrameGroup
 from segtriton_server.media.hidden_packets import HiddenPackets
 from segtriton_server.workers.results import Results
 
+# After so many frames, the strongest smoothing has forgotten four fifths of a mask and the default one all of it.
+WARM_UP_FRAMES = 32
 # No decoder gives a picture so many packets after the one that it was coded in.
 _FORGET_AFTER = 64
 
@@ -26,6 +29,8 @@ class Admission:
         self._answered_seqs = frozenset(answered_seqs)
         self._tags: dict[int, FrameTag] = {}
         self._hidden: set[int] = set()
+        self._restarts: set[int] = set()
+        self._was_keyframe = False
         self._newest: FrameTag | None = None
         self._first: FrameTag | None = None
         self._is_starting = True
@@ -43,6 +48,10 @@ class Admission:
         """
         overdue = self._forget_before(packet.seq - _FORGET_AFTER)
         results.drops += [Drop(seq, DropReason.NO_FRAME) for seq in overdue]
+        # Where all are keyframes, none is where a resumed session would begin rather than another.
+        if packet.is_keyframe and not self._was_keyframe:
+            self._restarts.add(packet.seq)
+        self._was_keyframe = packet.is_keyframe
         if self._hidden_packets.is_hidden(packet):
             results.drops.append(Drop(packet.seq, DropReason.HIDDEN))
             return
@@ -54,16 +63,6 @@ class Admission:
         """Take note that the decoder refused a packet: what gives no picture from here on may be lost by that."""
         self._is_starting = False
 
-    def answered(self, group: FrameGroup) -> FrameGroup | None:
-        """Return the frames of a group that another session has answered, before `admit` takes them; None without any.
-
-        They are shown before all others, as a session answers in the order in which frames are shown.
-        """
-        positions = [
-            position for position, seq in enumerate(group.seqs) if seq in self._tags and self._was_answered(seq)
-        ]
-        return group.select(positions) if positions else None
-
     def admit(self, group: FrameGroup, results: Results) -> tuple[FrameGroup, tuple[FrameTag, ...]] | None:
         """Return the frames that go on and their tags, None if none does; the others are booked in `results`."""
         judged = [self._judge(seq, results) for seq in group.seqs]
@@ -72,6 +71,23 @@ class Admission:
         if not tags:
             return None
         return group.select([position for position, tag in enumerate(judged) if tag is not None]), tags
+
+    def replayed(self, group: FrameGroup, most: int = MAX_SEQ) -> FrameGroup | None:
+        """Return the frames that stay here as another session has answered them, of the last so many; before `admit`.
+
+        What follows from earlier frames is then after a resume what it would have been without. They are shown before
+        all others, as a session answers in the order in which frames are shown.
+        """
+        positions = [at for at, seq in enumerate(group.seqs) if self._is_replayed(seq, most)]
+        return group.select(positions) if positions else None
+
+    def restarts(self, group: FrameGroup) -> bool:
+        """Whether a keyframe is among the frames: a resumed session begins with one, so nothing may reach beyond it."""
+        return not self._restarts.isdisjoint(group.seqs)
+
+    def _is_replayed(self, seq: int, most: int) -> bool:
+        is_recent = self._wanted_seq - most <= seq < self._wanted_seq or seq in self._answered_seqs
+        return is_recent and seq in self._tags and seq not in self._hidden
 
     def _judge(self, seq: int, results: Results) -> FrameTag | None:
         tag, is_hidden = self._take(seq)
@@ -130,6 +146,7 @@ class Admission:
         forgotten = [seq for seq in self._tags if seq < limit]
         for seq in forgotten:
             self._take(seq)
+        self._restarts = {seq for seq in self._restarts if seq >= limit}
         return forgotten
 
 

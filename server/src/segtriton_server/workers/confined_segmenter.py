@@ -43,6 +43,7 @@ class ConfinedSegmenter:
     """See `Segmenter`. Calls come from one thread; a process that ended or hung is started anew at the next call."""
 
     warnings: tuple[str, ...] = ()
+    is_better_mirrored: bool = False
 
     def __init__(self, settings: Settings) -> None:
         """Start the process and wait until it has loaded the network.

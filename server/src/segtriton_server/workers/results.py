@@ -38,8 +38,8 @@ class ResultSink(Protocol):
     def results(self, session_id: str, results: Results) -> None:
         """Send finished frames."""
 
-    def ended(self, session_id: str, notes: Sequence[str]) -> None:
-        """Say that all results of the session are out, and what was changed about its pictures."""
+    def ended(self, session_id: str, notes: Sequence[str], frames_without_class: int | None) -> None:
+        """Say that all results are out, what was changed about the pictures, and a count (see `Ended`)."""
 
     def failed(self, session_id: str, error: SegtritonError) -> None:
         """Say that the session cannot go on."""

@@ -23,7 +23,7 @@ from segtriton_server.observability.logs import session_log
 from segtriton_server.settings import Settings
 from segtriton_server.vision.segmenter import find_classes
 from segtriton_server.workers.accelerator import Accelerator, SessionOutput
-from segtriton_server.workers.admission import Admission
+from segtriton_server.workers.admission import WARM_UP_FRAMES, Admission
 from segtriton_server.workers.failures import judge_failure
 from segtriton_server.workers.frame_batcher import FrameBatcher
 from segtriton_server.workers.joined_frames import JoinedFrames
@@ -171,6 +171,9 @@ class SessionPipeline:
                 opened.callback(self._outputs[-1].encoder.close)
             opened.pop_all()
         self._encoder, self._encoder_reason, self._matte = first.encoder, first.encoder_reason, first.matte
+        self._empty_masks = first.empty_masks
+        # What a network keeps of a picture is not what it keeps of its mirror image.
+        self._is_mirrored = first.is_mirrored and self._state is None
         self._joined = JoinedFrames(len(self._outputs))
 
     def _make_thread(self, name: str, stage: Callable[[], None], release: Callable[[], None]) -> threading.Thread:
@@ -240,34 +243,42 @@ class SessionPipeline:
 
     def _submit_group(self, decoded: FrameGroup) -> None:
         results = Results()
-        if self._state is not None and (seen := self._admission.answered(decoded)) is not None:
-            self._remember(seen)
+        replayed = self._replayed(decoded)
         admitted = self._admission.admit(decoded, results)
+        if replayed is not None:
+            self._submit_job(replayed, (), results)
         if admitted is not None:
-            group, tags = admitted
-            if not self._acquire_slots(self._slots_of(group)):
-                return
-            with self._clock.timed("preprocess", results, len(group)):
-                network_input = self._segmenter.preprocess(group.pictures, self._orientation)
-            self._submitted += 1
-            job = self._job(group, tags, network_input, self._masked.put)
-            if self._matte is not None and not self._matte.wants_mask(network_input):
-                job.network_input = None
-            self._batcher.add(self.session_id, job, job.num_network_frames)
+            self._submit_job(*admitted, results)
         self._sink.results(self.session_id, results)
 
-    def _remember(self, group: FrameGroup) -> None:
-        """Let a network that keeps something see frames whose masks another session has answered with."""
-        if self._acquire_slots(self._slots_of(group)):
-            network_input = self._segmenter.preprocess(group.pictures, self._orientation)
-            job = self._job(group, (), network_input, lambda job: self._in_flight.release(self._slots_of(job.group)))
-            self._batcher.add(self.session_id, job, job.num_network_frames)
+    def _replayed(self, decoded: FrameGroup) -> FrameGroup | None:
+        """The frames that another session has answered with, and that masks of this one depend on."""
+        if self._state is not None:
+            return self._admission.replayed(decoded)
+        return self._admission.replayed(decoded, WARM_UP_FRAMES) if self._matte and self._matte.remembers else None
 
-    def _job(
-        self, group: FrameGroup, tags: tuple[FrameTag, ...], network_input: Any, deliver: Callable[[NetworkJob], None]
-    ) -> NetworkJob:
-        orientation, state = self._orientation, self._state
-        return NetworkJob(self.session_id, self._class_ids, group, tags, orientation, network_input, deliver, state)
+    def _submit_job(self, group: FrameGroup, tags: tuple[FrameTag, ...], results: Results) -> None:
+        """Hand frames to the network; those without tags are not drawn, and only those after them depend on them."""
+        if not self._acquire_slots(self._slots_of(group)):
+            return
+        with self._clock.timed("preprocess", results, len(group)):
+            network_input = self._segmenter.preprocess(group.pictures, self._orientation)
+        self._submitted += 1
+        job = NetworkJob(
+            self.session_id,
+            self._class_ids,
+            group,
+            tags,
+            self._orientation,
+            network_input,
+            self._masked.put,
+            state=self._state,
+            is_mirrored=self._is_mirrored,
+            restarts_matte=self._admission.restarts(group),
+        )
+        if self._matte is not None and not self._matte.wants_mask(network_input):
+            job.network_input = None
+        self._batcher.add(self.session_id, job, job.num_network_frames)
 
     def _slots_of(self, group: FrameGroup) -> int:
         # A group larger than all slots together waits until it is alone.
@@ -298,7 +309,9 @@ class SessionPipeline:
                     self._joined.add(position, output.encoder.flush())
             for frame in self._joined.take():  # one by one, as the length of a message is bounded
                 self._sink.results(self.session_id, Results(packets=[_packet(frame)]))
-            self._sink.ended(self.session_id, (*self._decoder.notes, *self._admission.notes))
+            notes = *self._decoder.notes, *self._admission.notes
+            empty_masks = self._empty_masks
+            self._sink.ended(self.session_id, notes, None if empty_masks is None else empty_masks.count)
 
     def _render_until_end(self) -> None:
         decoding = True
@@ -318,9 +331,15 @@ class SessionPipeline:
         results = Results()
         pictures, num_frames = job.group.pictures, len(job.group)
         with_memory = self._accelerator.with_memory
+        if self._empty_masks is not None and job.tags:
+            self._empty_masks.add(job.masks)
         if (matte := self._matte) is not None:
+            if job.restarts_matte:
+                matte.restart()
             with self._clock.timed("matte", results, num_frames):
                 job.masks = with_memory(lambda: matte.refine(pictures, job.masks))
+        if not job.tags:
+            return
         if self._encoder.takes_mask:
             with self._clock.timed("encode", results, num_frames):
                 self._joined.add(0, with_memory(lambda: self._encoder.encode_masks(job.masks, job.tags)))

@@ -12,6 +12,7 @@ from typing import Any
 
 from segtriton_protocol import ErrorCode, SegtritonError
 from segtriton_protocol.json_fields import JsonFields, is_integer
+from segtriton_protocol.server_messages import read_frames_without_class
 from segtriton_server.workers.channel import AnyMessage, ChannelMessage, SessionPackets, SessionResults
 
 MAX_NOTES = 64
@@ -72,6 +73,7 @@ def _check_opened(fields: JsonFields) -> None:
 
 def _check_ended(fields: JsonFields) -> None:
     _check_texts(fields, "notes", MAX_NOTES, _MAX_SENTENCE)
+    read_frames_without_class(fields)
     _check_batches(fields)
 
 

@@ -18,6 +18,7 @@ from segtriton_protocol.packets import PacketBlock
 from segtriton_server.observability.logs import configure_logging
 from segtriton_server.process_memory import give_memory_back, keep_freed_blocks, limit_arenas, limit_stacks
 from segtriton_server.settings import Settings
+from segtriton_server.vision.mirroring import add_mirrored
 from segtriton_server.workers.accelerator import create_accelerator
 from segtriton_server.workers.channel import AnyMessage, Channel, ChannelMessage, SessionPackets, SessionResults
 from segtriton_server.workers.confinement import confine
@@ -96,9 +97,10 @@ class WorkerProcess(ResultSink):
         block = PacketBlock.pack(results.packets)
         self._send(SessionResults(session_id, block, results.drops, results.skipped, results.damaged, results.stages))
 
-    def ended(self, session_id: str, notes: Sequence[str]) -> None:
-        """Say that all results of the session are out, and what was changed about its pictures."""
-        self._send_with_batches("ended", session_id, notes=list(notes[:MAX_NOTES]))
+    def ended(self, session_id: str, notes: Sequence[str], frames_without_class: int | None) -> None:
+        """See `ResultSink`."""
+        body = {"notes": list(notes[:MAX_NOTES]), "frames_without_class": frames_without_class}
+        self._send_with_batches("ended", session_id, **body)
 
     def failed(self, session_id: str, error: SegtritonError) -> None:
         """Say that the session cannot go on."""
@@ -201,6 +203,8 @@ class WorkerProcess(ResultSink):
             orientations, states = [job.orientation for job in asking], [job.state for job in asking]
             segmenter, with_memory = self._accelerator.segmenter, self._accelerator.with_memory
             masks = with_memory(lambda: segmenter.segment(inputs, classes, orientations, states))
+            mirroring = [at for at, job in enumerate(asking) if job.is_mirrored]
+            add_mirrored(segmenter, mirroring, inputs, classes, orientations, masks)
             seconds, num_frames = time.monotonic() - started, sum(job.num_network_frames for job in asking)
             for job, job_masks in zip(asking, masks, strict=True):
                 job.masks = job_masks

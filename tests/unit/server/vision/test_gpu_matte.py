@@ -1,6 +1,7 @@
 """When a GPU refines masks; what it makes of them is tested on a GPU."""
 
 import importlib
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 
 from segtriton_protocol import MatteSpec
 
-SMOOTH, SOFT_OUTWARDS, SOFT_INWARDS = MatteSpec(smoothing=0.5), MatteSpec(feather=0.1), MatteSpec(feather=-0.1)
-PLAIN, OTHERS, EDGES, SPARSE = MatteSpec(), MatteSpec(inverted=True), MatteSpec(edges=1.0), MatteSpec(mask_every=3)
+PLAIN = MatteSpec.untreated()
+SMOOTH, SOFT_OUTWARDS = replace(PLAIN, smoothing=0.5), replace(PLAIN, feather=0.1)
+SOFT_INWARDS, OTHERS = replace(PLAIN, feather=-0.1), replace(PLAIN, inverted=True)
+EDGES, SPARSE = replace(PLAIN, edges=1.0), replace(PLAIN, mask_every=3)
 
 
 @pytest.fixture

@@ -147,3 +147,23 @@ def test_a_packet_without_a_picture_is_hidden_at_once() -> None:
     admission.expect(Packet(0, 0, 0, 1, False, b"\0\0\0\1\x09\xf0"), results)
 
     assert results.drops == [Drop(0, DropReason.HIDDEN)]
+
+
+def test_frames_that_stay_here_warm_up_those_that_go_on() -> None:
+    admission = Admission(VIDEO, wanted_seq=40, answered_seqs=[41])
+    for seq in range(44):
+        admission.expect(Packet(seq, seq * 10, seq * 10, 10, True, b"x", is_hidden=seq == 39), Results())
+
+    assert admission.replayed(group_of(0, 7), 32) is None  # too long ago
+    assert admission.replayed(group_of(0, 7)) == group_of(0, 7)
+    assert admission.replayed(group_of(8, 38, 39, 40, 41, 42, 99), 32) == group_of(8, 38, 41)
+    assert admission.replayed(group_of(42, 43), 32) is None
+
+
+def test_a_keyframe_restarts_what_a_resumed_session_would_begin_with() -> None:
+    admission = Admission(VIDEO, 0)
+    for seq, is_keyframe in enumerate([True, False, False, True, True, True, False, True]):
+        admission.expect(Packet(seq, seq * 10, seq * 10, 10, is_keyframe, b"x"), Results())
+
+    assert [seq for seq in range(8) if admission.restarts(group_of(seq))] == [0, 3, 7]
+    assert admission.restarts(group_of(1, 2, 3))

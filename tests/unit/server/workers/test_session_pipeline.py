@@ -14,6 +14,7 @@ from segtriton_protocol.frame_parts import FramePart, split_parts
 from segtriton_protocol.packets import PacketBlock
 from segtriton_server.encoders.encoder import EncoderSetup
 from segtriton_server.settings import Settings
+from segtriton_server.vision.empty_masks import EmptyMasks
 from segtriton_server.workers.accelerator import SessionOutput
 from segtriton_server.workers.frame_batcher import FrameBatcher
 from segtriton_server.workers.network_job import NetworkJob
@@ -39,8 +40,8 @@ class Sink(ResultSink):
         for stage, total in results.stages.items():
             self.stages.setdefault(stage, []).append(total)
 
-    def ended(self, session_id: str, notes: Sequence[str]) -> None:
-        self.notes = notes
+    def ended(self, session_id: str, notes: Sequence[str], frames_without_class: int | None) -> None:
+        self.notes, self.frames_without_class = notes, frames_without_class
         self.over.set()
 
     def failed(self, session_id: str, error: SegtritonError) -> None:
@@ -297,3 +298,65 @@ def test_what_was_opened_is_closed_where_a_further_output_fails(
         make_run(parts, Open(video=VIDEO, output=OutputSpec(more_effects=("mask",))))
 
     assert len(parts.named("close")) == 2  # the decoder and the first encoder
+
+
+def test_the_count_of_empty_masks_is_told_at_the_end(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Countable(EmptyMasks):
+        def add(self, mask: Any) -> None:
+            self.count += len(str(mask))
+
+    parts = Parts()
+    open_output = parts.open_output
+    empty_masks = Countable(is_inverted=False)
+    monkeypatch.setattr(parts, "open_output", lambda setup: open_output(setup)._replace(empty_masks=empty_masks))
+    run = make_run(parts)
+    run.finish(10)
+
+    assert run.sink.frames_without_class == 3 * len("masks of 4")  # as the network gave them
+
+
+def test_without_a_counter_nothing_is_told(make_run: Callable[..., Run]) -> None:
+    run = make_run(Parts())
+    run.finish(10)
+
+    assert run.sink.frames_without_class is None
+
+
+class Recall:
+    """A matte that remembers; notes what it is given."""
+
+    remembers = True
+
+    def __init__(self) -> None:
+        self.refined: list[tuple[int, ...]] = []
+        self.num_restarts = 0
+
+    def wants_mask(self, network_input: Any) -> bool:
+        return True
+
+    def restart(self) -> None:
+        self.num_restarts += 1
+
+    def refine(self, pictures: Any, masks: Any) -> Any:
+        self.refined.append(pictures.numbers)
+        return masks
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+def test_a_matte_sees_frames_before_the_wanted_ones(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, remembers: bool
+) -> None:
+    parts, matte = Parts(), Recall()
+    matte.remembers = remembers
+    open_output = parts.open_output
+    monkeypatch.setattr(parts, "open_output", lambda setup: open_output(setup)._replace(matte=matte))
+    run = make_run(parts, Open(video=VIDEO, output=OutputSpec(), wanted_seq=6))
+    run.finish(10)
+
+    wanted = [(6, 7), (8, 9)]
+    assert matte.refined == ([(0, 1, 2, 3), (4, 5), *wanted] if remembers else wanted)
+    assert matte.num_restarts == (1 if remembers else 0)  # at the first of the keyframes in a row
+    assert [pictures for pictures, _ in parts.named("compose")] == wanted
+    assert [packet.seq for packet in run.sink.packets] == [6, 7, 8, 9]

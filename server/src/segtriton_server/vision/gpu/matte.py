@@ -19,10 +19,15 @@ def create_matte(spec: MatteSpec, stream: torch.cuda.Stream) -> GpuMatte | None:
 
 
 class GpuMatte:
-    """One session's masks, in the order of its frames, on the stream that draws them."""
+    """One session's masks, in the order of its frames, on the stream that draws them.
+
+    Attributes:
+        remembers: whether a mask depends on those of earlier frames.
+    """
 
     def __init__(self, spec: MatteSpec, stream: torch.cuda.Stream) -> None:
         """Take what to do; see `MatteSpec`."""
+        self.remembers = spec.smoothing > 0
         self._spec = spec
         self._stream = stream
         self._steady: torch.Tensor | None = None
@@ -30,6 +35,9 @@ class GpuMatte:
     def wants_mask(self, network_input: DevicePictures) -> bool:
         """Always: to look whether a picture moves, the thread would have to wait for the device."""
         return True
+
+    def restart(self) -> None:
+        """Do nothing: a group may hold frames before the one that a resumed session would begin with."""
 
     def refine(self, pictures: DevicePictures, masks: DeviceMasks) -> DeviceMasks:
         """The masks to draw, uint8 [n, h, w], for reads on the session's stream."""

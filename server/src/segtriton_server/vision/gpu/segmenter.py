@@ -66,6 +66,8 @@ TORCHVISION = NetworkTraits(
 class GpuSegmenter:
     """See `Segmenter`; an input is a group's `DevicePictures`, its masks are `DeviceMasks`."""
 
+    is_better_mirrored: bool = False
+
     def __init__(
         self,
         name: str,

@@ -40,6 +40,7 @@ class OnnxSegmenter:
     """
 
     warnings: tuple[str, ...] = ()
+    is_better_mirrored: bool = False
 
     def __init__(self, card: NetworkCard, num_threads: int, max_batch_size: int) -> None:
         """Load the network and try it, so that a file that does not do what its card says fails here.

@@ -47,6 +47,7 @@ class SelfieSegmenter:
     default_class: str = "person"
     licence: str = "Apache-2.0"
     warnings: tuple[str, ...] = ()
+    is_better_mirrored: bool = True
 
     def __init__(self, variant: SelfieVariant, networks_folder: Path, num_threads: int, max_batch_size: int) -> None:
         """Load the network and run it once, so that a wrong file fails here and not in a session."""
