@@ -14,11 +14,13 @@ from process_tree import wait_until
 from raw_client import FAST, RawStream, decode, follow, read_clip, stream_clip
 
 from segtriton_protocol import (
+    Background,
     Cancel,
     End,
     Ended,
     ErrorCode,
     Failed,
+    Framing,
     MatteSpec,
     Open,
     Output,
@@ -26,10 +28,11 @@ from segtriton_protocol import (
     Packet,
     Packets,
     SegtritonError,
+    VideoFormat,
     new_session_id,
 )
 from segtriton_protocol.formats import MAX_FRAME_RATE
-from segtriton_protocol.packets import pack_packets
+from segtriton_protocol.packets import PacketBlock, pack_packets
 from segtriton_protocol.tensors import PARAMETER_PROTOCOL
 from segtriton_server.launch import TritonProcess
 
@@ -335,3 +338,45 @@ def test_tensors_of_another_type_are_refused_by_the_model_or_by_triton(stream: R
     stream.send_raw(message.to_parameters(), {"MESSAGE": np.zeros(0, np.uint8)})
 
     assert failure(stream).code is ErrorCode.INVALID_MESSAGE
+
+
+# ------------------------------------------------------------------ backgrounds
+
+
+def open_with_background(stream: RawStream, payloads: list[bytes], codec: str = "h264") -> None:
+    """Open a session with such a background, and go on until it ends; raises its error."""
+    packets = [Packet(seq, seq, seq, 1, True, payload) for seq, payload in enumerate(payloads)]
+    video = VideoFormat(codec, CLIP.format.width, CLIP.format.height, Fraction(1, 25), FRAMING_OF[codec])
+    background = Background(video, PacketBlock.pack(packets))
+    follow(stream, CLIP, stream.open(CLIP, OutputSpec(effect="image", preset="ultrafast"), background=background))
+
+
+FRAMING_OF = {"h264": Framing.ANNEX_B, "mjpeg": Framing.RAW, "png": Framing.RAW}
+
+
+@pytest.mark.parametrize(
+    ("payloads", "codec", "code"),
+    [
+        ([b"\0\0\0\1\x65" + random.Random(1).randbytes(4000)], "h264", ErrorCode.UNSUPPORTED_FORMAT),
+        ([random.Random(2).randbytes(4000)], "mjpeg", ErrorCode.UNSUPPORTED_FORMAT),
+        ([b"x"], "png", ErrorCode.UNSUPPORTED_FORMAT),
+        ([b"x"] * 1024, "mjpeg", ErrorCode.UNSUPPORTED_FORMAT),
+    ],
+    ids=["garbage", "no JPEG", "another codec", "many"],
+)
+def test_a_background_that_is_none_ends_its_own_session(
+    stream: RawStream, payloads: list[bytes], codec: str, code: ErrorCode
+) -> None:
+    with pytest.raises(SegtritonError) as caught:
+        open_with_background(stream, payloads, codec)
+    assert caught.value.code is code
+
+
+def test_a_background_of_too_many_pictures_is_refused_before_any_is_decoded(stream: RawStream) -> None:
+    large = replace(CLIP, format=replace(CLIP.format, width=1280, height=720))
+    packets = [Packet(seq, seq, seq, 1, True, b"x") for seq in range(195)]
+    video = VideoFormat("mjpeg", 1280, 720, Fraction(1, 25))
+    background = Background(video, PacketBlock.pack(packets))
+    with pytest.raises(SegtritonError, match="background's pictures may take 257 MiB") as caught:
+        stream.open(large, OutputSpec(effect="image"), background=background)
+    assert caught.value.code is ErrorCode.LIMIT_EXCEEDED

@@ -101,7 +101,8 @@ _OPTIONS = (
     _mask(
         "--mirror/--no-mirror",
         default=None,
-        help="Run the network for the mirror image, too, and take the mean  [default: mirror; not with --live or your own networks]",
+        help="Run the network for the mirror image, too, and take the mean  [default: mirror, but with --live or a network "
+        "of your own]",
     ),
     _mask(
         "--mask-every",

@@ -23,7 +23,7 @@ from segtriton_protocol.output_spec import (
     X264_PRESETS,
     OutputSpec,
 )
-from segtriton_protocol.packets import Drop, DropReason, Packet
+from segtriton_protocol.packets import Drop, DropReason, Packet, PacketBlock
 from segtriton_protocol.server_messages import Credit, Described, Ended, Failed, Migrate, Opened, Output, ServerMessage
 from segtriton_protocol.session_ids import is_session_id, new_session_id
 from segtriton_protocol.version import PROTOCOL_VERSION
@@ -65,6 +65,7 @@ __all__ = [
     "Output",
     "OutputSpec",
     "Packet",
+    "PacketBlock",
     "Packets",
     "SegtritonError",
     "ServerMessage",
