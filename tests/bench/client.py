@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from segtriton_client import Job, local_encoder, segment_frames, segment_video
-from segtriton_protocol import OutputSpec
+from segtriton_protocol import MatteSpec, OutputSpec
 
 PRESET = "ultrafast"
 
@@ -19,7 +19,10 @@ PRESET = "ultrafast"
 def main() -> None:
     """Say "ready", wait for a line, do the work, print what it was."""
     endpoint, clip, output, way = sys.argv[1:]
-    job = Job(Path(clip), Path(output), OutputSpec(effect="blur", preset=PRESET, crf=23), live=way == "live")
+    matte = MatteSpec.for_live() if way == "live" else MatteSpec()
+    job = Job(
+        Path(clip), Path(output), OutputSpec(effect="blur", preset=PRESET, crf=23, matte=matte), live=way == "live"
+    )
     # Sent as frames the client encodes, and the comparison asks for the same preset there.
     local_encoder.FAST["preset"] = PRESET
     work = segment_frames if way == "frames" else segment_video

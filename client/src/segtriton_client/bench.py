@@ -22,7 +22,7 @@ from segtriton_client.errors import NoProgressError
 from segtriton_client.output_checks import check_places
 from segtriton_client.transport import Endpoint
 from segtriton_client.unfinished_file import check_writable, write_file
-from segtriton_protocol import EFFECTS, ENCODERS, X264_PRESETS, Ended, OutputSpec
+from segtriton_protocol import EFFECTS, ENCODERS, X264_PRESETS, Ended, MatteSpec, OutputSpec
 
 _OPEN_SECONDS = 30.0
 _PERCENTILES = {"p50": 49, "p95": 94, "p99": 98}
@@ -106,7 +106,9 @@ def bench(
     The column "client %" is how much of the time this command itself worked: near 100 it is the limit, not the service.
     """
     endpoint = make_endpoint(options)
-    output = OutputSpec(effect=options["effect"], encoder=options["encoder"], preset=options["preset"])
+    coding = {name: options[name] for name in ("encoder", "preset")}
+    matte = MatteSpec.for_live() if options["live"] else MatteSpec()
+    output = OutputSpec(effect=options["effect"], matte=matte, **coding)
     files = [path for path in (json_file, html_file) if path is not None]
     check_places([clip], files)
     for path in files:

@@ -38,9 +38,9 @@ OUTPUTS: dict[str, dict[str, Any]] = {
     "h264": {"effect": "blur", "encoder": "h264", "preset": "ultrafast", "crf": 23},
 }
 TREATMENTS: dict[str, dict[str, float]] = {
-    "as the network gives them": {},
+    "as the network gives them": {"smoothing": 0.0},
     "smoothed": {"smoothing": 0.8},
-    "feathered": {"feather": 0.3},
+    "feathered": {"smoothing": 0.0, "feather": 0.3},
     "smoothed and feathered": {"smoothing": 0.8, "feather": 0.3},
 }
 WARM_SECONDS = 1.0

@@ -85,9 +85,14 @@ class Matte:
             return mask
         change = mask - self._steady
         luma_change = cv2.blur(cv2.absdiff(luma, last_luma), (3, 3))
-        moved = np.minimum(np.abs(change) / np.float32(REAL_CHANGE), luma_change / np.float32(_LUMA_MOVES))
-        self._steady += change * (1 - np.float32(self._spec.smoothing) * np.clip(1 - moved, 0, 1))
-        return np.asarray(np.rint(self._steady), np.uint8)
+        moved = np.abs(change)
+        moved /= np.float32(REAL_CHANGE)
+        np.minimum(moved, luma_change * np.float32(1 / _LUMA_MOVES), out=moved)
+        np.minimum(moved, 1, out=moved)
+        moved *= np.float32(self._spec.smoothing)
+        moved += np.float32(1 - self._spec.smoothing)
+        self._steady += change * moved
+        return cv2.convertScaleAbs(self._steady)  # type: ignore[return-value]
 
     def _drawn_to_edges(self, mask: Plane, picture: Picture) -> Plane:
         """Make the mask a linear function of the picture, piece by piece.
@@ -98,14 +103,26 @@ class Matte:
         coarse = cv2.resize(mask, self._grid_hw[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
         reach = max(1, round(_EDGE_REACH * min(self._grid_hw)))
         side = (2 * reach + 1, 2 * reach + 1)
-        mean_guide, mean_mask = cv2.blur(guide, side), cv2.blur(coarse, side)
-        variance = cv2.blur(guide * guide, side) - mean_guide * mean_guide
-        slope = (cv2.blur(guide * coarse, side) - mean_guide * mean_mask) / (variance + np.float32(_EDGE_VARIANCE))
-        offset = mean_mask - slope * mean_guide
-        drawn = cv2.blur(slope, side) * guide + cv2.blur(offset, side)
-        drawn = (drawn - 127.5) * np.float32(_EDGE_STEEPNESS) + 127.5
-        mixed = coarse + np.float32(self._spec.edges) * (drawn - coarse)
-        return np.asarray(np.clip(np.rint(mixed), 0, 255), np.uint8)
+        # In place, as new memory for each step takes as long as the step.
+        mean_guide, offset = _means(guide, side), _means(coarse, side)
+        variance = _means(guide * guide, side)
+        variance -= mean_guide * mean_guide
+        variance += np.float32(_EDGE_VARIANCE)
+        slope = _means(guide * coarse, side)
+        slope -= mean_guide * offset
+        slope /= variance
+        offset -= slope * mean_guide
+        drawn = _means(slope, side)
+        drawn *= guide
+        drawn += _means(offset, side)
+        share = self._spec.edges
+        middle = share * 127.5 * (1 - _EDGE_STEEPNESS)
+        mixed = cv2.addWeighted(drawn, share * _EDGE_STEEPNESS, coarse, 1 - share, middle, dtype=cv2.CV_8U)
+        return mixed  # type: ignore[return-value]
+
+
+def _means(plane: Real, side: tuple[int, int]) -> Real:
+    return cv2.blur(plane, side)  # type: ignore[return-value]
 
 
 def _moves(before: Plane, after: Plane) -> bool:
