@@ -101,8 +101,8 @@ _OPTIONS = (
     _mask(
         "--mirror/--no-mirror",
         default=None,
-        help="Run the network for the mirror image, too, and take the mean  [default: mirror, but with --live or a network "
-        "of your own]",
+        help="Run the network for the mirror image, too, and take the mean  [default: mirror; not with --live or "
+        "a network of your own]",
     ),
     _mask(
         "--mask-every",
