@@ -90,7 +90,7 @@ def network(nodes: list, inputs: dict, outputs: dict, weights: dict[str, np.ndar
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)]).SerializeToString()
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8).SerializeToString()
 
 
 def enlarging_to_another_tensors_size() -> bytes:

@@ -32,10 +32,12 @@ from table import render
 
 from segtriton_server.launch import LaunchSettings, TritonProcess
 
+# Masks as the network gives them: what their treatment costs is a section of its own.
+PLAIN: dict[str, Any] = {"effect": "blur", "matte": {"smoothing": 0.0}}
 OUTPUTS: dict[str, dict[str, Any]] = {
-    "mask": {"effect": "blur", "encoder": "mask"},
-    "mjpeg": {"effect": "blur", "encoder": "mjpeg", "quality": 85},
-    "h264": {"effect": "blur", "encoder": "h264", "preset": "ultrafast", "crf": 23},
+    "mask": PLAIN | {"encoder": "mask"},
+    "mjpeg": PLAIN | {"encoder": "mjpeg", "quality": 85},
+    "h264": PLAIN | {"encoder": "h264", "preset": "ultrafast", "crf": 23},
 }
 TREATMENTS: dict[str, dict[str, float]] = {
     "as the network gives them": {"smoothing": 0.0},
