@@ -1,6 +1,9 @@
 """One client as a process of its own; `drive.py` starts it and gives the signal, so that several begin together.
 
-python tests/bench/client.py ENDPOINT CLIP OUTPUT streamed|live|frames
+python tests/bench/client.py ENDPOINT CLIP OUTPUT streamed|default|live|frames
+
+`streamed` draws the network's own masks, as the plain script does; `default` those that a user gets who asks for
+nothing.
 """
 
 import asyncio
@@ -19,7 +22,7 @@ PRESET = "ultrafast"
 def main() -> None:
     """Say "ready", wait for a line, do the work, print what it was."""
     endpoint, clip, output, way = sys.argv[1:]
-    matte = MatteSpec.for_live() if way == "live" else MatteSpec()
+    matte = {"live": MatteSpec.for_live(), "default": MatteSpec()}.get(way, MatteSpec.untreated())
     job = Job(
         Path(clip), Path(output), OutputSpec(effect="blur", preset=PRESET, crf=23, matte=matte), live=way == "live"
     )

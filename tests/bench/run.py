@@ -53,7 +53,7 @@ QUICK = Plan(repeats=1, rounds=1, sessions=(1, 4), with_person=False)
 
 @dataclass
 class Figures:
-    """All that was measured; runs by clip and kind: "plain", "frames", "live" or the number of sessions."""
+    """All that was measured; runs by clip and kind: "plain", "default", "frames", "live" or the number of sessions."""
 
     runs: dict[tuple[str, str | int], list[Run]] = field(default_factory=lambda: defaultdict(list))
     limits: dict[str, float] = field(default_factory=dict)
@@ -123,7 +123,8 @@ class Benchmark:
             self._plain(self.bunny, number)
             for sessions in self.plan.sessions:
                 self._clients(server, self.bunny, sessions, number)
-            self._clients(server, self.bunny, "frames", number)
+            for way in ("default", "frames"):
+                self._clients(server, self.bunny, way, number)
             if self._person is not None:
                 self._plain(self._person, number)
                 for sessions in (1, 4):
@@ -186,9 +187,11 @@ def rows_of_ways(figures: Figures) -> list[Row]:
     """Streamed against frames in batches, and latency when frames come at their time."""
     section = "Ways to send, 720p bunny, 1 client"
     frames, streamed = figures.speed("bunny", "frames"), figures.speed("bunny", 1)
+    default = figures.speed("bunny", "default")
     rows = [
         Row(section, "raw frames, batches of 4", frames, "fps", note=figures.spread("bunny", "frames")),
         Row(section, "streamed", streamed, "fps", streamed / frames, "raw frames"),
+        Row(section, "the same, masks as by default", default, "fps", default / streamed, "the network's own"),
     ]
     latency = figures.runs["bunny", "live"][0].latency_ms
     for name in ("p50", "p95", "p99"):
