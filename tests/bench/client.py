@@ -22,7 +22,7 @@ PRESET = "ultrafast"
 def main() -> None:
     """Say "ready", wait for a line, do the work, print what it was."""
     endpoint, clip, output, way = sys.argv[1:]
-    matte = {"live": MatteSpec.for_live(), "default": MatteSpec()}.get(way, MatteSpec.untreated())
+    matte = MatteSpec() if way in ("default", "live") else MatteSpec.untreated()
     job = Job(
         Path(clip), Path(output), OutputSpec(effect="blur", preset=PRESET, crf=23, matte=matte), live=way == "live"
     )

@@ -22,7 +22,7 @@ from segtriton_client.errors import NoProgressError
 from segtriton_client.output_checks import check_places
 from segtriton_client.transport import Endpoint
 from segtriton_client.unfinished_file import check_writable, write_file
-from segtriton_protocol import EFFECTS, ENCODERS, X264_PRESETS, Ended, MatteSpec, OutputSpec
+from segtriton_protocol import EFFECTS, ENCODERS, X264_PRESETS, Ended, OutputSpec
 
 _OPEN_SECONDS = 30.0
 _PERCENTILES = {"p50": 49, "p95": 94, "p99": 98}
@@ -107,8 +107,7 @@ def bench(
     """
     endpoint = make_endpoint(options)
     coding = {name: options[name] for name in ("encoder", "preset")}
-    matte = MatteSpec.for_live() if options["live"] else MatteSpec()
-    output = OutputSpec(effect=options["effect"], matte=matte, **coding)
+    output = OutputSpec(effect=options["effect"], **coding)
     files = [path for path in (json_file, html_file) if path is not None]
     check_places([clip], files)
     for path in files:

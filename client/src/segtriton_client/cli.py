@@ -246,8 +246,7 @@ def _matte(options: dict[str, Any]) -> MatteSpec:
     asked = {field: options[name] for name, field in fields.items() if options[name] is not None}
     if asked and not options["stream_video"]:
         raise click.UsageError("--smooth, --feather, --refine-edges, --mask-every and --mirror need -sv.")
-    default = MatteSpec.for_live() if options["live"] else MatteSpec()
-    return replace(default, inverted=options["invert"], **asked)
+    return MatteSpec(inverted=options["invert"], **asked)
 
 
 def _compose(effects: Sequence[str], targets: Sequence[Destination], options: dict[str, Any]) -> tuple[Composed, ...]:

@@ -17,10 +17,10 @@ from segtriton_client.numbered_clip import Clip
 from segtriton_client.probe_result import ProbeResult, ServerInfo
 from segtriton_client.session import StreamSession
 from segtriton_client.transport import GrpcTransport
-from segtriton_protocol import MatteSpec, Opened, Output, OutputSpec, Packet, SegtritonError
+from segtriton_protocol import Opened, Output, OutputSpec, Packet, SegtritonError
 
 # Faint, so that the numbers stay readable whatever the network takes for a person; `mask` would leave no picture.
-OUTPUT = OutputSpec(effect="overlay", strength=0.25, matte=MatteSpec.for_live())
+OUTPUT = OutputSpec(effect="overlay", strength=0.25)
 UNAVAILABLE = "UNAVAILABLE"
 TIMEOUT = "TIMEOUT"
 WRONG_PICTURE = "WRONG_PICTURE"

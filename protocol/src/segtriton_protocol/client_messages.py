@@ -11,7 +11,6 @@ from segtriton_protocol.background import Background
 from segtriton_protocol.errors import ErrorCode, SegtritonError
 from segtriton_protocol.formats import VideoFormat
 from segtriton_protocol.json_fields import JsonFields, encode_json
-from segtriton_protocol.matte_spec import MatteSpec
 from segtriton_protocol.output_spec import IMAGE_EFFECT, OutputSpec
 from segtriton_protocol.packets import MAX_SEQ, Packet, PacketBlock, pack_packets
 from segtriton_protocol.tensors import (
@@ -106,9 +105,8 @@ class Open(ClientMessage):
             raise SegtritonError(ErrorCode.DUPLICATE_OPEN, "OPEN must not name a session.", session_id=session_id)
         fields = JsonFields.parse(required_tensor(tensors, specs.MESSAGE), "OPEN")
         mode = fields.choice("mode", MODES, "file")
-        matte = MatteSpec.for_live() if mode == "live" else MatteSpec()
         video = VideoFormat.from_json(fields.inner("video"))
-        output = OutputSpec.from_json(fields.inner("output"), matte)
+        output = OutputSpec.from_json(fields.inner("output"))
         return cls(
             video=video,
             output=output,

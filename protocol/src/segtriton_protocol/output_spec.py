@@ -16,7 +16,6 @@ _ALL_EFFECTS = (*EFFECTS, IMAGE_EFFECT)
 
 ENCODERS = ("auto", "h264", "mjpeg", "mask")
 KEEP_PIXEL_FORMAT, PLAIN_PIXEL_FORMAT = PIXEL_FORMATS = ("keep", "yuv420p")
-_DEFAULT_MATTE = MatteSpec()
 X264_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium")
 
 
@@ -70,8 +69,8 @@ class OutputSpec:
         }
 
     @classmethod
-    def from_json(cls, fields: JsonFields, matte: MatteSpec = _DEFAULT_MATTE) -> OutputSpec:
-        """Read the wire form, with `matte` where it has none; raises INVALID_MESSAGE or UNKNOWN_ENCODER."""
+    def from_json(cls, fields: JsonFields) -> OutputSpec:
+        """Read the wire form; raises INVALID_MESSAGE or UNKNOWN_ENCODER."""
         default = cls()
         encoder = fields.text("encoder", default.encoder)
         if encoder not in ENCODERS:
@@ -99,7 +98,7 @@ class OutputSpec:
             deinterlace=fields.boolean("deinterlace", default=False),
             # A client without the field was written for what every server made once.
             pixel_format=fields.choice("pixel_format", PIXEL_FORMATS, PLAIN_PIXEL_FORMAT),
-            matte=MatteSpec.from_json(fields.inner("matte"), matte) if "matte" in fields.wire else matte,
+            matte=MatteSpec.from_json(fields.inner("matte")) if "matte" in fields.wire else default.matte,
             despill=fields.boolean("despill", default=False),
             more_effects=more_effects,
         )

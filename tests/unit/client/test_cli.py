@@ -67,7 +67,7 @@ def invoke(*arguments: str, env: dict[str, str] | None = None) -> Result:
         (["--reconnect-seconds", "9"], "reconnect_seconds", 9),
         (["-sv", "--smooth", "0.5"], "spec.matte.smoothing", 0.5),
         (["-sv"], "spec.matte", MatteSpec()),
-        (["-sv", "--live"], "spec.matte", MatteSpec.for_live()),
+        (["-sv", "--live"], "spec.matte", MatteSpec()),
         (["-sv", "--live", "--mirror"], "spec.matte.mirror", True),
         (["-sv", "--no-mirror"], "spec.matte.mirror", False),
         (["-sv", "--smooth", "0", "--refine-edges", "0", "--no-mirror"], "spec.matte", MatteSpec.untreated()),

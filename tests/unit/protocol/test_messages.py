@@ -286,8 +286,9 @@ def test_an_older_clients_open_asks_for_plain_pictures() -> None:
     assert (named, opened.output.pixel_format) == ("keep", "yuv420p")
 
 
-def test_an_open_that_says_nothing_of_masks_takes_the_defaults_of_its_mode() -> None:
-    for mode, default in {"file": MatteSpec(), "live": MatteSpec.for_live()}.items():
+def test_an_open_that_says_nothing_of_masks_takes_the_defaults() -> None:
+    default = MatteSpec()
+    for mode in ("file", "live"):
         message = Open(VideoFormat("h264", 4, 4, Fraction(1, 25)), mode=mode)
         wire = json.loads(message.to_tensors()["MESSAGE"].tobytes())
         for matte in ({}, {"feather": 0.25}):
@@ -375,3 +376,11 @@ def test_any_json_in_any_field_of_a_response_is_read_or_refused(data: st.DataObj
     code = code_of(lambda: parse_response({**tensors, "MESSAGE": encode_json(wire)}))
 
     assert code in (None, ErrorCode.INVALID_MESSAGE)
+
+
+def test_what_a_matte_leaves_open_depends_on_the_mode_and_the_network() -> None:
+    left_open, asked = MatteSpec(), MatteSpec(edges=0.5, mirror=True)
+    assert left_open.resolved(is_live=False, mirrors=True) == MatteSpec(edges=1.0, mirror=True)
+    assert left_open.resolved(is_live=False, mirrors=False) == MatteSpec(edges=1.0, mirror=False)
+    assert left_open.resolved(is_live=True, mirrors=True) == MatteSpec(edges=0.0, mirror=False)
+    assert asked.resolved(is_live=True, mirrors=False) == asked

@@ -19,7 +19,7 @@ from segtriton_client.transport import Endpoint
 from segtriton_client.unfinished_file import check_writable, write_file
 from segtriton_ops.segops.context import Operation, pass_operation
 from segtriton_ops.segops.output import Output, table
-from segtriton_protocol import EFFECTS, ENCODERS, Ended, MatteSpec, OutputSpec, SegtritonError
+from segtriton_protocol import EFFECTS, ENCODERS, Ended, OutputSpec, SegtritonError
 
 _OPEN_SECONDS = 15.0
 _P95 = 94
@@ -60,7 +60,7 @@ def capacity(operation: Operation, /, clip: Path, file: Path | None, **options: 
     The endpoint must lead to one idle pod alone: `kubectl port-forward pod/NAME 8001`, or its address.
     """
     endpoint = make_endpoint(options)
-    output = OutputSpec(effect=options["effect"], encoder=options["encoder"], matte=MatteSpec.for_live())
+    output = OutputSpec(effect=options["effect"], encoder=options["encoder"])
     ramp = Ramp(options["most"], options["hold"], options["limit"])
     if operation.settings.dry_run:
         plan = {"endpoint": endpoint.target, **asdict(ramp), "dry_run": True}

@@ -115,7 +115,7 @@ class Matte:
         drawn = _means(slope, side)
         drawn *= guide
         drawn += _means(offset, side)
-        share = self._spec.edges
+        share = self._spec.edges or 0.0
         middle = share * 127.5 * (1 - _EDGE_STEEPNESS)
         mixed = cv2.addWeighted(drawn, share * _EDGE_STEEPNESS, coarse, 1 - share, middle, dtype=cv2.CV_8U)
         return mixed  # type: ignore[return-value]

@@ -147,16 +147,16 @@ class CpuAccelerator:
     def open_output(self, setup: EncoderSetup, beside: SessionOutput | None = None) -> SessionOutput:
         """See `Accelerator`."""
         encoder, reason = choose_encoder(setup)
-        spec = setup.output.matte
+        mirrors = self.segmenter.is_better_mirrored
+        spec = setup.output.matte.resolved(is_live=setup.low_delay, mirrors=mirrors)
         mask_hw = setup.mask_hw if encoder.takes_mask else None
-        by_default = self.segmenter.is_better_mirrored and not setup.low_delay
         matte = None if spec.is_plain or beside is not None else Matte(spec, setup.size_hw, mask_hw)
         return SessionOutput(
             create_compositor(effect_of(setup.output), setup.size_hw),
             encoder,
             reason,
             matte,
-            is_mirrored=spec.mirror if spec.mirror is not None else by_default,
+            is_mirrored=bool(spec.mirror),
             empty_masks=EmptyMasks(is_inverted=spec.inverted),
         )
 
