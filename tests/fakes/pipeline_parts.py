@@ -95,7 +95,7 @@ class Parts:
         assert setup.pixel_format == self.pixel_format
         self._note("effect", setup.output.effect)
         self._note("open_output", setup.mask_hw)
-        return SessionOutput(self, self, "It is the only one.")
+        return SessionOutput(compositor=self, encoder=self, encoder_reason="It is the only one.")
 
     def open_background(self, video: VideoFormat, pixel_format: str) -> BackgroundDecoder:
         self._note("open_background", video)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
 from segtriton_protocol import OutputSpec, VideoFormat
@@ -53,7 +54,8 @@ KeptPictures = Callable[[Sequence[int]], Any]
 """Returns those at the positions given, one for each frame of a group: pictures as a compositor takes them."""
 
 
-class SessionOutput(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOutput:
     """What draws and codes one session's frames.
 
     Attributes:
@@ -152,10 +154,10 @@ class CpuAccelerator:
         mask_hw = setup.mask_hw if encoder.takes_mask else None
         matte = None if spec.is_plain or beside is not None else Matte(spec, setup.size_hw, mask_hw)
         return SessionOutput(
-            create_compositor(effect_of(setup.output), setup.size_hw),
-            encoder,
-            reason,
-            matte,
+            compositor=create_compositor(effect_of(setup.output), setup.size_hw),
+            encoder=encoder,
+            encoder_reason=reason,
+            matte=matte,
             is_mirrored=bool(spec.mirror),
             empty_masks=EmptyMasks(is_inverted=spec.inverted),
         )

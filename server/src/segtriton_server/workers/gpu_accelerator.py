@@ -63,7 +63,7 @@ class GpuAccelerator:
             self._streams.give_back_with(encoder, stream)
         compositor = GpuCompositor(effect_of(setup.output), setup.size_hw, self._kernels, stream)
         matte = create_matte(setup.output.matte, stream) if beside is None else None
-        return SessionOutput(compositor, encoder, reason, matte, stream=stream)
+        return SessionOutput(compositor=compositor, encoder=encoder, encoder_reason=reason, matte=matte, stream=stream)
 
     def open_background(self, video: VideoFormat, pixel_format: str) -> Decoder:
         """See `Accelerator`; a background is short, and need not be what NVDEC decodes."""

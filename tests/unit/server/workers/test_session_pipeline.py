@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -310,7 +310,7 @@ def test_the_count_of_empty_masks_is_told_at_the_end(
     parts = Parts()
     open_output = parts.open_output
     empty_masks = Countable(is_inverted=False)
-    monkeypatch.setattr(parts, "open_output", lambda setup: open_output(setup)._replace(empty_masks=empty_masks))
+    monkeypatch.setattr(parts, "open_output", lambda setup: replace(open_output(setup), empty_masks=empty_masks))
     run = make_run(parts)
     run.finish(10)
 
@@ -351,7 +351,7 @@ def test_a_matte_sees_frames_before_the_wanted_ones(
     parts, matte = Parts(), Recall()
     matte.remembers = remembers
     open_output = parts.open_output
-    monkeypatch.setattr(parts, "open_output", lambda setup: open_output(setup)._replace(matte=matte))
+    monkeypatch.setattr(parts, "open_output", lambda setup: replace(open_output(setup), matte=matte))
     run = make_run(parts, Open(video=VIDEO, output=OutputSpec(), wanted_seq=6))
     run.finish(10)
 
