@@ -35,7 +35,7 @@ def test_figures_come_as_table_json_and_page(server: TritonProcess, tmp_path: Pa
     for point in content["points"]:
         assert point["frames_per_second"] > 0
         assert 0 < point["latency_ms"]["p50"] <= point["latency_ms"]["p95"] <= point["latency_ms"]["p99"]
-        assert set(point["stages"]) == {"decode", "preprocess", "network", "compose", "encode"}
+        assert set(point["stages"]) == {"decode", "preprocess", "network", "matte", "compose", "encode"}
         assert not point["dropped"]
     assert len(done.stdout.splitlines()) == 3
     assert (tmp_path / "bench.html").read_text().count("<svg") == 3
