@@ -37,7 +37,8 @@ def is_confined(pid: int) -> bool:
 def start(server_settings: Callable[..., LaunchSettings], tmp_path: Path) -> Callable[..., TritonProcess]:
     def start(stage: str, how: str, **settings: object) -> TritonProcess:
         python = hanging_worker.make_python(tmp_path, stage, how)
-        return TritonProcess(server_settings(workers=2, stage_deadline=DEADLINE, python=python, **settings))
+        settings = {"stage_deadline": DEADLINE, **settings}
+        return TritonProcess(server_settings(workers=2, python=python, **settings))
 
     return start
 
@@ -81,7 +82,13 @@ def test_a_decoder_that_was_taken_over_reaches_nothing(
     for name in ("SEGTRITON_ADMIN_KEY", "AWS_SECRET_ACCESS_KEY", "NVIDIA_API_KEY"):
         monkeypatch.setenv(name, hanging_worker.SECRET)
     key = f"--grpc-restricted-protocol=model-repository:segtriton-admin-key={hanging_worker.SECRET}"
-    settings = {"confinement": confinement, "jwt_issuer": hanging_worker.SECRET, "triton_args": (key,)}
+    # What it tries takes seconds where nothing is refused, and longer on a busy machine.
+    settings = {
+        "confinement": confinement,
+        "jwt_issuer": hanging_worker.SECRET,
+        "triton_args": (key,),
+        "stage_deadline": 10 * DEADLINE,
+    }
     with start("decode", "breaking in", **settings) as server:
         assert len(stream_clip(server.grpc_address, VICTIM).packets) == len(VICTIM.packets)
         assert server.log_path is not None
