@@ -161,12 +161,14 @@ class WorkerProcess(ResultSink):
                 self,
                 message.body["num_frame_threads"],
             )
+            # Once the stages run, one that fails at once closes what is described here.
+            described = pipeline.describe()
             pipeline.start()
         except Exception as error:  # noqa: BLE001 - a codec library may raise anything at a hostile header
             self.failed(message.session_id, judge_failure(error, "Opening the session", self._accelerator, self))
         else:
             self._pipelines[message.session_id] = pipeline
-            self._send(ChannelMessage("opened", message.session_id, pipeline.describe()))
+            self._send(ChannelMessage("opened", message.session_id, described))
         finally:
             self._opening_since = None
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pipeline_parts import DeviceLostError, Parts
@@ -19,6 +20,7 @@ from segtriton_server.settings import Settings
 from segtriton_server.workers import worker_process
 from segtriton_server.workers.channel import AnyMessage, Channel, ChannelMessage, SessionPackets, SessionResults
 from segtriton_server.workers.router_messages import WORKER_SETTINGS, open_message, settings_argument
+from segtriton_server.workers.session_pipeline import SessionPipeline
 from segtriton_server.workers.worker_process import WorkerProcess
 
 OPEN = Open(video=VideoFormat("h264", 64, 48, Fraction(1, 25)))
@@ -177,3 +179,24 @@ def test_a_session_with_a_background_opens_when_its_packets_are_there(start: Cal
     results = [message for message in router.receive_until("ended") if isinstance(message, SessionResults)]
     assert [packet.seq for message in results for packet in message.block.unpack()] == list(range(6))
     assert parts.named("behind") == [(0,), (1,)] * 3
+
+
+def test_a_session_is_described_before_a_stage_can_fail_and_close_its_parts(
+    start: Callable[[Parts], Router], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def noted(call: Callable[[SessionPipeline], Any]) -> Callable[[SessionPipeline], Any]:
+        def note(pipeline: SessionPipeline) -> Any:
+            calls.append(call.__name__)
+            return call(pipeline)
+
+        return note
+
+    for call in (SessionPipeline.describe, SessionPipeline.start):
+        monkeypatch.setattr(SessionPipeline, call.__name__, noted(call))
+    router = start(Parts())
+    router.send(open_message("a", OPEN))
+    router.receive_until("opened")
+
+    assert calls == ["describe", "start"]
