@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import av
 import numpy as np
 
-from segtriton_client.carried import Carried, copy_packet
+from segtriton_client.carried import Carried
 from segtriton_client.compositors import Compose, Plane
 from segtriton_client.errors import OutputError, StoppedError
 from segtriton_client.image_sequence import ImageSequence, is_sequence
@@ -23,6 +23,7 @@ from segtriton_client.mask_writer import decode_mask
 from segtriton_client.muxer import OutputFile
 from segtriton_client.picture_metadata import PictureMetadata
 from segtriton_client.pictures import PictureReader
+from segtriton_client.several_outputs import Output, SeveralOutputs
 from segtriton_client.sources import Destination
 from segtriton_client.system_errors import writing
 from segtriton_client.unfinished_file import DeferredWriter, UnfinishedFile
@@ -41,28 +42,14 @@ _ALPHA_CODECS = {
 }
 
 
-class Drawing(Protocol):
-    """One output of a pass."""
-
-    notes: list[str]
-
-    def __enter__(self) -> object: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+class Drawing(Output, Protocol):
+    """An output that draws."""
 
     def draw(self, rgb: Plane, mask: Plane, packet: Packet) -> None:
         """Add a frame: its picture, its mask, and the packet that brought the mask."""
 
-    def write_carried(self, packet: av.Packet[Any]) -> None:
-        """Add a packet of another track."""
-
     def finish(self) -> None:
         """Write what is left."""
-
-    def commit(self) -> None:
-        """Give the output its name."""
 
 
 class DrawnVideo(OutputFile):
@@ -174,7 +161,7 @@ class MaskLines:
         self._file.commit()
 
 
-class ComposedOutputs:
+class ComposedOutputs(SeveralOutputs[Drawing]):
     """All outputs of a pass, as one output and its writer.
 
     Attributes:
@@ -183,50 +170,23 @@ class ComposedOutputs:
 
     def __init__(self, drawings: Sequence[Drawing], frames: LocalFrames, mask_hw: tuple[int, int]) -> None:
         """Take what is drawn, the pictures, and the masks' height and width in pixels."""
+        super().__init__(drawings)
         self.busy_seconds = 0.0
-        self._drawings = drawings
         self._frames = frames
         self._mask_hw = mask_hw
-        self._stack = ExitStack()
-
-    @property
-    def notes(self) -> list[str]:
-        """What the outputs could not take, each one sentence."""
-        return [note for drawing in self._drawings for note in drawing.notes]
-
-    def __enter__(self) -> ComposedOutputs:
-        for drawing in self._drawings:
-            self._stack.enter_context(drawing)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
 
     def write(self, packet: Packet) -> None:
         """Draw all effects for a mask."""
         begun = time.monotonic()
         rgb, mask = self._frames.take(packet.seq), decode_mask(packet.payload, self._mask_hw)
-        for drawing in self._drawings:
+        for drawing in self.outputs:
             drawing.draw(rgb, mask, packet)
         self.busy_seconds += time.monotonic() - begun
 
-    def write_carried(self, found: av.Packet[Any]) -> None:
-        """Write a packet of another track into each output."""
-        for drawing in self._drawings[1:]:
-            drawing.write_carried(copy_packet(found))
-        self._drawings[0].write_carried(found)
-
     def finish(self) -> None:
         """Write what is left in all encoders."""
-        for drawing in self._drawings:
+        for drawing in self.outputs:
             drawing.finish()
-
-    def commit(self) -> None:
-        """Give all outputs their names."""
-        for drawing in self._drawings:
-            drawing.commit()
 
 
 def open_drawing(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from segtriton_client.background import Background as LocalBackground
 from segtriton_client.codec_change import OTHER_CODEC
@@ -28,7 +28,7 @@ from segtriton_client.muxer import Muxer, OutputFile
 from segtriton_client.picture_metadata import PictureMetadata
 from segtriton_client.report import Report, summarize_latency
 from segtriton_client.resuming import Connect, ResumingSession
-from segtriton_client.several_files import SeveralFiles, SeveralMuxers
+from segtriton_client.several_outputs import SeveralFiles, SeveralMuxers
 from segtriton_client.sources import is_live
 from segtriton_client.threads import run_blocking
 from segtriton_client.transport import Endpoint, GrpcTransport
@@ -159,6 +159,7 @@ def segment_file(
     return asyncio.run(segment_video(endpoint, job))
 
 
+_OneOutput = TypeVar("_OneOutput", OutputFile, Drawing)
 _Output = OutputFile | ImageSequence | ComposedOutputs | SeveralFiles
 _Writer = Muxer | MaskWriter | ImageSequenceWriter | ComposedOutputs | SeveralMuxers
 
@@ -174,27 +175,26 @@ def _spec_of(job: Job) -> OutputSpec:
 
 def _open_output(job: Job, demuxer: Demuxer, session: ResumingSession, frames: LocalFrames | None) -> _Output:
     if frames is not None:
-        opened = session.opened
-        drawings: list[Drawing] = []
-        with ExitStack() as opening:  # one that cannot be opened takes those before it along
-            for composed in job.composed:
-                drawings.append(_open_drawing(composed, job, demuxer))
-                opening.push(drawings[-1])
-            opening.pop_all()
-        return ComposedOutputs(drawings, frames, (opened.output_height, opened.output_width))
+        drawings = _all_open(_open_drawing(composed, job, demuxer) for composed in job.composed)
+        return ComposedOutputs(drawings, frames, (session.opened.output_height, session.opened.output_width))
     if job.more_outputs:
-        files: list[OutputFile] = []
-        with ExitStack() as opening:  # one that cannot be opened takes those before it along
-            for path in job.outputs:
-                files.append(OutputFile(path, demuxer.format, demuxer.carried))
-                opening.push(files[-1])
-            opening.pop_all()
-        return SeveralFiles(files)
+        return SeveralFiles(_all_open(OutputFile(path, demuxer.format, demuxer.carried) for path in job.outputs))
     if isinstance(job.output, Path) and is_sequence(job.output):
         images = ImageSequence(job.output)
         images.notes += demuxer.carried.picture.lost_in(PictureMetadata(), job.output)
         return images
     return OutputFile(job.output, demuxer.format, demuxer.carried)
+
+
+def _all_open(outputs: Iterable[_OneOutput]) -> list[_OneOutput]:
+    """Return what is opened one by one; one that cannot be opened takes those before it along."""
+    opened: list[_OneOutput] = []
+    with ExitStack() as opening:
+        for output in outputs:
+            opened.append(output)
+            opening.push(output)
+        opening.pop_all()
+    return opened
 
 
 def _open_drawing(composed: Composed, job: Job, demuxer: Demuxer) -> Drawing:
@@ -208,7 +208,7 @@ def _open_writer(output: _Output, demuxer: Demuxer, session: ResumingSession) ->
     if isinstance(output, ComposedOutputs):
         return output
     if isinstance(output, SeveralFiles):
-        return SeveralMuxers([_muxer(file, session, video) for file in output.files])
+        return SeveralMuxers([_muxer(file, session, video) for file in output.outputs])
     if isinstance(output, ImageSequence):
         return ImageSequenceWriter(output, video, opened.output_codec, opened.output_extradata)
     if opened.output_codec == _MASK_CODEC:
