@@ -73,30 +73,20 @@ def network(_: Clip, seconds: float, __: int) -> Callable[[], float]:
 def network_ours(_: Clip, seconds: float, __: int) -> Callable[[], float]:
     """Masks a second of the service's own network."""
     import torch
-    from gpu_parts import INPUT_HW, fcn_resnet101, per_second
+    from gpu_parts import INPUT_HW, fcn_resnet101
 
     from segtriton_server.vision.gpu.runner import ClassMasks, GraphRunner
     from segtriton_server.vision.networks.fused import fuse
 
     stream = torch.cuda.Stream()
     runner = GraphRunner(ClassMasks(fuse(fcn_resnet101())), INPUT_HW, BATCH_SIZE, stream)
-
-    def step() -> int:
-        runner.run(BATCH_SIZE)
-        return BATCH_SIZE
-
-    def run() -> float:
-        with torch.cuda.stream(stream), torch.inference_mode():
-            return per_second(step, seconds, warm_steps=10)
-
-    return run
+    return _full_batches(runner, stream, seconds)
 
 
 def selfie(_: Clip, seconds: float, __: int) -> Callable[[], float]:
     """Masks a second of the selfie network, as the service runs it."""
     import torch
     from gpu_host import ROOT
-    from gpu_parts import per_second
 
     from segtriton_server.vision.gpu.networks import create_card_runner
     from segtriton_server.vision.networks.selfie_card import selfie_card
@@ -105,6 +95,13 @@ def selfie(_: Clip, seconds: float, __: int) -> Callable[[], float]:
     card = selfie_card("selfie", ROOT / ".assets" / "networks")
     assert card is not None
     runner = create_card_runner(card, BATCH_SIZE, stream)
+    return _full_batches(runner, stream, seconds)
+
+
+def _full_batches(runner: Any, stream: Any, seconds: float) -> Callable[[], float]:
+    """Pictures a second of a runner that gets nothing but full batches."""
+    import torch
+    from gpu_parts import per_second
 
     def step() -> int:
         runner.run(BATCH_SIZE)

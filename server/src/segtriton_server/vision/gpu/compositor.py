@@ -136,9 +136,7 @@ class _ReplacingLayers:
         """The colour behind, float32 [3], in the pictures' own code values."""
         key = pictures.is_rgb, pictures.matrix, pictures.color_range
         if self._color is None or key != self._color_key:
-            color = self._spec.color_rgb
-            if not pictures.is_rgb:
-                color = rgb_to_yuv(color, pictures.matrix, pictures.color_range)
+            color = _code_values(self._spec.color_rgb, pictures)
             self._color = torch.tensor(color, dtype=torch.float32, device="cuda")
             self._color_key = key
         return self._color
@@ -177,9 +175,7 @@ class _FlatLayers:
         """The layers' cell for each level of the subject: uint8 [256, 4]."""
         key = pictures.is_rgb, pictures.matrix, pictures.color_range
         if self._table is None or key != self._table_key:
-            color = self._spec.color_rgb
-            if not pictures.is_rgb:
-                color = rgb_to_yuv(color, pictures.matrix, pictures.color_range)
+            color = _code_values(self._spec.color_rgb, pictures)
             levels = torch.arange(256, dtype=torch.float32)
             opacity = (levels * self._spec.strength).round() if self._spec.effect == "overlay" else 255 - levels
             columns = [255 - opacity, *(opacity * (value / 255) for value in color)]
@@ -208,3 +204,8 @@ class _BlurLayers:
         operators.gaussian(weighted, blurred, self._sigma_cells)
         self._kernels.blur_layers(blurred, subject, layers)
         return layers
+
+
+def _code_values(color_rgb: tuple[int, int, int], pictures: DevicePictures) -> tuple[int, int, int]:
+    """A colour as the pictures have it."""
+    return color_rgb if pictures.is_rgb else rgb_to_yuv(color_rgb, pictures.matrix, pictures.color_range)
